@@ -1,0 +1,124 @@
+"""What a result came from: code, configuration, versions and machine."""
+
+import ast
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from cfdapo.study import ROOT
+
+PACKAGES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate", "tokenizers", "numpy")
+
+
+def environment(packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
+    """The git state, the interpreter's prefix and the versions that are at work."""
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return {"git": git_state(), "sys_prefix": sys.prefix, "versions": versions}
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the code and whether the tree differed from it; None outside a clone."""
+    commit = _git("rev-parse", "HEAD")
+    dirty = _git("status", "--porcelain", "--untracked-files=no") if commit else None
+    return {"commit": commit, "dirty": None if dirty is None else bool(dirty)}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def hardware() -> dict[str, Any]:
+    """The processor, its cores and, where torch sees one, the accelerator."""
+    import torch
+
+    accelerator = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return {
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "accelerator": accelerator,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+            for line in stream:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()
+
+
+def peak_memory() -> dict[str, int | None]:
+    """Most memory this process held so far, in bytes: resident, and on the accelerator."""
+    import resource
+
+    import torch
+
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts in KiB, macOS in bytes.
+    resident *= 1 if sys.platform == "darwin" else 1024
+    on_device = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+    return {"resident": resident, "accelerator": on_device}
+
+
+# Modules that carry settings and files but decide no number; editing them reruns nothing.
+CARRIERS = ("cfdapo.files", "cfdapo.study", "cfdapo.provenance")
+
+
+def source_files(module: str) -> list[str]:
+    """Files, relative to the repository, whose code decides what running `module` leaves.
+
+    The module itself and all of the package that it imports, at any depth and also inside
+    functions; `CARRIERS` and the packages' own files are left out.
+    """
+    found: dict[str, Path] = {}
+    _collect(module, found)
+    return sorted(str(path.relative_to(ROOT)) for path in found.values())
+
+
+def _collect(module: str, found: dict[str, Path]) -> None:
+    path = ROOT / "src" / Path(*module.split(".")).with_suffix(".py")
+    if module in found or module in CARRIERS or not path.is_file():
+        return
+    found[module] = path
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            if name.startswith("cfdapo."):
+                _collect(name, found)
+
+
+def put_interpreter_first() -> None:
+    """Let `python` in jobs mean the interpreter that runs the workflow.
+
+    Without an activated environment it would be the machine's own. A rule's conda environment,
+    activated later, still goes before it.
+    """
+    folder = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", "").split(os.pathsep)
+    if path[0] != folder:
+        os.environ["PATH"] = os.pathsep.join([folder, *path])

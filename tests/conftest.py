@@ -1,0 +1,55 @@
+"""Shared fixtures: real data where there is some, and a tiny model made on the spot."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+torch.set_num_threads(1)
+
+SHAPE = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.06,
+}
+PRETRAINING = {"steps": 120, "batch_size": 8, "learning_rate": 4e-3, "seed": 0}
+ENTRY = {
+    "label": "Test",
+    "source": "made",
+    "architecture": "qwen3",
+    "shape": {**SHAPE, "head_dim": 8},
+    "vocabulary": 300,
+    "pretraining": PRETRAINING,
+}
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """The folder of real data sets that $CFDAPO_DATA names."""
+    folder = os.environ.get("CFDAPO_DATA")
+    if not folder:
+        pytest.skip("CFDAPO_DATA names no folder with the real data sets")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a prepared tiny model in `model`, and `train.jsonl` and `test.jsonl`."""
+    from cfdapo.files import write_jsonl
+    from cfdapo.policy.models import write_manifest
+    from cfdapo.problems.arithmetic import make_problems
+    from cfdapo.stages.prepare_model import make
+
+    folder = tmp_path_factory.mktemp("prepared")
+    (folder / "model").mkdir()
+    made = make(ENTRY, "arithmetic", folder / "model")
+    write_manifest(folder / "model", "test", ENTRY, made)
+    write_jsonl(folder / "train.jsonl", make_problems("train", 40, seed=1))
+    write_jsonl(folder / "test.jsonl", make_problems("test", 10, seed=1))
+    return folder

@@ -1,0 +1,106 @@
+"""Configurations: every shipped one loads; a wrong one names the key and what is allowed."""
+
+import copy
+import json
+
+import pytest
+import yaml
+
+from cfdapo.files import UserError
+from cfdapo.study import SCHEMA, STUDIES, check_choice, check_study, checkpoint_steps, load_study
+
+NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shipped_studies_are_valid(name):
+    assert load_study(name)["models"]
+
+
+def test_paper_study_has_the_papers_numbers():
+    study = load_study("paper")
+    training, credit = study["training"], study["credit"]
+    assert len(study["models"]) * len(study["modes"]) * len(study["seeds"]) == 36
+    assert (study["lora"]["r"], study["lora"]["alpha"]) == (32, 32)
+    assert (training["group_size"], training["learning_rate"], training["steps"]) == (
+        8,
+        2.5e-5,
+        500,
+    )
+    assert (training["batch_size"], training["gradient_accumulation"]) == (16, 4)
+    assert (training["temperature"], training["top_p"]) == (0.6, 0.95)
+    assert (credit["w_min"], credit["w_max"], credit["w_answer"]) == (0.5, 4.0, 1.5)
+    assert (credit["max_spans"], training["checkpoint_every"]) == (10, 25)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        ("colour", 1, "unknown key colour; allowed: credit, data"),
+        ("credit.w_minimum", 1, "credit: unknown key w_minimum; allowed: intervention"),
+        ("modes", ["uniform"], "modes.0: 'uniform' is not one of counterfactual, vanilla"),
+        ("credit.w_min", 5.0, "credit.w_min: 5.0 is greater than credit.w_max"),
+        ("training.batch_size", 12, "training.batch_size: 12 is not a multiple of"),
+        ("training.checkpoint_every", 7, "training.steps: 75 is not a multiple of"),
+        ("training.steps", "many", "training.steps: 'many' is not of type 'integer'"),
+        ("training.epsilon_high", 0.1, "training.epsilon_high: must be at least"),
+        ("data.task", "gsm8k", "models.qwen3-tiny.source: made models only know"),
+        ("models.qwen3-tiny.source", "ftp", "source: 'ftp' is not one of made, gguf, hub"),
+        ("models.qwen3-tiny.pretraining.step", 3, "unknown key step; allowed: batch_size"),
+        ("models.qwen3-tiny.id", "a/b", "models.qwen3-tiny: unknown key id; allowed: architecture"),
+    ],
+)
+def test_wrong_values_name_key_and_allowed(where, value, message):
+    study = copy.deepcopy(load_study("tiny"))
+    study["training"]["steps"], study["training"]["checkpoint_every"] = 75, 25
+    *parents, key = where.split(".")
+    place = study
+    for parent in parents:
+        place = place[parent]
+    place[key] = value
+    with pytest.raises(UserError) as raised:
+        check_study(study, "study.yaml")
+    assert str(raised.value).startswith("study.yaml: ") and message in str(raised.value)
+
+
+def test_missing_keys_are_named():
+    with pytest.raises(UserError, match="missing key data, models, training"):
+        check_study({"description": "x"}, "study.yaml")
+
+
+def test_unknown_study_names_those_there_are():
+    with pytest.raises(UserError, match=r"unknown study 'papers'; there are: .*paper.*tiny"):
+        load_study("papers")
+
+
+def test_config_names_a_study_and_nothing_else():
+    assert check_choice({"study": "tiny"}) == "tiny"
+    with pytest.raises(UserError, match="unknown key steps; allowed: study"):
+        check_choice({"study": "tiny", "steps": 3})
+    with pytest.raises(UserError, match="missing key study"):
+        check_choice({})
+
+
+def test_defaults_are_not_shared_between_models():
+    study = load_study("paper")
+    study["models"]["qwen2.5-3b"]["chat_template_kwargs"]["x"] = 1
+    assert "x" not in study["models"]["llama3.2-3b"]["chat_template_kwargs"]
+
+
+def test_every_key_of_the_schema_has_a_description():
+    def undescribed(schema, path):
+        for key, sub in schema.get("properties", {}).items():
+            if "$ref" not in sub and "const" not in sub and "description" not in sub:
+                yield f"{path}.{key}"
+            yield from undescribed(sub, f"{path}.{key}")
+
+    schema = yaml.safe_load(SCHEMA.read_text())
+    found = list(undescribed(schema, "study"))
+    for name, sub in schema["$defs"].items():
+        found += undescribed(sub, name)
+    assert not [path for path in found if not path.endswith("pretraining")]
+    assert json.dumps(schema).count('"additionalProperties": false') >= 10
+
+
+def test_checkpoint_steps_end_at_the_last():
+    assert checkpoint_steps({"steps": 75, "checkpoint_every": 25}) == [25, 50, 75]
