@@ -1,0 +1,1 @@
+"""What is learned: problems, their answers and the graders."""

@@ -1,0 +1,69 @@
+"""One interface to every kind of problem: its prompt, its data and its grader."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cfdapo.files import UserError
+from cfdapo.problems import answers, arithmetic, gsm8k
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of problem.
+
+    `template` is the user's message, the only one in training and evaluation. `load` maps a split
+    ("train" or "test") and the study's data settings to rows (id, question, answer, solution).
+    `corpus` is an endless stream of rows for pretraining made models, from a seed, where problems
+    can be made.
+    """
+
+    name: str
+    template: str
+    load: Callable[[str, dict[str, Any]], list[Row]]
+    corpus: Callable[[int], Iterator[Row]] | None = None
+
+    def prompt(self, row: Row) -> str:
+        """The user's message for one problem."""
+        return self.template.format(question=row["question"])
+
+    def grade(self, completion: str, gold: str) -> bool:
+        """Whether a completion's final answer equals the gold answer."""
+        return answers.is_correct(completion, gold)
+
+
+def _load_arithmetic(split: str, data: dict[str, Any]) -> list[Row]:
+    count = data[f"{split}_problems"]
+    if count is None:
+        raise UserError(f"data.{split}_problems: made problems never end; say how many to make")
+    return arithmetic.make_problems(split, count, data["seed"])
+
+
+def _load_gsm8k(split: str, data: dict[str, Any]) -> list[Row]:
+    rows = gsm8k.load(split, path=data["path"], revision=data["revision"])
+    return rows[: data[f"{split}_problems"]]
+
+
+TASKS = {
+    # The made models only ever see this format, so the question alone is the prompt.
+    "arithmetic": Task(
+        "arithmetic",
+        "{question}",
+        _load_arithmetic,
+        lambda seed: arithmetic.iterate_problems("pretrain", seed),
+    ),
+    "gsm8k": Task(
+        "gsm8k",
+        "{question}\n\nPlease reason step by step, and put your final answer within \\boxed{{}}.",
+        _load_gsm8k,
+    ),
+}
+
+
+def get_task(name: str) -> Task:
+    """The task of that name; raises `UserError` naming the known ones."""
+    if name not in TASKS:
+        raise UserError(f"data.task: {name!r} is not one of {', '.join(TASKS)}")
+    return TASKS[name]
