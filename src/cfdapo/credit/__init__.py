@@ -1,0 +1,1 @@
+"""The method: which spans of a completion caused its answer, and what weight their tokens get."""
