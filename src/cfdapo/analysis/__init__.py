@@ -1,0 +1,1 @@
+"""Statistics, tables and figures of a study: pure functions on data frames, without torch."""

@@ -1,0 +1,190 @@
+"""Figures of a study: accuracy (Figure 1) and reward and weights over training."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from cfdapo.analysis.curves import MODE_LABELS
+from cfdapo.files import atomic_write
+
+PANELS_A_ROW = 3
+# A training reward jumps from step to step; the mean over this share of the run is drawn.
+SMOOTHING = 0.05
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a mode is drawn; line and marker tell modes apart without the colour."""
+
+    colour: str
+    line: str
+    marker: str
+
+
+# Okabe and Ito's colours, near to the paper's (CF red, vanilla blue, inverted purple); the grey is
+# dark enough to differ from the purple where that looks grey.
+STYLES = {
+    "counterfactual": Style("#D55E00", "-", "o"),
+    "vanilla": Style("#0072B2", "--", "s"),
+    "random": Style("#555555", ":", "^"),
+    "inverted": Style("#CC79A7", "-.", "D"),
+}
+_TEXT = {
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    # TrueType, so that publishers can embed and readers can search the text.
+    "pdf.fonttype": 42,
+}
+
+
+def training_curves(curves: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+    """Figure 1: accuracy (%) over steps, a panel a model, ±1 sample std over seeds shaded.
+
+    Args:
+        curves: long table of `cfdapo.analysis.curves.collect`.
+        labels: model -> panel title; its order is the order of panels.
+    """
+    models = _panels(curves, labels)
+    across = min(len(models), PANELS_A_ROW)
+    down = -(-len(models) // across)
+    with matplotlib.rc_context(_TEXT):
+        figure = Figure(figsize=(max(2.4 * across, 3.6), 2.1 * down + 0.6), layout="constrained")
+        panels = figure.subplots(down, across, squeeze=False).flatten()
+        for panel, (model, label) in zip(panels, models.items(), strict=False):
+            _draw(panel, curves[curves["model"] == model], "accuracy")
+            panel.set(title=label, xlabel="Training step")
+        for panel in panels[len(models) :]:
+            panel.remove()
+        for panel in panels[: len(models) : across]:
+            panel.set_ylabel("Test accuracy (%)")
+        _share_legend(figure, _spread_note(curves))
+    return figure
+
+
+def reward_and_weights(history: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+    """Figure 2: training reward, and mean and std of the token weights, over steps.
+
+    Args:
+        history: long table of `cfdapo.analysis.curves.collect_history` with `reward`,
+            `weight_mean` and `weight_std`.
+        labels: model -> column title; its order is the order of columns.
+    """
+    models = _panels(history, labels)
+    window = max(1, round(SMOOTHING * history["step"].nunique()))
+    rows = {
+        "reward": "Training reward",
+        "weight_mean": "Mean token weight",
+        "weight_std": "Std of token weights",
+    }
+    smooth = _running_means(history, list(rows), window)
+    with matplotlib.rc_context(_TEXT):
+        figure = Figure(figsize=(max(2.4 * len(models), 3.6), 5.4), layout="constrained")
+        panels = figure.subplots(len(rows), len(models), squeeze=False, sharex="col", sharey="row")
+        for column, (model, label) in enumerate(models.items()):
+            for row, quantity in enumerate(rows):
+                _draw(panels[row, column], smooth[smooth["model"] == model], quantity, every=10)
+            panels[0, column].set_title(label)
+            panels[-1, column].set_xlabel("Training step")
+        for row, heading in enumerate(rows.values()):
+            panels[row, 0].set_ylabel(heading)
+        average = f"; running mean of {window} steps" if window > 1 else ""
+        _share_legend(figure, _spread_note(history) + average)
+    return figure
+
+
+def _panels(frame: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, str]:
+    present = list(frame["model"].unique())
+    ordered = [model for model in labels if model in present]
+    return {
+        model: labels.get(model, model)
+        for model in [*ordered, *(model for model in present if model not in labels)]
+    }
+
+
+def _running_means(frame: pd.DataFrame, quantities: Sequence[str], window: int) -> pd.DataFrame:
+    ordered = frame.sort_values("step", kind="stable").reset_index(drop=True)
+    groups = ordered.groupby(["model", "mode", "seed"], sort=False)[list(quantities)]
+    means = groups.transform(
+        lambda values: values.rolling(window, min_periods=-(-window // 2)).mean()
+    )
+    return ordered.assign(**{quantity: means[quantity] for quantity in quantities})
+
+
+def _draw(panel: Axes, frame: pd.DataFrame, quantity: str, every: int = 1) -> None:
+    """A line a mode: mean over seeds, with a band where at least two seeds give a spread."""
+    for mode in (mode for mode in STYLES if mode in set(frame["mode"])):
+        style = STYLES[mode]
+        summary = frame[frame["mode"] == mode].groupby("step")[quantity].agg(["mean", "std"])
+        steps, mean, std = summary.index.to_numpy(), summary["mean"], summary["std"]
+        panel.plot(
+            steps,
+            mean,
+            color=style.colour,
+            linestyle=style.line,
+            marker=style.marker,
+            markersize=3,
+            markevery=max(every, len(steps) // 10),
+            linewidth=1.4,
+            label=MODE_LABELS[mode],
+        )
+        panel.fill_between(
+            steps, mean - std, mean + std, color=style.colour, alpha=0.15, linewidth=0
+        )
+    panel.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], integer=True))
+
+
+def _spread_note(frame: pd.DataFrame) -> str:
+    seeds = frame.groupby(["model", "mode"])["seed"].nunique()
+    if seeds.max() == 1:
+        return "one seed: no spread shown"
+    note = "lines: mean over seeds, bands: ±1 std"
+    return note if seeds.min() > 1 else f"{note}; no band: one seed"
+
+
+def _share_legend(figure: Figure, note: str) -> None:
+    entries = {}
+    for panel in figure.axes:
+        handles, names = panel.get_legend_handles_labels()
+        entries.update(zip(names, handles, strict=True))
+    names = [name for name in MODE_LABELS.values() if name in entries]
+    figure.legend(
+        [entries[name] for name in names],
+        names,
+        loc="outside lower center",
+        # Four entries need about 5 inches.
+        ncols=len(names) if figure.get_figwidth() > 5 else 2,
+        frameon=False,
+        handlelength=4,
+        title=note,
+        title_fontsize=7,
+    )
+
+
+def save(figure: Figure, stem: str | Path) -> list[Path]:
+    """Write `{stem}.pdf` and `{stem}.png` (200 dpi); the same data give the same bytes."""
+    # No dates and no version in the files.
+    metadata = {
+        "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+        "png": {"Software": None},
+    }
+    paths = []
+    for suffix, fields in metadata.items():
+        stream = io.BytesIO()
+        with matplotlib.rc_context(_TEXT):
+            figure.savefig(stream, format=suffix, dpi=200, metadata=fields)
+        paths.append(Path(f"{stem}.{suffix}"))
+        atomic_write(paths[-1], stream.getvalue())
+    return paths

@@ -1,0 +1,15 @@
+"""One small script a rule: `python -m cfdapo.stages.train --help`."""
+
+import sys
+from collections.abc import Callable
+
+from cfdapo.files import UserError
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call a stage's main; what the user can mend is printed without a traceback, exit code 2."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

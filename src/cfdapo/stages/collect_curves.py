@@ -1,0 +1,24 @@
+"""Collect the accuracy of every run at every evaluated step into statistics/curves.csv."""
+
+import argparse
+from pathlib import Path
+
+from cfdapo.analysis.curves import collect, write_curves
+from cfdapo.stages import run
+from cfdapo.stages.results import Runs, add_run_arguments
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--runs", type=Path, required=True, help="folder of {model}/{mode}/seed{seed}"
+    )
+    add_run_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, help="curves.csv")
+    given = parser.parse_args()
+    runs = Runs(given.runs, given.models, given.modes, given.seeds)
+    write_curves(given.out, collect(runs.rows("evaluation.jsonl")))
+
+
+if __name__ == "__main__":
+    run(main)

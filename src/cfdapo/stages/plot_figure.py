@@ -1,0 +1,38 @@
+"""Draw one of the study's figures as PDF and PNG."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from cfdapo.analysis import figures
+from cfdapo.stages import run
+from cfdapo.stages.results import Results, add_results_arguments
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--figure", required=True, choices=FIGURES, help="which figure")
+    add_results_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the figure's files")
+    given = parser.parse_args()
+    figures.save(FIGURES[given.figure](Results.of(given)), given.out / given.figure)
+
+
+def _training_curves(results: Results) -> Figure:
+    return figures.training_curves(results.curves(), results.labels)
+
+
+def _training_dynamics(results: Results) -> Figure:
+    history = results.runs.history(["reward", "weight_mean", "weight_std"])
+    return figures.reward_and_weights(history, results.labels)
+
+
+FIGURES: dict[str, Callable[[Results], Figure]] = {
+    "figure1_training_curves": _training_curves,
+    "figure2_training_dynamics": _training_dynamics,
+}
+
+if __name__ == "__main__":
+    run(main)

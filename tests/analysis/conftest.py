@@ -1,0 +1,80 @@
+"""A made-up study: curves and records whose numbers come from a seed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cfdapo.analysis.curves import MODE_LABELS
+
+GAIN = {"counterfactual": 1.0, "vanilla": 0.0, "random": -0.2, "inverted": -1.0}
+
+
+@pytest.fixture
+def labels() -> dict[str, str]:
+    return {"qwen3": "Qwen3-tiny", "qwen2": "Qwen2-tiny", "llama": "Llama_tiny & Co"}
+
+
+@pytest.fixture
+def curves(labels) -> pd.DataFrame:
+    """3 models x 4 modes x 3 seeds x 5 steps of rising accuracy."""
+    random = np.random.default_rng(7)
+    rows = [
+        (model, mode, seed, step, 70 + step / 10 + GAIN[mode] + random.normal(0, 0.3), 200)
+        for model in labels
+        for mode in MODE_LABELS
+        for seed in range(3)
+        for step in range(0, 101, 25)
+    ]
+    return pd.DataFrame(rows, columns=["model", "mode", "seed", "step", "accuracy", "problems"])
+
+
+@pytest.fixture
+def history(labels) -> pd.DataFrame:
+    """20 training steps of every run."""
+    random = np.random.default_rng(8)
+    rows = [
+        (model, mode, seed, step, random.random(), 1 + random.random(), random.random(), 4.5, 0.25)
+        for model in labels
+        for mode in MODE_LABELS
+        for seed in range(3)
+        for step in range(1, 21)
+    ]
+    return pd.DataFrame(
+        rows,
+        columns=[
+            *("model", "mode", "seed", "step", "reward", "weight_mean", "weight_std"),
+            *("spans_per_completion", "seconds_credit"),
+        ],
+    )
+
+
+@pytest.fixture
+def records(labels) -> list[dict]:
+    """`run.json` of vanilla (10 min) and counterfactual (14, 15 and 16 min) runs."""
+    return [
+        {
+            "model": model,
+            "mode": mode,
+            "seed": seed,
+            "steps": 20,
+            "seconds": {"total": 60.0 * minutes, "credit": 60.0 * (minutes - 10)},
+            "peak_memory_bytes": {"resident": 2**30, "accelerator": None},
+            "hardware": {"cores": 2},
+        }
+        for model in labels
+        for seed in range(3)
+        for mode, minutes in (("vanilla", 10), ("counterfactual", 14 + seed))
+    ]
+
+
+@pytest.fixture
+def profiles() -> dict[str, dict]:
+    """A side-by-side profile of one of the three models."""
+    return {
+        "qwen3": {
+            "model": "qwen3",
+            "repeats": 3,
+            "completions": 16,
+            "ratio": {"credit_over_vanilla_step": {"serial": 0.62, "prefix": 0.2}},
+        }
+    }

@@ -1,0 +1,123 @@
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
+
+from cfdapo.analysis.curves import MODE_LABELS
+from cfdapo.analysis.figures import STYLES, reward_and_weights, save, training_curves
+
+
+def legend_of(figure) -> tuple[list[str], str]:
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()], legend.get_title().get_text()
+
+
+def line(panel, label):
+    return next(line for line in panel.get_lines() if line.get_label() == label)
+
+
+def band_at(panel, colour, x):
+    """Lowest and highest value of the band of a colour (red, green, blue) at x."""
+    bands = [c for c in panel.collections if isinstance(c, PolyCollection)]
+    (band,) = [b for b in bands if np.allclose(b.get_facecolor()[0][:3], colour[:3])]
+    vertices = np.vstack([path.vertices for path in band.get_paths()])
+    values = vertices[vertices[:, 0] == x, 1]
+    return values.min(), values.max()
+
+
+def test_lines_are_means_and_bands_one_sample_std(curves, labels):
+    figure = training_curves(curves, labels)
+    assert [panel.get_title() for panel in figure.axes] == list(labels.values())
+    of_llama = curves[(curves["model"] == "llama") & (curves["mode"] == "inverted")]
+    by_step = of_llama.groupby("step")["accuracy"]
+    drawn = line(figure.axes[2], "Inverted")
+    assert drawn.get_xdata().tolist() == [0, 25, 50, 75, 100]
+    assert drawn.get_ydata() == pytest.approx(by_step.mean().to_numpy())
+    low, high = band_at(figure.axes[2], to_rgb(STYLES["inverted"].colour), 50)
+    assert (low + high) / 2 == pytest.approx(by_step.mean()[50])
+    assert (high - low) / 2 == pytest.approx(by_step.std()[50])
+
+
+def test_one_legend_in_the_papers_order(curves, labels):
+    figure = training_curves(curves, labels)
+    names, title = legend_of(figure)
+    assert names == list(MODE_LABELS.values())
+    assert "bands: ±1 std" in title
+    assert all(panel.get_legend() is None for panel in figure.axes)
+
+
+def test_modes_differ_without_their_colour():
+    assert set(STYLES) == set(MODE_LABELS)
+    for part in ("line", "marker", "colour"):
+        assert len({getattr(style, part) for style in STYLES.values()}) == len(STYLES)
+
+
+def test_one_seed_is_drawn_and_said(curves, labels):
+    figure = training_curves(curves[curves["seed"] == 0], labels)
+    assert legend_of(figure)[1] == "one seed: no spread shown"
+    assert np.isfinite(line(figure.axes[0], "CF").get_ydata()).all()
+
+
+def test_a_mode_of_one_seed_among_others_is_said(curves, labels):
+    some = curves[(curves["mode"] != "random") | (curves["seed"] == 0)]
+    assert "no band: one seed" in legend_of(training_curves(some, labels))[1]
+
+
+def test_missing_modes_and_a_fourth_model_leave_no_empty_panel(curves, labels):
+    fourth = curves[(curves["model"] == "llama") & (curves["mode"] == "vanilla")]
+    figure = training_curves(
+        pd.concat([curves, fourth.assign(model="extra")]), {**labels, "extra": "Extra"}
+    )
+    assert [panel.get_title() for panel in figure.axes] == [*labels.values(), "Extra"]
+    assert len(figure.axes[3].get_lines()) == 1
+
+
+def test_dynamics_have_a_row_a_quantity_and_running_means(history, labels):
+    figure = reward_and_weights(history, labels)
+    assert len(figure.axes) == 3 * 3
+    assert [figure.axes[index].get_ylabel() for index in (0, 3, 6)] == [
+        *("Training reward", "Mean token weight", "Std of token weights")
+    ]
+    # 5 % of 20 steps is one step: nothing is averaged.
+    rows = history[(history["model"] == "qwen3") & (history["mode"] == "vanilla")]
+    expected = rows.groupby("step")["weight_mean"].mean().to_numpy()
+    assert line(figure.axes[3], "DAPO").get_ydata() == pytest.approx(expected)
+    assert "running mean" not in legend_of(figure)[1]
+
+
+def test_long_runs_are_smoothed_within_a_seed_and_said(history, labels):
+    longer = pd.concat([history.assign(step=history["step"] + 20 * k) for k in range(4)])
+    figure = reward_and_weights(longer, labels)
+    assert "running mean of 4 steps" in legend_of(figure)[1]
+    rows = longer[(longer["model"] == "qwen3") & (longer["mode"] == "vanilla")]
+    means = rows.groupby("step")["reward"].mean()
+    drawn = line(figure.axes[0], "DAPO").get_ydata()
+    assert drawn[40] == pytest.approx(means.iloc[37:41].mean())
+
+
+def test_files_are_the_same_bytes_twice_without_dates(tmp_path, curves, labels):
+    first = save(training_curves(curves, labels), tmp_path / "figure1")
+    second = save(training_curves(curves, labels), tmp_path / "again")
+    assert [path.name for path in first] == ["figure1.pdf", "figure1.png"]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    assert b"CreationDate" not in first[0].read_bytes()
+    assert b"Software" not in first[1].read_bytes()
+
+
+def test_the_picture_has_200_dots_an_inch(tmp_path, curves, labels):
+    figure = training_curves(curves, labels)
+    _, png = save(figure, tmp_path / "figure1")
+    height, width, _ = imread(png).shape
+    assert (width, height) == tuple(np.round(figure.get_size_inches() * 200).astype(int))
+
+
+def test_the_legend_lies_within_a_figure_of_one_model(curves, labels):
+    figure = training_curves(curves[curves["model"] == "llama"], {"llama": "L"})
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1

@@ -1,0 +1,215 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import cfdapo
+from cfdapo.analysis import tables
+from cfdapo.analysis.curves import areas
+from cfdapo.analysis.rendering import to_latex, to_markdown
+from cfdapo.analysis.significance import compare
+from cfdapo.files import UserError
+
+PAPER_LABELS = {"qwen3": "Qwen3-1.7B", "qwen2": "Qwen2.5-3B", "llama": "Llama3.2-3B"}
+
+
+def one_step(values: dict[str, list[float]]) -> pd.DataFrame:
+    """Curves of one model with the given final accuracies by mode, a value a seed."""
+    rows = [
+        ("m", mode, seed, 50, accuracy, 80)
+        for mode, by_seed in values.items()
+        for seed, accuracy in enumerate(by_seed)
+    ]
+    return pd.DataFrame(rows, columns=["model", "mode", "seed", "step", "accuracy", "problems"])
+
+
+def texts(table) -> list[list[str]]:
+    return [[cell.text for cell in row] for row in table.rows]
+
+
+def notes(table) -> str:
+    return "\n".join(f"{note.mark} {note.text}" for note in table.notes)
+
+
+def test_table_1_by_hand():
+    table = tables.table1_accuracy(
+        one_step({"vanilla": [80.0, 82.0, 84.0], "counterfactual": [81.0, 83.0, 87.0]}),
+        {"m": "Model"},
+        "gsm8k",
+    )
+    assert table.columns == ["Model", "CF", "DAPO"]
+    # The sample standard deviation of 80, 82, 84 is 2; of 81, 83, 87 it is sqrt(28 / 3).
+    assert texts(table) == [["Model", "83.7 ± 3.1", "82.0 ± 2.0"]]
+    assert [cell.bold for cell in table.rows[0]] == [False, True, False]
+    assert table.title == (
+        "GSM8K test accuracy (%) at step 50. Mean ± std over 3 seeds; 80 problems. Best in bold."
+    )
+    assert table.data["std"].tolist() == pytest.approx([np.sqrt(28 / 3), 2.0])
+    assert table.data["seeds"].tolist() == [3, 3]
+
+
+def test_rows_and_columns_keep_the_studys_and_the_papers_order(curves, labels):
+    backwards = dict(reversed(labels.items()))
+    table = tables.table1_accuracy(curves.sample(frac=1, random_state=1), backwards)
+    assert table.columns == ["Model", "CF", "DAPO", "Random", "Inverted"]
+    assert [row[0].text for row in table.rows] == list(backwards.values())
+
+
+def test_ties_as_displayed_are_all_bold():
+    table = tables.table1_accuracy(
+        one_step({"counterfactual": [80.04], "vanilla": [79.96], "random": [79.94]}), {"m": "M"}
+    )
+    assert texts(table) == [["M", "80.0", "80.0", "79.9"]]
+    assert [cell.bold for cell in table.rows[0]] == [False, True, True, False]
+
+
+def test_one_seed_has_no_spread_and_one_mode_nothing_best():
+    table = tables.table1_accuracy(one_step({"counterfactual": [80.0]}), {"m": "M"})
+    assert texts(table) == [["M", "80.0"]]
+    assert not table.rows[0][1].bold
+    assert "One seed, so no spread; 80 problems." in table.title
+
+
+def test_a_mode_without_runs_is_a_dash_and_fewer_seeds_a_footnote(curves, labels):
+    absent = (curves["model"] == "qwen2") & (curves["mode"] == "random")
+    fewer = (curves["model"] == "llama") & (curves["mode"] == "vanilla") & (curves["seed"] > 0)
+    table = tables.table1_accuracy(curves[~absent & ~fewer], labels)
+    dash, single = table.rows[1][3], table.rows[2][2]
+    assert (dash.text, dash.mark) == ("–", "a")
+    assert "±" not in single.text
+    assert single.mark == "b"
+    assert notes(table) == "a no runs\nb 1 seed instead of 3"
+    assert "over 1 to 3 seeds" in table.title
+    assert len(table.data) == 11
+
+
+def test_labels_must_have_runs_and_models_without_label_stay(curves, labels):
+    with pytest.raises(UserError, match="no runs of other; there are runs of qwen3, qwen2, llama"):
+        tables.table1_accuracy(curves, {**labels, "other": "Other"})
+    table = tables.table1_accuracy(curves, {"llama": "L"})
+    assert [row[0].text for row in table.rows] == ["L", "qwen3", "qwen2"]
+
+
+def test_table_2_holds_the_areas(curves, labels):
+    table = tables.table2_auc(curves, labels)
+    expected = areas(curves).groupby(["model", "mode"])["value"].mean()
+    assert table.data.set_index(["model", "mode"])["mean"].to_dict() == pytest.approx(
+        expected.to_dict()
+    )
+    assert "at step 100, from step 0" in table.title
+
+
+def test_table_2_of_one_step_is_dashes_with_the_reason():
+    table = tables.table2_auc(one_step({"counterfactual": [80.0], "vanilla": [79.0]}), {"m": "M"})
+    assert texts(table) == [["M", "–", "–"]]
+    assert "at least two evaluated steps" in notes(table)
+    assert table.data.empty
+
+
+def test_table_3_shows_vanilla_only_with_stars_below_five_percent(curves, labels):
+    comparisons = compare(curves)
+    table = tables.table3_significance(comparisons, curves, labels)
+    assert table.columns == ["Model", "Δ@100", "p@100", "ΔAUC", "p AUC"]
+    assert set(table.data["baseline"]) == {"vanilla"}
+    shown = [c for c in comparisons if c.baseline == "vanilla"]
+    for index, comparison in enumerate(shown):
+        row, column = divmod(index, 2)
+        difference, p = table.rows[row][1 + 2 * column : 3 + 2 * column]
+        assert difference.text == f"{comparison.difference:+.2f}".replace("-", "−")
+        assert p.text.endswith("*") == (comparison.p < 0.05)
+    assert {cell.text.endswith("*") for row in table.rows for cell in row} == {True, False}
+
+
+def test_table_3_of_one_seed_shows_the_difference_and_a_dash():
+    curves = one_step({"counterfactual": [81.0], "vanilla": [80.0]})
+    table = tables.table3_significance(compare(curves), curves, {"m": "M"})
+    assert texts(table) == [["M", "+1.00", "–", "–", "–"]]
+    assert "a one seed: a t-test needs at least two" in notes(table)
+    assert "b an area under the curve needs" in notes(table)
+    assert "nan" not in to_markdown(table) + to_latex(table)
+
+
+def test_table_3_without_vanilla_says_so_and_refuses_stale_comparisons(curves, labels):
+    without = curves[curves["mode"] != "vanilla"]
+    table = tables.table3_significance(compare(without), without, labels)
+    assert "no DAPO runs" in notes(table)
+    stale = [c for c in compare(curves) if c.model != "llama"]
+    with pytest.raises(UserError, match="lack llama"):
+        tables.table3_significance(stale, curves, labels)
+
+
+def test_table_8_has_run_times_beside_profiles(records, history, profiles, labels):
+    table = tables.table8_overhead(records, history, profiles, labels)
+    assert table.columns == [
+        *("Model", "DAPO (min)", "CF (min)", "Overhead (%)", "Spans/completion"),
+        *("Credit (s/step)", "Side by side, prefix (%)", "Side by side, serial (%)"),
+    ]
+    assert texts(table)[:2] == [
+        ["Qwen3-tiny", "10.0", "15.0", "+50.0", "4.50", "0.250", "+20.0", "+62.0"],
+        ["Qwen2-tiny", "10.0", "15.0", "+50.0", "4.50", "0.250", "–", "–"],
+    ]
+    assert "at step 20; means over 3 seeds" in table.title
+    assert "a no side-by-side profile" in notes(table)
+    assert "may have shared their machine" in notes(table)
+    assert "3 repeats of 16 completions" in notes(table)
+    assert "hardware" not in notes(table)
+
+
+def test_table_8_names_runs_of_other_lengths_and_notes_other_hardware(
+    records, history, profiles, labels
+):
+    records[1]["hardware"] = {"cores": 64}
+    table = tables.table8_overhead(records, history, profiles, labels)
+    assert "not all made on the same hardware" in notes(table)
+    records[1]["steps"] = 10
+    with pytest.raises(UserError, match="qwen3/counterfactual/seed0 has 10"):
+        tables.table8_overhead(records, history, profiles, labels)
+
+
+def test_times_keep_three_digits_from_seconds_to_hours(records, history, labels):
+    for record, minutes in zip(records, [405, 0.036] * 3, strict=False):
+        record["seconds"] = {"total": 60 * minutes, "credit": 0.0}
+    table = tables.table8_overhead(records, history, {}, labels)
+    assert texts(table)[0][1:4] == ["405", "0.036", "−100.0"]
+
+
+def test_table_8_of_vanilla_alone_is_dashes(records, history, labels):
+    vanilla = [record for record in records if record["mode"] == "vanilla"]
+    table = tables.table8_overhead(vanilla, history[history["mode"] == "vanilla"], {}, labels)
+    assert texts(table)[0] == ["Qwen3-tiny", "10.0", "–", "–", "–", "–"]
+    assert "needs both DAPO and CF runs" in notes(table)
+
+
+def test_the_papers_values_stand_below_tables_of_its_own_models_only(curves, labels):
+    ours = tables.table1_accuracy(curves, labels, "gsm8k")
+    other_task = tables.table1_accuracy(curves, PAPER_LABELS, "mbpp")
+    assert "The paper" not in notes(ours) + notes(other_task)
+    papers = tables.table1_accuracy(curves, PAPER_LABELS, "gsm8k")
+    assert (
+        "Qwen2.5-3B CF 86.7 ± 0.2, DAPO 85.6 ± 0.2, Random 85.8 ± 0.8, Inverted 85.3 ± 0.3"
+        in notes(papers)
+    )
+    significance = tables.table3_significance(compare(curves), curves, PAPER_LABELS)
+    assert "Qwen3-1.7B Δ@500 +0.90, p@500 0.112, ΔAUC +0.74, p AUC 0.035" in notes(significance)
+    assert "ΔAUC +0.46 [sic: Table 2's means differ by 0.7" in notes(significance)
+
+
+def test_the_papers_values_stand_below_table_8(records, history):
+    table = tables.table8_overhead(records, history, {}, PAPER_LABELS)
+    assert "Llama3.2-3B DAPO 403, CF 578, OH +43, Spans/comp. 7.2, CF/step 21" in notes(table)
+
+
+def test_analysis_and_its_stages_need_no_torch():
+    modules = ["analysis.tables", "analysis.figures", "stages.make_table", "stages.plot_figure"]
+    modules += ["stages.collect_curves", "stages.test_modes"]
+    code = f"import sys; {'; '.join(f'import cfdapo.{module}' for module in modules)}"
+    source = Path(cfdapo.__file__).parents[1]
+    subprocess.run(
+        [sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(source)},
+    )

@@ -1,0 +1,160 @@
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from cfdapo.files import read_json, write_json
+
+
+@pytest.fixture
+def summed_up(study, run_flags, stage):
+    """The study with its curves and its tests."""
+    statistics = study / "statistics"
+    for flags in (
+        [
+            "collect_curves",
+            "--runs",
+            study / "runs",
+            *run_flags,
+            "--out",
+            statistics / "curves.csv",
+        ],
+        [
+            *("test_modes", "--curves", statistics / "curves.csv"),
+            *("--out", statistics / "significance.csv"),
+        ],
+    ):
+        done = stage(*flags)
+        assert done.returncode == 0, done.stderr
+    return study
+
+
+def make(stage, study, run_flags, table, *more):
+    return stage(
+        *("make_table", "--table", table, "--results", study, *run_flags),
+        *("--out", study / "tables", *more),
+    )
+
+
+def assert_refused(done, *words):
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_curves_and_tests_hold_every_run(summed_up):
+    curves = pd.read_csv(summed_up / "statistics" / "curves.csv")
+    assert len(curves) == 2 * 4 * 3 * 3
+    assert set(curves["problems"]) == {40}
+    assert (curves.loc[curves["step"] == 0, "accuracy"] == 0).all()
+    comparisons = pd.read_csv(summed_up / "statistics" / "significance.csv")
+    assert len(comparisons) == 2 * 3 * 2
+
+
+@pytest.mark.parametrize("table", ["table1_accuracy", "table2_auc", "table3_significance"])
+def test_tables_of_curves(summed_up, run_flags, stage, table):
+    done = make(
+        *(stage, summed_up, run_flags, table),
+        *("--labels", '{"llama-tiny": "Llama & Co"}', "--study-settings", '{"task": "gsm8k"}'),
+    )
+    assert done.returncode == 0, done.stderr
+    files = {suffix: summed_up / "tables" / f"{table}.{suffix}" for suffix in ("csv", "md", "tex")}
+    assert set(pd.read_csv(files["csv"])["label"]) == {"qwen3-tiny", "Llama & Co"}
+    markdown = files["md"].read_text()
+    assert markdown.startswith("**GSM8K test accuracy")
+    assert "at step 20" in markdown
+    assert "3 seeds" in markdown
+    assert r"Llama \& Co" in files["tex"].read_text()
+
+
+def test_table_8_from_the_runs_and_the_profiles_there_are(study, run_flags, stage):
+    write_json(
+        study / "overhead" / "qwen3-tiny.json",
+        {
+            "model": "qwen3-tiny",
+            "repeats": 3,
+            "completions": 8,
+            "ratio": {"credit_over_vanilla_step": {"serial": 0.5, "prefix": 0.1}},
+        },
+    )
+    done = make(stage, study, run_flags, "table8_overhead")
+    assert done.returncode == 0, done.stderr
+    markdown = (study / "tables" / "table8_overhead.md").read_text()
+    assert "| qwen3-tiny | 10.0 | 12.0 | +20.0 | 3.00 | 0.500 | +10.0 | +50.0 |" in markdown
+    assert "| llama-tiny | 10.0 | 12.0 | +20.0 | 3.00 | 0.500 | –<sup>a</sup> |" in markdown
+
+
+def test_a_profile_of_another_model_is_refused(study, run_flags, stage):
+    write_json(study / "overhead" / "qwen3-tiny.json", {"model": "llama-tiny"})
+    done = make(stage, study, run_flags, "table8_overhead")
+    assert_refused(done, "qwen3-tiny.json: is the profile of llama-tiny")
+
+
+def test_all_missing_runs_are_named(study, run_flags, stage):
+    shutil.rmtree(study / "runs" / "llama-tiny" / "random" / "seed1")
+    (study / "runs" / "qwen3-tiny" / "vanilla" / "seed2" / "evaluation.jsonl").unlink()
+    out = study / "curves.csv"
+    done = stage("collect_curves", "--runs", study / "runs", *run_flags, "--out", out)
+    assert_refused(
+        done,
+        "llama-tiny/random/seed1/evaluation.jsonl",
+        "qwen3-tiny/vanilla/seed2/evaluation.jsonl",
+    )
+    assert not out.exists()
+
+
+def test_runs_on_other_problems_are_named(study, run_flags, stage):
+    path = study / "runs" / "llama-tiny" / "inverted" / "seed1" / "evaluation.jsonl"
+    path.write_text(path.read_text().replace('"p7"', '"other"'))
+    done = stage(
+        *("collect_curves", "--runs", study / "runs", *run_flags, "--out", study / "curves.csv")
+    )
+    assert_refused(done, "llama-tiny/inverted/seed1: evaluated on other problems")
+
+
+def test_a_record_of_another_run_is_refused(study, run_flags, stage):
+    runs = study / "runs" / "qwen3-tiny"
+    record = read_json(runs / "vanilla" / "seed0" / "run.json")
+    write_json(runs / "counterfactual" / "seed0" / "run.json", record)
+    done = make(stage, study, run_flags, "table8_overhead")
+    assert_refused(done, "counterfactual/seed0/run.json: is the record of", "'vanilla'")
+
+
+def test_curves_of_another_study_are_refused(summed_up, run_flags, stage):
+    fewer = [flag for flag in run_flags if flag != "llama-tiny"]
+    done = make(stage, summed_up, fewer, "table1_accuracy")
+    assert_refused(done, "the study does not name, llama-tiny/counterfactual/seed0")
+    more = [*run_flags, "3"]
+    done = make(stage, summed_up, more, "table1_accuracy")
+    assert_refused(done, "lacks", "qwen3-tiny/vanilla/seed3")
+
+
+def test_a_label_of_no_model_is_refused(summed_up, run_flags, stage):
+    labels = json.dumps({"qwen4": "Qwen4"})
+    done = make(stage, summed_up, run_flags, "table1_accuracy", "--labels", labels)
+    assert_refused(done, "no such model: qwen4")
+
+
+@pytest.mark.parametrize("text", ["{", "[1]"])
+def test_labels_that_are_no_object_are_refused(summed_up, run_flags, stage, text):
+    done = make(stage, summed_up, run_flags, "table1_accuracy", "--labels", text)
+    assert done.returncode == 2
+    assert "argument --labels" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["collect_curves", "test_modes", "make_table", "plot_figure"])
+def test_help_says_what_the_stage_is_for(stage, name):
+    done = stage(name, "--help")
+    assert done.returncode == 0
+    assert "--out" in done.stdout
+    description = done.stdout.split("options:")[0].split("\n\n")[1]
+    assert len(description.split()) > 5
+
+
+def test_a_process_of_its_own_exits_with_2_and_one_line(study, run_flags, process):
+    done = make(process, study, run_flags, "table1_accuracy")
+    assert_refused(done, "curves.csv: cannot be read")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,94 @@
+"""Training runs: what they leave, and that they are the same to the bit, resumed or not."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cfdapo.files import UserError, read_json, read_jsonl, sha256_of
+from cfdapo.stages.train import train
+from cfdapo.study import load_study
+
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def settings():
+    study = load_study("smoke")
+    training = study["training"] | {
+        "steps": STEPS,
+        "checkpoint_every": 2,
+        "batch_size": 8,
+        "gradient_accumulation": 2,
+        "group_size": 4,
+        "max_completion_tokens": 24,
+        "max_prompt_tokens": 200,
+        "kl_coefficient": 0.0,
+    }
+    lora = {"r": 4, "alpha": 4, "dropout": 0.0}
+    return {
+        "task": "arithmetic",
+        "chat": {},
+        "lora": lora,
+        "training": training,
+        "credit": study["credit"],
+    }
+
+
+def run(prepared: Path, out: Path, settings: dict, mode: str = "random", seed: int = 0) -> Path:
+    train("test", prepared / "model", prepared / "train.jsonl", mode, seed, settings, out)
+    return out
+
+
+def adapters(out: Path) -> dict[str, str]:
+    return {
+        path.parent.name: sha256_of(path)
+        for path in sorted(out.glob("adapters/step*/adapter_model.safetensors"))
+    }
+
+
+def without_seconds(rows: list[dict]) -> list[dict]:
+    return [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def finished(prepared, settings, tmp_path_factory):
+    return run(prepared, tmp_path_factory.mktemp("run"), settings)
+
+
+def test_leaves_adapters_history_and_record_and_no_state(finished, settings):
+    assert set(adapters(finished)) == {"step2", "step4"}
+    rows = read_jsonl(finished / "history.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert all(value is not None for row in rows for value in row.values())
+    assert all(row["credit_passes"] == 0 for row in rows)
+    record = read_json(finished / "run.json")
+    assert (record["model"], record["mode"], record["seed"]) == ("test", "random", 0)
+    assert record["settings"] == settings
+    assert record["seconds"]["total"] == pytest.approx(sum(row["seconds_step"] for row in rows))
+    assert not (finished / "state").exists()
+
+
+def test_same_seed_is_the_same_to_the_bit_and_another_seed_is_not(
+    finished, prepared, settings, tmp_path
+):
+    again = run(prepared, tmp_path / "again", settings)
+    assert adapters(again) == adapters(finished)
+    assert without_seconds(read_jsonl(again / "history.jsonl")) == without_seconds(
+        read_jsonl(finished / "history.jsonl")
+    )
+    other = run(prepared, tmp_path / "other", settings, seed=1)
+    assert adapters(other)["step4"] != adapters(finished)["step4"]
+
+
+def test_state_of_another_configuration_is_not_resumed(finished, prepared, settings, tmp_path):
+    state = tmp_path / "run" / "state"
+    (state / "checkpoint-2").mkdir(parents=True)
+    (state / "identity.json").write_text(json.dumps({"seed": 9}))
+    assert adapters(run(prepared, tmp_path / "run", settings)) == adapters(finished)
+
+
+def test_no_prompt_short_enough_is_an_error(prepared, settings, tmp_path):
+    short = {"max_prompt_tokens": 2, "overlong_prompts": "drop"}
+    with pytest.raises(UserError, match="no prompt is that short"):
+        run(prepared, tmp_path, settings | {"training": settings["training"] | short})
