@@ -1,0 +1,1 @@
+"""The language model being trained: loading, generation and the CF-DAPO trainer."""

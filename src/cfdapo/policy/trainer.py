@@ -1,0 +1,91 @@
+"""CF-DAPO: TRL's GRPO trainer with one method changed, so that advantages are weighted by token."""
+
+import time
+from typing import Any
+
+import torch
+from trl import GRPOTrainer
+
+from cfdapo.credit.assigner import Assignment, CreditAssigner, CreditConfig
+
+# Logged names of the credit's own figures; `stages.train` turns them into history's columns.
+METRICS = (
+    "credit/weight_mean",
+    "credit/weight_std",
+    "credit/spans_per_completion",
+    "credit/passes",
+    "seconds/generation",
+    "seconds/credit",
+)
+
+
+class CFDAPOTrainer(GRPOTrainer):
+    """GRPOTrainer whose advantages are A_i * w_t, of shape (B, T) (equation 8).
+
+    With `loss_type="dapo"` the library's clipping and normaliser stay in place, and its KL term,
+    where it is on, stays unweighted. `credit` is the `CreditConfig`; every other argument is
+    GRPOTrainer's.
+    """
+
+    def __init__(self, *args: Any, credit: CreditConfig, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.credit = credit
+        self.assigner = CreditAssigner(self.processing_class, credit)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        began = time.perf_counter()
+        output = super()._generate_and_score_completions(inputs)
+        generated = time.perf_counter()
+        mask = output["completion_mask"].bool()
+        assignment = self._assign(output, mask)
+        output["advantages"] = output["advantages"].unsqueeze(1) * _padded(assignment, mask)
+        self._log_credit(assignment, generated - began, time.perf_counter() - generated)
+        return output
+
+    def _assign(self, output: dict[str, Any], mask: torch.Tensor) -> Assignment:
+        """Credit for the rollout batch, before it is shuffled and split."""
+        # A group whose rewards are all equal has advantage 0 and teaches nothing.
+        groups = output["advantages"].view(-1, self.num_generations)
+        active = groups.abs().amax(dim=1).gt(0).repeat_interleave(self.num_generations)
+        prompts = _unpadded(output["prompt_ids"], output["prompt_mask"].bool())
+        return self.assigner.assign(
+            self.accelerator.unwrap_model(self.model),
+            prompts,
+            _unpadded(output["completion_ids"], mask),
+            active.tolist(),
+            self._generator(),
+        )
+
+    def _generator(self) -> torch.Generator:
+        """A generator for the weights of mode random, the same after a resume at this step."""
+        rank = self.accelerator.process_index
+        seed = (self.args.seed * 1_000_003 + self.state.global_step) * 1_009 + rank
+        return torch.Generator().manual_seed(seed)
+
+    def _log_credit(self, assignment: Assignment, generation: float, credit: float) -> None:
+        weights = torch.cat([credit.weights for credit in assignment.credits])
+        spans = [len(credit.tokens) for credit in assignment.credits if credit.text]
+        values = (
+            weights.mean().item(),
+            weights.std(unbiased=False).item(),
+            # Vanilla looks for no spans, and nor does a group that teaches nothing.
+            sum(spans) / len(spans) if spans else 0.0,
+            float(assignment.passes),
+            generation,
+            credit,
+        )
+        mode = "train" if self.model.training else "eval"
+        for name, value in zip(METRICS, values, strict=True):
+            self._metrics[mode][name].append(value)
+
+
+def _unpadded(ids: torch.Tensor, mask: torch.Tensor) -> list[list[int]]:
+    return [row[kept].tolist() for row, kept in zip(ids, mask, strict=True)]
+
+
+def _padded(assignment: Assignment, mask: torch.Tensor) -> torch.Tensor:
+    """Weights of all completions, shape (B, T), 1 on the padding."""
+    weights = torch.ones(mask.shape)
+    for row, credit in zip(weights, assignment.credits, strict=True):
+        row[: len(credit.weights)] = credit.weights
+    return weights.to(mask.device)

@@ -1,0 +1,135 @@
+"""Build the trainer of one run from the study's settings."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import TrainerCallback, set_seed
+from trl import GRPOConfig
+
+from cfdapo.credit.assigner import CreditConfig
+from cfdapo.files import UserError, read_jsonl
+from cfdapo.policy.generation import fitting_prompts, messages
+from cfdapo.policy.models import add_lora, device, load_base
+from cfdapo.policy.trainer import CFDAPOTrainer
+from cfdapo.problems.task import Task, get_task
+
+# history.jsonl's columns, and the names under which the trainer logs them.
+COLUMNS = {
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "loss": "loss",
+    "entropy": "entropy",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "clip_low": "clip_ratio/low_mean",
+    "clip_high": "clip_ratio/high_mean",
+    "clip_region": "clip_ratio/region_mean",
+    "weight_mean": "credit/weight_mean",
+    "weight_std": "credit/weight_std",
+    "spans_per_completion": "credit/spans_per_completion",
+    "zero_advantage_groups": "frac_reward_zero_std",
+    "completion_tokens": "completions/mean_length",
+    "credit_passes": "credit/passes",
+    "seconds_generation": "seconds/generation",
+    "seconds_credit": "seconds/credit",
+    "seconds_step": "step_time",
+}
+
+
+def make_trainer(
+    model_dir: Path,
+    problems: Path,
+    mode: str,
+    seed: int,
+    settings: dict[str, Any],
+    output: Path,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> CFDAPOTrainer:
+    """The trainer of one run; checkpoints go to `output`.
+
+    `settings` has task, chat, lora, training and credit. Seeds every generator with `seed`.
+    Raises `UserError` where the model cannot be loaded or no prompt fits.
+    """
+    training, task = settings["training"], get_task(settings["task"])
+    base, tokenizer = load_base(model_dir, training["precision"])
+    rows = fitting_prompts(read_jsonl(problems), task, tokenizer, training, settings["chat"])
+    if not rows:
+        raise UserError("training.max_prompt_tokens: no prompt is that short")
+    # Before the adapter is made: its first matrix is random.
+    set_seed(seed)
+    return CFDAPOTrainer(
+        model=add_lora(base, settings["lora"]),
+        args=_arguments(training, seed, settings["chat"], output),
+        reward_funcs=_reward(task),
+        train_dataset=Dataset.from_list(
+            [{"prompt": messages(task, row), "answer": row["answer"]} for row in rows]
+        ),
+        processing_class=tokenizer,
+        callbacks=list(callbacks),
+        credit=CreditConfig(mode=mode, **settings["credit"]),
+    )
+
+
+def _arguments(training: dict[str, Any], seed: int, chat: dict[str, Any], output: Path) -> Any:
+    half = training["precision"] == "bfloat16"
+    return GRPOConfig(
+        output_dir=str(output),
+        seed=seed,
+        max_steps=training["steps"],
+        per_device_train_batch_size=training["batch_size"],
+        gradient_accumulation_steps=training["gradient_accumulation"],
+        num_generations=training["group_size"],
+        learning_rate=training["learning_rate"],
+        lr_scheduler_type=training["schedule"],
+        warmup_steps=training["warmup_steps"],
+        weight_decay=training["weight_decay"],
+        max_grad_norm=training["max_grad_norm"],
+        loss_type="dapo",
+        scale_rewards="group",
+        epsilon=training["epsilon"],
+        epsilon_high=training["epsilon_high"],
+        beta=training["kl_coefficient"],
+        temperature=training["temperature"],
+        top_p=training["top_p"],
+        max_completion_length=training["max_completion_tokens"],
+        chat_template_kwargs=chat,
+        disable_dropout=True,
+        bf16=half and torch.cuda.is_available(),
+        gradient_checkpointing=training["gradient_checkpointing"],
+        save_strategy="steps",
+        save_steps=training["checkpoint_every"],
+        save_total_limit=2,
+        logging_steps=1,
+        report_to=[],
+        use_cpu=device().type == "cpu",
+        dataloader_pin_memory=device().type != "cpu",
+    )
+
+
+def _reward(task: Task) -> Any:
+    """Binary outcome reward, by the grader that evaluation uses too (Section 4.1)."""
+
+    def correct(completions: list[Any], answer: list[str], **_: Any) -> list[float]:
+        return [
+            float(task.grade(completion[0]["content"], gold))
+            for completion, gold in zip(completions, answer, strict=True)
+        ]
+
+    return correct
+
+
+def history(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a step; a resumed run's log has each step once, as its checkpoint kept it."""
+    rows = []
+    for entry in log:
+        if "reward" not in entry:
+            continue  # the trainer's summary at the end
+        row = {"step": entry["step"]}
+        row |= {column: entry.get(name) for column, name in COLUMNS.items()}
+        spent = row["seconds_generation"] + row["seconds_credit"]
+        row["seconds_update"] = row["seconds_step"] - spent
+        rows.append(row)
+    return rows

@@ -1,0 +1,94 @@
+"""Evaluate one run greedily at step 0 and at every checkpoint, keeping every problem's record."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from cfdapo.credit.alignment import completion_text
+from cfdapo.files import read_jsonl
+from cfdapo.policy.generation import encode_prompt, generate, messages
+from cfdapo.policy.models import load_adapter, load_base
+from cfdapo.problems.answers import extract_answer
+from cfdapo.problems.task import get_task
+from cfdapo.stages import run
+from cfdapo.study import checkpoint_steps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model-dir", type=Path, required=True, help="the prepared base model")
+    parser.add_argument("--problems", type=Path, required=True, help="test.jsonl")
+    parser.add_argument("--run-dir", type=Path, required=True, help="the trained run")
+    parser.add_argument(
+        "--settings", type=json.loads, required=True, help="task, chat, training and evaluation"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="evaluation.jsonl")
+    evaluate(**vars(parser.parse_args()))
+
+
+def evaluate(
+    model_dir: Path, problems: Path, run_dir: Path, settings: dict[str, Any], out: Path
+) -> None:
+    """Load the base once, swap adapters, append a record a problem; resume after the last one."""
+    training, task = settings["training"], get_task(settings["task"])
+    rows = read_jsonl(problems)
+    model, tokenizer = load_base(model_dir, training["precision"])
+    prompts = [encode_prompt(tokenizer, messages(task, row), settings["chat"]) for row in rows]
+    batch_size = settings["evaluation"]["batch_size"]
+    partial = out.with_suffix(".partial.jsonl")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    done = _finished(partial, len(rows), batch_size)
+    with open(partial, "a", encoding="utf-8") as stream:
+        for index, step in enumerate([0, *checkpoint_steps(training)]):
+            # Also when nothing is left of this step: adapters are checked in order.
+            if step:
+                model = load_adapter(model, run_dir / "adapters" / f"step{step}", f"step{step}")
+            skipped = min(max(done - index * len(rows), 0), len(rows))
+            completions = generate(
+                model.eval(),
+                tokenizer,
+                prompts[skipped:],
+                training["max_completion_tokens"],
+                batch_size,
+            )
+            for row, ids in zip(rows[skipped:], completions, strict=True):
+                record = _record(step, row, ids, tokenizer, task)
+                stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+                stream.flush()
+            print(f"step {step}: evaluated", flush=True)
+    partial.replace(out)
+
+
+def _finished(partial: Path, problems: int, batch_size: int) -> int:
+    """How many leading records of an interrupted evaluation stand; the rest is cut off.
+
+    Only whole batches of a step count, so that the batches to come are those of an evaluation that
+    was never interrupted.
+    """
+    if not partial.is_file():
+        return 0
+    lines = partial.read_bytes().split(b"\n")[:-1]  # the last piece is empty or torn
+    steps, rest = divmod(len(lines), problems)
+    done = steps * problems + rest // batch_size * batch_size
+    partial.write_bytes(b"".join(line + b"\n" for line in lines[:done]))
+    return done
+
+
+def _record(
+    step: int, row: dict[str, Any], ids: list[int], tokenizer: Any, task: Any
+) -> dict[str, Any]:
+    text = completion_text(ids, tokenizer)
+    return {
+        "step": step,
+        "problem": row["id"],
+        "completion": text,
+        "extracted": extract_answer(text),
+        "gold": row["answer"],
+        "correct": task.grade(text, row["answer"]),
+        "tokens": len(ids),
+    }
+
+
+if __name__ == "__main__":
+    run(main)

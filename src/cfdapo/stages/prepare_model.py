@@ -1,0 +1,56 @@
+"""Prepare one base model: make and pretrain it, convert it, or pin and fetch it from the hub."""
+
+import argparse
+import json
+import tempfile
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from cfdapo.files import UserError
+from cfdapo.policy.models import convert_gguf, fetch_from_hub, save_base, write_manifest
+from cfdapo.policy.tiny import make_model, make_tokenizer, pretrain
+from cfdapo.problems.task import get_task
+from cfdapo.provenance import environment
+from cfdapo.stages import run
+
+TOKENIZER_ROWS = 3000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True, help="the model's name in the study")
+    parser.add_argument("--entry", type=json.loads, required=True, help="its entry in the study")
+    parser.add_argument("--task", required=True, help="kind of problem a made model learns")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the prepared model")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    entry, made = arguments.entry, {}
+    if entry["source"] == "made":
+        made = make(entry, arguments.task, arguments.out)
+    elif entry["source"] == "gguf":
+        convert_gguf(entry, arguments.out)
+    else:
+        fetch_from_hub(entry)
+    write_manifest(arguments.out, arguments.name, entry, {**made, **environment()})
+
+
+def make(entry: dict[str, Any], task_name: str, folder: Path) -> dict[str, Any]:
+    """Make and pretrain a model in `folder`; returns what its manifest tells of it."""
+    task, settings = get_task(task_name), entry["pretraining"]
+    if task.corpus is None:
+        raise UserError(f"models: problems of {task_name} cannot be made, so nor can a model")
+    seen = islice(task.corpus(settings["seed"]), TOKENIZER_ROWS)
+    texts = (text for row in seen for text in (task.prompt(row), row["solution"]))
+    tokenizer = make_tokenizer(texts, entry["vocabulary"])
+    model = make_model(entry["architecture"], entry["shape"], tokenizer, settings["seed"])
+    with tempfile.TemporaryDirectory() as scratch:
+        loss = pretrain(
+            model, tokenizer, task.corpus(settings["seed"]), task.prompt, settings, scratch
+        )
+    save_base(model, tokenizer, folder)
+    return {"parameters": model.num_parameters(), "pretraining_loss": loss}
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,58 @@
+"""One prompt for training and evaluation; greedy completions that do not depend on their batch."""
+
+import pytest
+
+from cfdapo.files import UserError, read_jsonl
+from cfdapo.policy.generation import encode_prompt, fitting_prompts, generate, messages
+from cfdapo.policy.models import load_base
+from cfdapo.problems.task import get_task
+
+TASK = get_task("arithmetic")
+
+
+@pytest.fixture(scope="module")
+def loaded(prepared):
+    model, tokenizer = load_base(prepared / "model")
+    rows = read_jsonl(prepared / "test.jsonl")
+    return model.eval(), tokenizer, rows
+
+
+def test_prompt_is_the_question_between_the_roles(loaded):
+    _, tokenizer, rows = loaded
+    ids = encode_prompt(tokenizer, messages(TASK, rows[0]), {})
+    assert tokenizer.decode(ids) == f"<|user|>{rows[0]['question']}<|assistant|>"
+
+
+def test_completions_do_not_depend_on_the_batch(loaded):
+    model, tokenizer, rows = loaded
+    prompts = [encode_prompt(tokenizer, messages(TASK, row), {}) for row in rows]
+    together = list(generate(model, tokenizer, prompts, 20, batch_size=10))
+    alone = list(generate(model, tokenizer, prompts, 20, batch_size=1))
+    assert together == alone
+    assert all(0 < len(ids) <= 20 for ids in together)
+
+
+def test_completion_ends_with_its_first_end_of_text(loaded):
+    model, tokenizer, rows = loaded
+    prompts = [encode_prompt(tokenizer, messages(TASK, row), {}) for row in rows]
+    sampled = generate(
+        model, tokenizer, prompts, 60, 10, do_sample=True, temperature=3.0, top_k=0, top_p=1.0
+    )
+    completions = list(sampled)
+    end = tokenizer.eos_token_id
+    assert any(end in ids for ids in completions)
+    assert all(end not in ids[:-1] for ids in completions)
+
+
+def test_long_prompts_are_an_error_that_names_them_or_are_dropped(loaded):
+    _, tokenizer, rows = loaded
+    lengths = [len(encode_prompt(tokenizer, messages(TASK, row), {})) for row in rows]
+    limit = max(lengths) - 1
+    training = {"max_prompt_tokens": limit, "overlong_prompts": "error"}
+    longest = rows[lengths.index(max(lengths))]["id"]
+    with pytest.raises(UserError, match=rf"longer than {limit}, first .*{longest}"):
+        fitting_prompts(rows, TASK, tokenizer, training, {})
+    kept = fitting_prompts(rows, TASK, tokenizer, training | {"overlong_prompts": "drop"}, {})
+    assert [row["id"] for row in kept] == [
+        row["id"] for row, length in zip(rows, lengths, strict=True) if length <= limit
+    ]

@@ -1,0 +1,93 @@
+"""Models and adapters that cannot be loaded are named, with what to do."""
+
+import shutil
+
+import pytest
+import torch
+from transformers import AutoConfig, LlamaForCausalLM
+
+from cfdapo.files import UserError, write_json
+from cfdapo.policy.models import add_lora, convert_gguf, load_adapter, load_base
+
+LORA = {"r": 4, "alpha": 4, "dropout": 0.0}
+
+
+@pytest.fixture
+def adapter(prepared, tmp_path):
+    model, _ = load_base(prepared / "model")
+    torch.manual_seed(0)
+    lora = add_lora(model, LORA)
+    for name, parameter in lora.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    lora.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def test_adapters_can_be_swapped_on_one_base(prepared, adapter):
+    base, tokenizer = load_base(prepared / "model")
+    ids = tokenizer("Mia has 3 pens.", return_tensors="pt")
+    untrained = base(**ids).logits
+    once = load_adapter(base, adapter, "step1")
+    first = once(**ids).logits
+    twice = load_adapter(once, adapter, "step2")
+    assert not torch.allclose(untrained, first)
+    assert torch.equal(twice(**ids).logits, first)
+    with twice.disable_adapter():
+        torch.testing.assert_close(twice(**ids).logits, untrained)
+
+
+def test_lora_is_on_all_seven_projections_and_starts_at_zero(prepared):
+    base, tokenizer = load_base(prepared / "model")
+    ids = tokenizer("Mia has 3 pens.", return_tensors="pt")
+    before = base(**ids).logits
+    lora = add_lora(base, LORA)
+    adapted = {name.split(".lora_A")[0].rsplit(".", 1)[1]
+               for name, _ in lora.named_parameters() if "lora_A" in name}  # fmt: skip
+    assert adapted == {f"{part}_proj" for part in ("q", "k", "v", "o", "gate", "up", "down")}
+    torch.testing.assert_close(lora(**ids).logits, before)
+
+
+def test_missing_adapter_names_the_file(prepared, tmp_path):
+    base, _ = load_base(prepared / "model")
+    with pytest.raises(UserError, match="missing adapter"):
+        load_adapter(base, tmp_path / "step25", "step25")
+
+
+@pytest.mark.parametrize("keep", [0, 100, 5000])
+def test_cut_adapter_is_damaged(prepared, adapter, keep):
+    weights = adapter / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:keep])
+    base, _ = load_base(prepared / "model")
+    with pytest.raises(UserError, match="adapter_model.safetensors: damaged adapter"):
+        load_adapter(base, adapter, "step25")
+
+
+def test_adapter_of_another_shape_is_damaged(adapter):
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+    config = AutoConfig.for_model("llama", **shape, num_hidden_layers=2, vocab_size=50)
+    with pytest.raises(UserError, match="damaged adapter"):
+        load_adapter(LlamaForCausalLM(config), adapter, "step25")
+
+
+def test_model_that_cannot_be_loaded_offline_is_named(tmp_path):
+    revision = "0" * 40
+    write_json(
+        tmp_path / "manifest.json", {"source": "hub", "id": "nobody/nothing", "revision": revision}
+    )
+    with pytest.raises(UserError, match=f"nobody/nothing at {revision} cannot be loaded"):
+        load_base(tmp_path)
+
+
+def test_cut_base_weights_are_named(prepared, tmp_path):
+    shutil.copytree(prepared / "model", tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(UserError, match="model cannot be loaded"):
+        load_base(tmp_path / "model")
+
+
+def test_gguf_package_that_is_not_installed_is_named(tmp_path):
+    entry = {"package": "no-such-package", "file": "x.gguf", "sha256": "0" * 64}
+    with pytest.raises(UserError, match="no-such-package is not installed"):
+        convert_gguf(entry, tmp_path)

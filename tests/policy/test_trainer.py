@@ -1,0 +1,147 @@
+"""CF-DAPO's one change to the trainer: advantages of shape (B, T), weighted by token."""
+
+import json
+import math
+
+import pytest
+import torch
+from trl import GRPOTrainer
+
+from cfdapo.policy.trainer import CFDAPOTrainer
+from cfdapo.policy.training import make_trainer
+from cfdapo.study import load_study
+
+
+@pytest.fixture
+def build(prepared, tmp_path):
+    def build(mode: str, **training: object) -> CFDAPOTrainer:
+        study = load_study("smoke")
+        changed = study["training"] | {
+            "steps": 1,
+            "checkpoint_every": 1,
+            "batch_size": 8,
+            "group_size": 4,
+            "max_completion_tokens": 96,
+            "max_prompt_tokens": 200,
+        }
+        settings = {
+            "task": "arithmetic",
+            "chat": {},
+            "lora": {"r": 4, "alpha": 4, "dropout": 0.0},
+            "training": changed | training,
+            "credit": study["credit"],
+        }
+        return make_trainer(
+            prepared / "model", prepared / "train.jsonl", mode, 0, settings, tmp_path
+        )
+
+    return build
+
+
+def reward_by_parity(completions, **_):
+    """Rewards that differ within a group, which an untrained model's answers do not."""
+    return [float(index % 2) for index in range(len(completions))]
+
+
+def rollout(trainer: CFDAPOTrainer) -> dict:
+    trainer.reward_funcs = [reward_by_parity]
+    batch = next(iter(trainer.get_train_dataloader()))
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 1  # set by train() itself
+    return trainer._generate_and_score_completions(batch)
+
+
+def test_only_the_scoring_method_is_overridden():
+    changed = {
+        name
+        for name in vars(CFDAPOTrainer)
+        if name in vars(GRPOTrainer) and not name.startswith("__")
+    }
+    assert changed == {"_generate_and_score_completions"}
+
+
+def test_random_weights_multiply_the_advantages_of_each_token(build):
+    trainer = build("random")
+    assigned = []
+    assign = trainer.assigner.assign
+    trainer.assigner.assign = lambda *a, **k: assigned.append(assign(*a, **k)) or assigned[-1]
+    output = rollout(trainer)
+    weights = [credit.weights for credit in assigned[0].credits]
+    assert sum(own.unique().numel() > 2 for own in weights) >= 2
+    mask = output["completion_mask"].bool()
+    assert output["advantages"].shape == mask.shape
+    signs = torch.tensor([-1.0, 1.0] * 4)
+    for row, kept, own, sign in zip(output["advantages"], mask, weights, signs, strict=True):
+        # Two of four rewarded: sample standard deviation sqrt(1/3), TRL's epsilon 1e-4.
+        expected = sign * 0.5 / (math.sqrt(1 / 3) + 1e-4) * own
+        torch.testing.assert_close(row[kept], expected)
+
+
+def test_vanilla_loss_is_the_librarys_own(build):
+    trainer = build("vanilla")
+    output = rollout(trainer)
+    ours = trainer._compute_loss(trainer.model, output)
+    scalar = output | {"advantages": output["advantages"][:, 0]}
+    torch.testing.assert_close(ours, GRPOTrainer._compute_loss(trainer, trainer.model, scalar))
+
+
+def test_loss_is_equation_8(build):
+    """On policy the ratio is 1, so the loss is the token sum of -w A over all tokens."""
+    trainer = build("random")
+    output = rollout(trainer)
+    loss = trainer._compute_loss(trainer.model, output)
+    mask = output["completion_mask"]
+    expected = -(output["advantages"] * mask).sum() / mask.sum()
+    torch.testing.assert_close(loss.detach(), expected)
+
+
+def test_weights_leave_the_kl_term_alone(build):
+    trainer = build("random", kl_coefficient=0.5)
+    output = rollout(trainer)
+    # A reference that disagrees, and no advantage: what is left of the loss is KL only.
+    output["ref_per_token_logps"] = output["ref_per_token_logps"] - 1.0
+    silent = output | {"advantages": torch.zeros_like(output["advantages"])}
+    uniform = output | {"advantages": torch.zeros(len(output["advantages"]))}
+    kl = trainer._compute_loss(trainer.model, silent)
+    assert kl > 0
+    torch.testing.assert_close(kl, trainer._compute_loss(trainer.model, uniform))
+
+
+@pytest.mark.parametrize(("shift", "bound"), [(0.6, 1.28), (-0.6, 0.8)])
+def test_clip_higher_is_on(build, shift, bound):
+    """A ratio beyond 1 + 0.28 (or below 1 - 0.2 where A < 0) is cut, so no gradient flows."""
+    trainer = build("vanilla")
+    output = rollout(trainer)
+    mask = output["completion_mask"]
+    logps, _, _ = trainer._get_per_token_logps_and_entropies(
+        trainer.model,
+        torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1),
+        torch.cat([output["prompt_mask"], mask], dim=1),
+        mask.shape[1],
+    )
+    sign = math.copysign(1.0, shift)
+    moved = output | {
+        "old_per_token_logps": logps.detach() - shift,
+        "advantages": torch.full(mask.shape, sign),
+    }
+    loss = trainer._compute_loss(trainer.model, moved)
+    torch.testing.assert_close(loss.detach(), torch.tensor(-sign * bound))
+    loss.backward()
+    gradients = [p.grad for p in trainer.model.parameters() if p.grad is not None]
+    assert gradients and all(g.abs().max() == 0 for g in gradients)
+
+
+def test_random_weights_follow_run_seed_and_step(build):
+    trainer = build("random")
+    first = torch.rand(4, generator=trainer._generator())
+    assert torch.equal(first, torch.rand(4, generator=trainer._generator()))
+    trainer.state.global_step = 1
+    assert not torch.equal(first, torch.rand(4, generator=trainer._generator()))
+
+
+def test_reward_is_the_graders_verdict(build):
+    trainer = build("vanilla")
+    (reward,) = trainer.reward_funcs
+    completions = [[{"role": "assistant", "content": text}] for text in ("#### 7", "#### 8", "")]
+    assert reward(completions=completions, answer=["7"] * 3) == [1.0, 0.0, 0.0]
+    assert json.dumps(trainer.args.epsilon_high) == "0.28"

@@ -1,0 +1,162 @@
+"""The DAG: which jobs a study has, what reruns them, and what is refused before any job starts."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cfdapo.study import ROOT, STUDIES
+
+pytestmark = pytest.mark.workflow
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+
+
+def snakemake(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [*SNAKEMAKE, *arguments], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+
+
+def job_counts(text: str) -> dict[str, int]:
+    """Jobs by rule in the statistics of a dry run; empty when there is nothing to do."""
+    return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)}
+
+
+def copy_workflow(folder: Path) -> Path:
+    for name in ("Snakefile", "workflow", "config", "envs", "src", "profiles", "slurm"):
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / name)
+    return folder
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The workflow's files in a folder of their own, to edit."""
+    return copy_workflow(tmp_path)
+
+
+@pytest.mark.parametrize("study", sorted(path.stem for path in STUDIES.glob("*.yaml")))
+def test_every_study_has_a_dag(study):
+    done = snakemake("--dry-run", "--forceall", "--quiet", "rules", "--config", f"study={study}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_paper_has_36_runs():
+    done = snakemake("--dry-run", "--forceall", "--config", "study=paper")
+    counts = job_counts(done.stdout)
+    assert (counts["train"], counts["evaluate"], counts["prepare_model"]) == (36, 36, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["study=papers"], "unknown study 'papers'; there are: "),
+        (["study=tiny", "steps=3"], "config: unknown key steps; allowed: study"),
+    ],
+)
+def test_wrong_command_line_is_refused_by_name(arguments, message):
+    done = snakemake("--dry-run", "--config", *arguments)
+    assert done.returncode == 1 and message in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("w_min: 0.5", "w_min: 5.0", "credit.w_min: 5.0 is greater than credit.w_max, 4.0"),
+        ("batch_size: 16\n", "batch_size: 12\n", "is not a multiple of training.group_size"),
+        ("r: 32,", "rank: 32,", "lora: unknown key rank; allowed: alpha, dropout, r"),
+        ("vanilla, random", "uniform, random", "'uniform' is not one of counterfactual, vanilla"),
+    ],
+)
+def test_wrong_study_is_refused_before_any_job(clone, old, new, message):
+    path = clone / "config" / "studies" / "tiny.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    done = snakemake("--cores", "1", cwd=clone)
+    assert done.returncode == 1 and message in done.stderr + done.stdout
+    assert not (clone / "results").exists()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the workflow in which study tiny seems to be finished.
+
+    `--touch` only touches what is there, so every output is made as a small file first.
+    """
+    folder = copy_workflow(tmp_path_factory.mktemp("finished"))
+    listed = snakemake("--forceall", "--dry-run", "--detailed-summary", cwd=folder)
+    for line in listed.stdout.splitlines():
+        path = folder / line.split("\t")[0]
+        if not line.startswith("results/"):
+            continue
+        if path.parent.name == "models":
+            path.mkdir(parents=True, exist_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("x")
+    touched = snakemake("--cores", "1", "--touch", "--forceall", cwd=folder)
+    assert touched.returncode == 0, touched.stderr
+    return folder
+
+
+def rerun(folder: Path) -> dict[str, int]:
+    done = snakemake("--dry-run", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return job_counts(done.stdout)
+
+
+def test_a_finished_study_runs_nothing_again(finished):
+    assert rerun(finished) == {}
+
+
+def test_touching_a_source_file_runs_nothing(finished):
+    for path in finished.glob("src/cfdapo/**/*.py"):
+        path.touch()
+    assert rerun(finished) == {}
+
+
+def test_editing_the_figures_redraws_figures_only(finished):
+    path = finished / "src" / "cfdapo" / "analysis" / "figures.py"
+    before = path.read_text()
+    path.write_text(before + "\n# edited\n")
+    jobs = rerun(finished)
+    path.write_text(before)
+    assert set(jobs) == {
+        "all", "figures", "figure1_training_curves", "figure2_training_dynamics", "total"
+    } - ({"figures"} if "figures" not in jobs else set())  # fmt: skip
+
+
+def test_editing_the_credit_reruns_training_but_not_the_models(finished):
+    path = finished / "src" / "cfdapo" / "credit" / "weights.py"
+    before = path.read_text()
+    path.write_text(before + "\n# edited\n")
+    jobs = rerun(finished)
+    path.write_text(before)
+    assert jobs["train"] == jobs["evaluate"] == 36
+    assert "prepare_model" not in jobs and "prepare_data" not in jobs
+
+
+def test_editing_one_models_entry_reruns_that_model_only(finished):
+    path = finished / "config" / "studies" / "tiny.yaml"
+    before = path.read_text()
+    head, _, tail = before.rpartition("pretraining: {steps: ")
+    path.write_text(f"{head}pretraining: {{steps: 1{tail}")
+    jobs = rerun(finished)
+    path.write_text(before)
+    assert (jobs["prepare_model"], jobs["train"], jobs["evaluate"]) == (1, 12, 12)
+
+
+def test_another_label_trains_nothing(finished):
+    path = finished / "config" / "studies" / "tiny.yaml"
+    before = path.read_text()
+    path.write_text(before.replace("label: Llama-tiny", "label: Little llama"))
+    jobs = rerun(finished)
+    path.write_text(before)
+    assert jobs["table1_accuracy"] == 1
+    assert not {"train", "evaluate", "prepare_model"} & set(jobs)
