@@ -1,0 +1,95 @@
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+SOURCE = Path(workflow.basedir) / "src"
+sys.path.insert(0, str(SOURCE))
+
+from cfdapo.files import UserError
+from cfdapo.provenance import put_interpreter_first, source_files
+from cfdapo.study import check_choice, checkpoint_steps, load_study
+
+put_interpreter_first()
+shell.prefix(
+    f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(SOURCE))} TOKENIZERS_PARALLELISM=false; "
+)
+
+try:
+    STUDY = load_study(check_choice(config))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{config['study']}"
+MODELS, MODES, SEEDS = list(STUDY["models"]), STUDY["modes"], STUDY["seeds"]
+LABELS = {name: entry["label"] for name, entry in STUDY["models"].items()}
+STEPS = checkpoint_steps(STUDY["training"])
+RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
+
+
+wildcard_constraints:
+    model="|".join(MODELS),
+    mode="|".join(MODES),
+    seed="|".join(map(str, SEEDS)),
+
+
+def as_json(value):
+    """Equal settings are equal text, so that the order of keys reruns nothing."""
+    return json.dumps(value, sort_keys=True)
+
+
+def code(stage):
+    """The source files that decide what a stage leaves; Snakemake reruns on their content."""
+    return source_files(f"cfdapo.stages.{stage}")
+
+
+def model_entry(wildcards):
+    """What a model is made of; its label is only for tables."""
+    entry = STUDY["models"][wildcards.model]
+    return as_json({key: value for key, value in entry.items() if key != "label"})
+
+
+def _common_settings(wildcards):
+    chat = STUDY["models"][wildcards.model].get("chat_template_kwargs", {})
+    return {"task": STUDY["data"]["task"], "chat": chat, "training": STUDY["training"]}
+
+
+def train_settings(wildcards):
+    more = {"lora": STUDY["lora"], "credit": STUDY["credit"]}
+    return as_json(_common_settings(wildcards) | more)
+
+
+def evaluate_settings(wildcards):
+    return as_json(_common_settings(wildcards) | {"evaluation": STUDY["evaluation"]})
+
+
+def overhead_settings(wildcards):
+    return as_json(json.loads(train_settings(wildcards)) | {"overhead": STUDY["overhead"]})
+
+
+def run_files(name):
+    """The file `name` of every run of the study."""
+    return expand(f"{RUN}/{name}", model=MODELS, mode=MODES, seed=SEEDS)
+
+
+def table(name):
+    return multiext(f"{RESULTS}/tables/{name}", ".csv", ".md", ".tex")
+
+
+def figure(name):
+    return multiext(f"{RESULTS}/figures/{name}", ".pdf", ".png")
+
+
+def report_labels(wildcards, output):
+    return {"file": Path(output[0]).stem}
+
+
+RUN_FLAGS = (
+    f"--models {' '.join(MODELS)} --modes {' '.join(MODES)} --seeds {' '.join(map(str, SEEDS))}"
+)
+_SUMMARY_FLAGS = f"--results {RESULTS} {RUN_FLAGS} --labels {shlex.quote(as_json(LABELS))}"
+_TASK = shlex.quote(as_json({"task": STUDY["data"]["task"]}))
+TABLE_FLAGS = f"{_SUMMARY_FLAGS} --study-settings {_TASK} --out {RESULTS}/tables"
+FIGURE_FLAGS = f"{_SUMMARY_FLAGS} --out {RESULTS}/figures"

@@ -1,0 +1,24 @@
+rule evaluate:
+    input:
+        model=f"{RESULTS}/models/{{model}}",
+        data=f"{RESULTS}/data/test.jsonl",
+        weights=rules.train.output.weights,
+        configs=rules.train.output.configs,
+        code=code("evaluate"),
+    output:
+        f"{RUN}/evaluation.jsonl",
+    log:
+        f"{RESULTS}/logs/evaluate/{{model}}/{{mode}}/seed{{seed}}.log",
+    conda:
+        "../../envs/train.yaml"
+    threads: STUDY["resources"]["evaluate"]["threads"]
+    resources:
+        gpu=STUDY["resources"]["evaluate"]["gpu"],
+        mem_mb=STUDY["resources"]["evaluate"]["mem_mb"],
+        runtime=STUDY["resources"]["evaluate"]["runtime"],
+    params:
+        settings=evaluate_settings,
+        run=subpath(output[0], parent=True),
+    shell:
+        "python -m cfdapo.stages.evaluate --model-dir {input.model} --problems {input.data}"
+        " --run-dir {params.run} --settings {params.settings:q} --out {output} > {log} 2>&1"

@@ -1,0 +1,22 @@
+rule profile_overhead:
+    input:
+        model=f"{RESULTS}/models/{{model}}",
+        data=f"{RESULTS}/data/train.jsonl",
+        code=code("profile_overhead"),
+    output:
+        f"{RESULTS}/overhead/{{model}}.json",
+    log:
+        f"{RESULTS}/logs/profile_overhead/{{model}}.log",
+    conda:
+        "../../envs/train.yaml"
+    threads: STUDY["resources"]["profile_overhead"]["threads"]
+    resources:
+        gpu=STUDY["resources"]["profile_overhead"]["gpu"],
+        mem_mb=STUDY["resources"]["profile_overhead"]["mem_mb"],
+        runtime=STUDY["resources"]["profile_overhead"]["runtime"],
+    params:
+        settings=overhead_settings,
+    shell:
+        "python -m cfdapo.stages.profile_overhead --model {wildcards.model}"
+        " --model-dir {input.model} --problems {input.data} --settings {params.settings:q}"
+        " --out {output} > {log} 2>&1"

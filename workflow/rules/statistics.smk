@@ -1,0 +1,35 @@
+localrules:
+    collect_curves,
+    test_modes,
+
+
+rule collect_curves:
+    input:
+        evaluations=run_files("evaluation.jsonl"),
+        code=code("collect_curves"),
+    output:
+        f"{RESULTS}/statistics/curves.csv",
+    log:
+        f"{RESULTS}/logs/collect_curves.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        runs=subpath(input[0], ancestor=4),
+        study=RUN_FLAGS,
+    shell:
+        "python -m cfdapo.stages.collect_curves --runs {params.runs} {params.study}"
+        " --out {output} > {log} 2>&1"
+
+
+rule test_modes:
+    input:
+        curves=rules.collect_curves.output,
+        code=code("test_modes"),
+    output:
+        f"{RESULTS}/statistics/significance.csv",
+    log:
+        f"{RESULTS}/logs/test_modes.log",
+    conda:
+        "../../envs/analysis.yaml"
+    shell:
+        "python -m cfdapo.stages.test_modes --curves {input.curves} --out {output} > {log} 2>&1"

@@ -1,0 +1,34 @@
+rule train:
+    input:
+        model=f"{RESULTS}/models/{{model}}",
+        data=f"{RESULTS}/data/train.jsonl",
+        code=code("train"),
+    output:
+        weights=expand(
+            f"{RUN}/adapters/step{{step}}/adapter_model.safetensors",
+            step=STEPS,
+            allow_missing=True,
+        ),
+        configs=expand(
+            f"{RUN}/adapters/step{{step}}/adapter_config.json",
+            step=STEPS,
+            allow_missing=True,
+        ),
+        history=f"{RUN}/history.jsonl",
+        record=f"{RUN}/run.json",
+    log:
+        f"{RESULTS}/logs/train/{{model}}/{{mode}}/seed{{seed}}.log",
+    conda:
+        "../../envs/train.yaml"
+    threads: STUDY["resources"]["train"]["threads"]
+    resources:
+        gpu=STUDY["resources"]["train"]["gpu"],
+        mem_mb=STUDY["resources"]["train"]["mem_mb"],
+        runtime=STUDY["resources"]["train"]["runtime"],
+    params:
+        settings=train_settings,
+        out=subpath(output.record, parent=True),
+    shell:
+        "python -m cfdapo.stages.train --model {wildcards.model} --model-dir {input.model}"
+        " --problems {input.data} --mode {wildcards.mode} --seed {wildcards.seed}"
+        " --settings {params.settings:q} --out {params.out} > {log} 2>&1"
