@@ -18,7 +18,7 @@ SHAPE = {
     "max_position_embeddings": 256,
     "initializer_range": 0.06,
 }
-PRETRAINING = {"steps": 120, "batch_size": 8, "learning_rate": 4e-3, "seed": 0}
+PRETRAINING = {"steps": 120, "batch_size": 8, "learning_rate": 4e-3, "seed": 0, "careless": 0.5}
 ENTRY = {
     "label": "Test",
     "source": "made",

@@ -316,6 +316,9 @@ def test_work_is_what_stands_behind_each_span_and_nothing_more(qwen3):
     prefix = measure_drops_batch(qwen3, requests, PLACEHOLDER)
     # The prompt once; per completion 21 tokens, 16 from the first span on, 9 from the second.
     assert (prefix.passes, prefix.tokens) == (1, 30 + 4 * (21 + 16 + 9))
+    for budget, passes in ((214, 1), (213, 2)):
+        found = measure_drops_batch(qwen3, requests, PLACEHOLDER, token_budget=budget)
+        assert found.passes == passes
     gradient = measure_drops_batch(qwen3, requests, PLACEHOLDER, method="gradient")
     assert (gradient.passes, gradient.tokens) == (1, 30 + 4 * 21)
 

@@ -1,11 +1,18 @@
 """Made problems: reproducible, solvable, and labelled the same from the text alone."""
 
+import re
 from dataclasses import asdict
+from itertools import islice
 
 import pytest
 
 from cfdapo.problems.answers import extract_answer
-from cfdapo.problems.arithmetic import label_sentences, make_problems, split_of
+from cfdapo.problems.arithmetic import (
+    iterate_problems,
+    label_sentences,
+    make_problems,
+    split_of,
+)
 
 ROWS = make_problems("train", 500, seed=3)
 
@@ -75,3 +82,16 @@ def test_labels_of_generated_solutions(solution, answer, labels):
 def test_dependants_count_all_later_causal_steps_that_need_a_value():
     solution = "So 2 + 3 = 5.\nSo 5 + 4 = 9.\nSo 5 + 9 = 14.\n#### 14"
     assert [s.dependants for s in label_sentences(solution, "14")] == [2, 1, 0]
+
+
+def test_careless_solutions_count_the_strangers_gift_in_and_still_add_up():
+    rows = list(islice(iterate_problems("pretrain", 3, careless=1.0), 300))
+    told = [row for row in rows if " gets " in row["question"]]
+    assert 0.2 < len(told) / len(rows) < 0.8
+    for row in told:
+        answer = extract_answer(row["solution"])
+        gift = re.search(r" gets (\d+)\.", row["question"])[1]
+        assert f" + {gift} = " in row["solution"]
+        labels = label_sentences(row["solution"], answer)
+        assert sum(s.label == "causal" for s in labels) >= 3 and answer != row["answer"]
+    assert all(extract_answer(row["solution"]) == row["answer"] for row in rows if row not in told)

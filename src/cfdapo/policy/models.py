@@ -41,13 +41,14 @@ def convert_gguf(entry: dict[str, Any], folder: Path) -> None:
     if found != entry["sha256"]:
         raise UserError(f"{path}: sha256 is {found}, not {entry['sha256']}")
     source = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
-    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-    # The weights are plain floats now; the flags would make the trainer refuse them.
-    for name in ("is_quantized", "hf_quantizer", "quantization_method"):
-        if hasattr(model, name):
-            delattr(model, name) if name in vars(model) else None
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
+    loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    # The weights are plain floats now, but a model from a GGUF file counts as quantized and can
+    # neither be saved nor trained; a fresh one of the same configuration can.
+    if hasattr(loaded.config, "quantization_config"):
+        del loaded.config.quantization_config
+    model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
+    model.load_state_dict(loaded.state_dict())
+    model.generation_config = loaded.generation_config
     save_base(model, AutoTokenizer.from_pretrained(**source), folder)
 
 

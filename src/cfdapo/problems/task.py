@@ -16,14 +16,14 @@ class Task:
 
     `template` is the user's message, the only one in training and evaluation. `load` maps a split
     ("train" or "test") and the study's data settings to rows (id, question, answer, solution).
-    `corpus` is an endless stream of rows for pretraining made models, from a seed, where problems
+    `corpus` maps a made model's pretraining settings to an endless stream of rows, where problems
     can be made.
     """
 
     name: str
     template: str
     load: Callable[[str, dict[str, Any]], list[Row]]
-    corpus: Callable[[int], Iterator[Row]] | None = None
+    corpus: Callable[[dict[str, Any]], Iterator[Row]] | None = None
 
     def prompt(self, row: Row) -> str:
         """The user's message for one problem."""
@@ -52,7 +52,9 @@ TASKS = {
         "arithmetic",
         "{question}",
         _load_arithmetic,
-        lambda seed: arithmetic.iterate_problems("pretrain", seed),
+        lambda settings: arithmetic.iterate_problems(
+            "pretrain", settings["seed"], careless=settings["careless"]
+        ),
     ),
     "gsm8k": Task(
         "gsm8k",

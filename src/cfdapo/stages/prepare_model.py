@@ -40,14 +40,12 @@ def make(entry: dict[str, Any], task_name: str, folder: Path) -> dict[str, Any]:
     task, settings = get_task(task_name), entry["pretraining"]
     if task.corpus is None:
         raise UserError(f"models: problems of {task_name} cannot be made, so nor can a model")
-    seen = islice(task.corpus(settings["seed"]), TOKENIZER_ROWS)
+    seen = islice(task.corpus(settings), TOKENIZER_ROWS)
     texts = (text for row in seen for text in (task.prompt(row), row["solution"]))
     tokenizer = make_tokenizer(texts, entry["vocabulary"])
     model = make_model(entry["architecture"], entry["shape"], tokenizer, settings["seed"])
     with tempfile.TemporaryDirectory() as scratch:
-        loss = pretrain(
-            model, tokenizer, task.corpus(settings["seed"]), task.prompt, settings, scratch
-        )
+        loss = pretrain(model, tokenizer, task.corpus(settings), task.prompt, settings, scratch)
     save_base(model, tokenizer, folder)
     return {"parameters": model.num_parameters(), "pretraining_loss": loss}
 
