@@ -101,7 +101,7 @@ def _make_problem(
     if story is None:
         return None
     wrong = story.aside is not None and generator.random() < careless
-    told = _carelessly(generator, story) if wrong else story
+    told = _carelessly(story) if wrong else story
     if told is None:
         return None
     solution, sentences = _solve(generator, told)
@@ -115,7 +115,7 @@ def _make_problem(
 
 @dataclass(frozen=True)
 class _Story:
-    """Who has what, the steps to the answer, and a calculation that nobody needs."""
+    """Who has what, the steps to the answer, and an aside: a calculation that nobody needs."""
 
     person: str
     stranger: str
@@ -124,7 +124,8 @@ class _Story:
     start: int
     steps: list[_Step]
     together: bool
-    aside: _Step | None
+    aside: _Step | None  # told just before steps[aside_place]
+    aside_place: int
 
     @property
     def answer(self) -> int:
@@ -145,7 +146,7 @@ def _draw_story(generator: random.Random, step_count: int) -> _Story | None:
         steps.append(_Step("", own, "+", own + more, own + own + more))
         if steps[-1].result > MAX_VALUE:
             return None
-    aside = None
+    aside, aside_place = None, generator.randrange(sum(bool(step.told) for step in steps))
     if generator.random() < 0.6:
         had, got = generator.randint(2, 12), generator.randint(2, 6)
         told = f"{stranger} has {had} {other_item} and gets {got}."
@@ -153,14 +154,13 @@ def _draw_story(generator: random.Random, step_count: int) -> _Story | None:
         # A needless result that equals a needed value could not be told from a needed one.
         if any(aside.result in (step.left, step.right, step.result) for step in steps):
             return None
-    return _Story(person, stranger, item, other_item, start, steps, together, aside)
+    return _Story(person, stranger, item, other_item, start, steps, together, aside, aside_place)
 
 
-def _carelessly(generator: random.Random, story: _Story) -> _Story | None:
-    """The story as somebody solves it who counts the stranger's gift in, before some step."""
-    place = generator.randrange(1, len(story.steps))
-    gift = story.aside.right
-    before = story.steps[place - 1].result
+def _carelessly(story: _Story) -> _Story | None:
+    """The story as somebody solves it who counts the stranger's gift in where it is told."""
+    gift, place = story.aside.right, story.aside_place
+    before = story.steps[place - 1].result if place else story.start
     steps = [*story.steps[:place], _Step("", before, "+", gift, before + gift)]
     own = before + gift
     for step in story.steps[place:]:
@@ -179,7 +179,7 @@ def _tell(generator: random.Random, story: _Story) -> str:
     told = [f"{story.person} has {story.start} {story.item}."]
     told += [step.told for step in story.steps if step.told]
     if story.aside:
-        told.insert(generator.randint(1, len(told)), story.aside.told)
+        told.insert(1 + story.aside_place, story.aside.told)
     if generator.random() < 0.4:
         told.insert(generator.randint(0, len(told)), generator.choice(QUESTION_FILLER))
     holder = "do they" if story.together else f"does {story.person}"
