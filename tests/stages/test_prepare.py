@@ -66,10 +66,9 @@ def test_hub_model_that_is_out_of_reach_is_an_error_without_a_traceback(tmp_path
     assert "Traceback" not in done.stderr
 
 
-def test_made_model_is_the_same_twice(prepared, tmp_path):
-    from tests.conftest import ENTRY
-
-    short = ENTRY | {"pretraining": ENTRY["pretraining"] | {"steps": 2}}
+def test_made_model_is_the_same_twice(tmp_path):
+    entry = load_study("smoke")["models"]["qwen3-tiny"]
+    short = entry | {"pretraining": entry["pretraining"] | {"steps": 2}}
     hashes = []
     for name in ("one", "two"):
         out = tmp_path / name
