@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cfdapo.files import UserError, read_json, read_jsonl, sha256_of
-from cfdapo.stages.train import train
+from cfdapo.stages.train import main, train
 from cfdapo.study import load_study
 
 STEPS = 4
@@ -92,3 +92,12 @@ def test_no_prompt_short_enough_is_an_error(prepared, settings, tmp_path):
     short = {"max_prompt_tokens": 2, "overlong_prompts": "drop"}
     with pytest.raises(UserError, match="no prompt is that short"):
         run(prepared, tmp_path, settings | {"training": settings["training"] | short})
+
+
+def test_unknown_mode_is_refused_with_the_known_ones(capsys, monkeypatch):
+    arguments = "--model m --model-dir d --problems p --mode uniform --seed 0 --settings {} --out o"
+    monkeypatch.setattr("sys.argv", ["train", *arguments.split()])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert "'uniform' (choose from" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
+from cfdapo.credit.weights import MODES
 from cfdapo.files import read_json, write_json, write_jsonl
 from cfdapo.policy.training import history, make_trainer
 from cfdapo.provenance import environment, hardware, peak_memory
@@ -25,7 +26,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="the model's name in the study")
     parser.add_argument("--model-dir", type=Path, required=True, help="its prepared folder")
     parser.add_argument("--problems", type=Path, required=True, help="train.jsonl")
-    parser.add_argument("--mode", required=True, help="how tokens are weighted")
+    parser.add_argument("--mode", required=True, choices=MODES, help="how tokens are weighted")
     parser.add_argument("--seed", type=int, required=True, help="seed of this run")
     parser.add_argument(
         "--settings", type=json.loads, required=True, help="task, chat, lora, training and credit"
