@@ -7,7 +7,16 @@ import torch
 from transformers import AutoConfig, LlamaForCausalLM
 
 from cfdapo.files import UserError, write_json
-from cfdapo.policy.models import add_lora, convert_gguf, load_adapter, load_base
+from cfdapo.policy.models import (
+    add_lora,
+    convert_gguf,
+    load_adapter,
+    load_base,
+    save_base,
+    write_manifest,
+)
+from cfdapo.policy.tiny import make_model, make_tokenizer
+from cfdapo.problems.arithmetic import make_problems
 
 LORA = {"r": 4, "alpha": 4, "dropout": 0.0}
 
@@ -91,3 +100,21 @@ def test_gguf_package_that_is_not_installed_is_named(tmp_path):
     entry = {"package": "no-such-package", "file": "x.gguf", "sha256": "0" * 64}
     with pytest.raises(UserError, match="no-such-package is not installed"):
         convert_gguf(entry, tmp_path)
+
+
+@pytest.mark.parametrize("architecture", ["qwen3", "qwen2", "llama"])
+def test_a_saved_model_and_tokenizer_are_loaded_as_they_were(architecture, tmp_path):
+    row = make_problems("train", 1, seed=1)[0]
+    tokenizer = make_tokenizer([row["question"], row["solution"]] * 20, 300)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+    shape |= {"num_hidden_layers": 1, "num_key_value_heads": 2}
+    model = make_model(architecture, shape, tokenizer, seed=0)
+    save_base(model, tokenizer, tmp_path)
+    write_manifest(tmp_path, "test", {"source": "made"}, {})
+    loaded, read = load_base(tmp_path)
+    ids = tokenizer(row["solution"], return_tensors="pt")
+    assert read(row["solution"])["input_ids"] == ids["input_ids"][0].tolist()
+    conversation = [{"role": "user", "content": row["question"]}]
+    assert read.apply_chat_template(conversation) == tokenizer.apply_chat_template(conversation)
+    assert (read.pad_token, read.eos_token) == (tokenizer.pad_token, tokenizer.eos_token)
+    torch.testing.assert_close(loaded(**ids).logits, model(**ids).logits)

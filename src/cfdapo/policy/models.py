@@ -13,6 +13,7 @@ from transformers import (
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 
 from cfdapo.files import UserError, read_json, sha256_of, write_json
@@ -89,13 +90,17 @@ def load_base(
     """
     manifest = read_json(Path(folder) / MANIFEST)
     where: dict[str, Any] = {"pretrained_model_name_or_path": folder}
+    # The automatic class of some architectures (Qwen2) puts its own rules for cutting text in the
+    # place of the saved ones; for a tokenizer that was saved here the saved ones count.
+    tokenizers: Any = PreTrainedTokenizerFast
     if manifest["source"] == "hub":
+        tokenizers = AutoTokenizer
         where = {
             "pretrained_model_name_or_path": manifest["id"],
             "revision": manifest["revision"],
         }
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**where)
+        tokenizer = tokenizers.from_pretrained(**where)
         model = AutoModelForCausalLM.from_pretrained(
             **where, dtype=getattr(torch, precision), use_safetensors=True
         )
