@@ -92,3 +92,12 @@ def test_no_prompt_short_enough_is_an_error(prepared, settings, tmp_path):
     short = {"max_prompt_tokens": 2, "overlong_prompts": "drop"}
     with pytest.raises(UserError, match="no prompt is that short"):
         run(prepared, tmp_path, settings | {"training": settings["training"] | short})
+
+
+def test_a_proxy_without_its_folder_is_named(prepared, stage, settings, tmp_path):
+    proxied = settings | {"credit": settings["credit"] | {"proxy": "test"}}
+    flags = ["--model", "test", "--model-dir", prepared / "model", "--out", tmp_path]
+    flags += ["--problems", prepared / "train.jsonl", "--settings", json.dumps(proxied)]
+    done = stage("train", *flags, "--mode", "counterfactual", "--seed", 0)
+    assert done.returncode == 2
+    assert "error: credit.proxy: test needs its prepared folder" in done.stderr
