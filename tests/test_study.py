@@ -2,10 +2,12 @@
 
 import copy
 import json
+from dataclasses import asdict
 
 import pytest
 import yaml
 
+from cfdapo.credit.assigner import CreditConfig
 from cfdapo.files import UserError
 from cfdapo.study import SCHEMA, STUDIES, check_choice, check_study, checkpoint_steps, load_study
 
@@ -37,9 +39,12 @@ def test_paper_study_has_the_papers_numbers():
     ("where", "value", "message"),
     [
         ("colour", 1, "unknown key colour; allowed: credit, data"),
-        ("credit.w_minimum", 1, "credit: unknown key w_minimum; allowed: intervention"),
+        ("credit.w_minimum", 1, "credit: unknown key w_minimum; allowed: cache, every"),
         ("modes", ["uniform"], "modes.0: 'uniform' is not one of counterfactual, vanilla"),
         ("credit.w_min", 5.0, "credit.w_min: 5.0 is greater than credit.w_max"),
+        ("credit.proxy", "gpt", "credit.proxy: 'gpt' is not one of the study's models: qwen3-tiny"),
+        ("credit.select", "best", "credit.select: 'best' is not one of all, longest, arithmetic"),
+        ("credit.every", 0, "credit.every: 0 is less than the minimum of 1"),
         ("training.batch_size", 12, "training.batch_size: 12 is not a multiple of"),
         ("training.checkpoint_every", 7, "training.steps: 75 is not a multiple of"),
         ("training.steps", "many", "training.steps: 'many' is not of type 'integer'"),
@@ -61,6 +66,19 @@ def test_wrong_values_name_key_and_allowed(where, value, message):
     with pytest.raises(UserError) as raised:
         check_study(study, "study.yaml")
     assert str(raised.value).startswith("study.yaml: ") and message in str(raised.value)
+
+
+def test_gradient_is_refused_where_it_estimates_nothing():
+    study = load_study("tiny")
+    study["credit"] |= {"method": "gradient", "sink": "rest"}
+    with pytest.raises(UserError, match="credit.method: gradient knows intervention pad and sink"):
+        check_study(study, "study.yaml")
+
+
+def test_credit_s_defaults_are_the_code_s():
+    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["credit"]["properties"]
+    keys = {key: sub["default"] for key, sub in schema.items()}
+    assert keys | {"mode": "counterfactual"} == asdict(CreditConfig())
 
 
 def test_missing_keys_are_named():

@@ -92,6 +92,16 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
         )
     if training["epsilon_high"] < training["epsilon"]:
         found.append("training.epsilon_high: must be at least training.epsilon (Clip-Higher)")
+    if credit["proxy"] is not None and credit["proxy"] not in study["models"]:
+        found.append(
+            f"credit.proxy: {credit['proxy']!r} is not one of the study's models: "
+            f"{', '.join(study['models'])}"
+        )
+    if credit["method"] == "gradient" and (credit["intervention"], credit["sink"]) != (
+        "pad",
+        "answer",
+    ):
+        found.append("credit.method: gradient knows intervention pad and sink answer only")
     made = [name for name, model in study["models"].items() if model["source"] == "made"]
     if made and study["data"]["task"] != "arithmetic":
         found.append(f"models.{made[0]}.source: made models only know data.task arithmetic")

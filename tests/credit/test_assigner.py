@@ -95,3 +95,89 @@ def test_the_model_is_left_in_the_mode_it_was_in(loaded):
     assign(loaded, [SOLUTION])
     assert model.training
     model.eval()
+
+
+def texts_of(credit) -> list[str]:
+    return [credit.text[span.start : span.end] for span in credit.spans]
+
+
+def test_spans_that_are_not_selected_are_not_measured_and_weigh_one(loaded):
+    (full,) = assign(loaded, [SOLUTION]).credits
+    serial = assign(loaded, [SOLUTION], method="serial", select="arithmetic", select_k=2)
+    (credit,) = serial.credits
+    assert serial.passes == 3 and texts_of(credit) == ["4 + 3 = 7", "7 * 2 = 14"]
+    torch.testing.assert_close(credit.drops, full.drops[2:], rtol=0, atol=1e-4)
+    for tokens in full.tokens[:2]:
+        assert credit.weights[tokens].eq(1).all()
+    # Equation 6 scales the two among themselves.
+    ends = sorted(credit.weights[tokens][0].item() for tokens in credit.tokens)
+    assert ends[0] == 0.5 and ends[1] > 3.9
+    (longest,) = assign(loaded, [SOLUTION], select="longest", select_k=1).credits
+    assert texts_of(longest) == ["Mia has 4 pens."]
+
+
+def test_between_measured_steps_everything_weighs_one(loaded):
+    model, tokenizer = loaded
+    prompts, completions = [encode(tokenizer, PROMPT)], [encode(tokenizer, SOLUTION)]
+    for mode in ("counterfactual", "inverted", "random"):
+        assigner = CreditAssigner(tokenizer, CreditConfig(mode=mode, every=3))
+        given = [assigner.assign(model, prompts, completions, step=step) for step in range(7)]
+        uniform = [bool(assignment.credits[0].weights.eq(1).all()) for assignment in given]
+        assert uniform == [False, True, True, False, True, True, False]
+        assert [assignment.passes > 0 for assignment in given] == [
+            mode != "random" and not skipped for skipped in uniform
+        ]
+
+
+def test_equal_completions_of_one_prompt_are_measured_once(loaded):
+    once = assign(loaded, [SOLUTION], method="serial")
+    four = assign(loaded, [SOLUTION] * 4, method="serial")
+    assert four.passes == once.passes == 5
+    assert all(torch.equal(credit.drops, once.credits[0].drops) for credit in four.credits)
+    other = SOLUTION.replace("Let us see.", "Let us think.")
+    assert assign(loaded, [SOLUTION, other, SOLUTION], method="serial").passes == 10
+
+
+def test_the_cache_gives_the_drops_of_the_step_that_measured_them(loaded, prepared):
+    model, tokenizer = load_base(prepared / "model")
+    prompts = [encode(tokenizer, PROMPT)] * 2
+    completions = [encode(tokenizer, SOLUTION), encode(tokenizer, SOLUTION.replace("us", "me"))]
+    assigner = CreditAssigner(tokenizer, CreditConfig(cache=8, method="serial"))
+    first = assigner.assign(model, prompts[:1], completions[:1])
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(1.5)
+    second = assigner.assign(model, prompts, completions)
+    assert (first.passes, first.hits) == (5, 0) and (second.passes, second.hits) == (5, 1)
+    # Stale: the policy has moved on.
+    assert torch.equal(second.credits[0].drops, first.credits[0].drops)
+    (fresh,) = (
+        CreditAssigner(tokenizer, CreditConfig())
+        .assign(model, prompts[:1], completions[:1])
+        .credits
+    )
+    assert (fresh.drops - first.credits[0].drops).abs().max() > 1e-2
+    # Another prompt is another pair.
+    moved = [[*prompts[0], *encode(tokenizer, " ")]]
+    assert assigner.assign(model, moved, completions[:1]).hits == 0
+
+
+def test_without_a_cache_everything_is_measured_anew(loaded):
+    model, tokenizer = loaded
+    prompts, completions = [encode(tokenizer, PROMPT)], [encode(tokenizer, SOLUTION)]
+    assigner = CreditAssigner(tokenizer, CreditConfig())
+    for _ in range(2):
+        assignment = assigner.assign(model, prompts, completions)
+        assert assignment.passes == 1 and assignment.hits == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"select_k": 0}, {"every": 0}, {"cache": -1}], ids=lambda wrong: next(iter(wrong))
+)
+def test_senseless_numbers_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        CreditConfig(**wrong)
+
+
+def test_unknown_selection_is_refused(loaded):
+    with pytest.raises(ValueError, match="unknown select 'best'"):
+        assign(loaded, [SOLUTION], select="best")

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cfdapo.credit.spans import REASONING_KINDS, Span, find_answer, find_spans
+from cfdapo.credit.expressions import count_operations
+from cfdapo.credit.spans import REASONING_KINDS, Span, find_answer, find_spans, select_spans
 
 # Pieces that mathematical text is made of, so that random texts reach deep into the grammar.
 PIECES = st.sampled_from(
@@ -333,3 +334,52 @@ def test_gsm8k_reasoning_lines_have_spans_and_answers() -> None:
         assert answer is not None
         assert solution[answer.start : answer.end] == solution.rsplit("#### ")[1].strip()
         assert find_spans(solution)
+
+
+SELECTABLE = (
+    "She wonders about it for a long while.\nFirst 4 + 3 = 7.\nThen 7 * 2 = 14.\n"
+    "So 14 - 2 + 3 + 1 = 16.\nWell.\n#### 16"
+)
+
+
+@pytest.mark.parametrize(
+    ("select", "k", "texts"),
+    [
+        ("longest", 1, ["She wonders about it for a long while."]),
+        ("longest", 2, ["She wonders about it for a long while.", "14 - 2 + 3 + 1 = 16"]),
+        ("arithmetic", 1, ["14 - 2 + 3 + 1 = 16"]),
+        # One operation each: the first in the text goes first.
+        ("arithmetic", 2, ["4 + 3 = 7", "14 - 2 + 3 + 1 = 16"]),
+    ],
+)
+def test_selection_takes_the_k_longest_or_most_arithmetic_in_order(select, k, texts):
+    spans = select_spans(SELECTABLE, find_spans(SELECTABLE), select, k)
+    assert [SELECTABLE[span.start : span.end] for span in spans] == texts
+
+
+def test_selection_of_all_or_of_more_than_there_are_is_all():
+    spans = find_spans(SELECTABLE)
+    assert len(spans) == 5
+    assert select_spans(SELECTABLE, spans, "all", 1) == spans
+    for select in ("longest", "arithmetic"):
+        assert select_spans(SELECTABLE, spans, select, 9) == spans
+
+
+def test_unknown_selection_is_refused():
+    with pytest.raises(ValueError, match="'shortest'; allowed: all, longest, arithmetic"):
+        select_spans(SELECTABLE, [], "shortest")
+
+
+@pytest.mark.parametrize(
+    ("text", "operations"),
+    [
+        ("4 + 3 = 7", 1),
+        ("48/2 + 3 - 1 = 26", 3),
+        (r"\frac{1}{6} \times 36 = 6", 2),
+        ("20% of 50 is 10", 1),
+        ("She wonders - for 2-3 days - about it", 0),
+        ("", 0),
+    ],
+)
+def test_operations_are_counted_and_equals_signs_are_none(text, operations):
+    assert count_operations(text) == operations

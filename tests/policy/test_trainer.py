@@ -7,44 +7,11 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
+from cfdapo.credit.assigner import CreditAssigner
 from cfdapo.policy.trainer import CFDAPOTrainer
-from cfdapo.policy.training import make_trainer
-from cfdapo.study import load_study
-
-
-@pytest.fixture
-def build(prepared, tmp_path):
-    def build(mode: str, **training: object) -> CFDAPOTrainer:
-        study = load_study("smoke")
-        changed = study["training"] | {
-            "steps": 1,
-            "checkpoint_every": 1,
-            "batch_size": 8,
-            "group_size": 4,
-            "max_completion_tokens": 96,
-            "max_prompt_tokens": 200,
-        }
-        settings = {
-            "task": "arithmetic",
-            "chat": {},
-            "lora": {"r": 4, "alpha": 4, "dropout": 0.0},
-            "training": changed | training,
-            "credit": study["credit"],
-        }
-        return make_trainer(
-            prepared / "model", prepared / "train.jsonl", mode, 0, settings, tmp_path
-        )
-
-    return build
-
-
-def reward_by_parity(completions, **_):
-    """Rewards that differ within a group, which an untrained model's answers do not."""
-    return [float(index % 2) for index in range(len(completions))]
 
 
 def rollout(trainer: CFDAPOTrainer) -> dict:
-    trainer.reward_funcs = [reward_by_parity]
     batch = next(iter(trainer.get_train_dataloader()))
     trainer.model.train()
     trainer.current_gradient_accumulation_steps = 1  # set by train() itself
@@ -60,11 +27,9 @@ def test_only_the_scoring_method_is_overridden():
     assert changed == {"_generate_and_score_completions"}
 
 
-def test_random_weights_multiply_the_advantages_of_each_token(build):
+def test_random_weights_multiply_the_advantages_of_each_token(build, assignments):
     trainer = build("random")
-    assigned = []
-    assign = trainer.assigner.assign
-    trainer.assigner.assign = lambda *a, **k: assigned.append(assign(*a, **k)) or assigned[-1]
+    assigned = assignments(trainer)
     output = rollout(trainer)
     weights = [credit.weights for credit in assigned[0].credits]
     assert sum(own.unique().numel() > 2 for own in weights) >= 2
@@ -140,8 +105,40 @@ def test_random_weights_follow_run_seed_and_step(build):
 
 
 def test_reward_is_the_graders_verdict(build):
-    trainer = build("vanilla")
+    trainer = build("vanilla", graded=True)
     (reward,) = trainer.reward_funcs
     completions = [[{"role": "assistant", "content": text}] for text in ("#### 7", "#### 8", "")]
     assert reward(completions=completions, answer=["7"] * 3) == [1.0, 0.0, 0.0]
     assert json.dumps(trainer.args.epsilon_high) == "0.28"
+
+
+@pytest.mark.parametrize("varied", [(), (0,), (1,), (0, 1)], ids=str)
+def test_groups_of_equal_rewards_are_skipped_by_group_before_any_pass(build, varied):
+    """AlignTune skips by micro-batch: one group with an advantage pays for all."""
+    trainer = build("counterfactual", {"method": "serial"}, batch_size=16, group_size=8)
+
+    def reward(completions, **_):
+        return [float(i % 2) if i // 8 in varied else 1.0 for i in range(len(completions))]
+
+    trainer.reward_funcs = [reward]
+    passes, costs, weights = [], [], []
+    assign = trainer.assigner.assign
+    alone = CreditAssigner(trainer.processing_class, trainer.credit)
+
+    def counted(model, prompts, completions, *others):
+        hook = model.register_forward_hook(lambda *_: passes.append(1))
+        assignment = assign(model, prompts, completions, *others)
+        hook.remove()
+        assert assignment.passes == len(passes)
+        for group in (slice(8), slice(8, 16)):
+            costs.append(alone.assign(model, prompts[group], completions[group]).passes)
+            weights.append(torch.cat([credit.weights for credit in assignment.credits[group]]))
+        return assignment
+
+    trainer.assigner.assign = counted
+    advantages = rollout(trainer)["advantages"]
+    assert min(costs) > 0
+    assert len(passes) == sum(costs[group] for group in varied)
+    for group in (0, 1):
+        assert advantages[8 * group : 8 * group + 8].any() == (group in varied)
+        assert weights[group].ne(1).any() == (group in varied)

@@ -101,3 +101,12 @@ def test_unknown_mode_is_refused_with_the_known_ones(capsys, monkeypatch):
         main()
     assert stopped.value.code == 2
     assert "'uniform' (choose from" in capsys.readouterr().err
+
+
+def test_a_proxy_without_its_folder_is_named(prepared, stage, settings, tmp_path):
+    proxied = settings | {"credit": settings["credit"] | {"proxy": "test"}}
+    flags = ["--model", "test", "--model-dir", prepared / "model", "--out", tmp_path]
+    flags += ["--problems", prepared / "train.jsonl", "--settings", json.dumps(proxied)]
+    done = stage("train", *flags, "--mode", "counterfactual", "--seed", 0)
+    assert done.returncode == 2
+    assert "error: credit.proxy: test needs its prepared folder" in done.stderr

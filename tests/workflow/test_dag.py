@@ -152,6 +152,17 @@ def test_editing_one_models_entry_reruns_that_model_only(finished):
     assert (jobs["prepare_model"], jobs["train"], jobs["evaluate"]) == (1, 12, 12)
 
 
+def test_a_proxy_is_prepared_and_handed_to_training(clone):
+    path = clone / "config" / "studies" / "tiny.yaml"
+    path.write_text(path.read_text().replace("credit:\n", "credit:\n  proxy: qwen2-tiny\n"))
+    run = "results/tiny/runs/llama-tiny/inverted/seed1/run.json"
+    overhead = "results/tiny/overhead/llama-tiny.json"
+    done = snakemake("--dry-run", "--printshellcmds", run, overhead, cwd=clone)
+    assert done.returncode == 0, done.stderr
+    assert job_counts(done.stdout)["prepare_model"] == 2
+    assert done.stdout.count(" --proxy-dir results/tiny/models/qwen2-tiny --out ") == 2
+
+
 def test_another_label_trains_nothing(finished):
     path = finished / "config" / "studies" / "tiny.yaml"
     before = path.read_text()

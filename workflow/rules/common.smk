@@ -25,6 +25,7 @@ except UserError as error:
 RESULTS = f"results/{config['study']}"
 MODELS, MODES, SEEDS = list(STUDY["models"]), STUDY["modes"], STUDY["seeds"]
 LABELS = {name: entry["label"] for name, entry in STUDY["models"].items()}
+PROXY = STUDY["credit"]["proxy"]
 STEPS = checkpoint_steps(STUDY["training"])
 RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
 
@@ -58,7 +59,18 @@ def _common_settings(wildcards):
 
 def train_settings(wildcards):
     more = {"lora": STUDY["lora"], "credit": STUDY["credit"]}
+    if PROXY:
+        more["proxy_chat"] = STUDY["models"][PROXY].get("chat_template_kwargs", {})
     return as_json(_common_settings(wildcards) | more)
+
+
+def proxy_model(wildcards):
+    """The folder of the model that measures drops in the policy's place, if there is one."""
+    return [f"{RESULTS}/models/{PROXY}"] if PROXY else []
+
+
+def proxy_flag(wildcards, input):
+    return f"--proxy-dir {input.proxy}" if input.proxy else ""
 
 
 def evaluate_settings(wildcards):

@@ -1,6 +1,7 @@
 rule profile_overhead:
     input:
         model=f"{RESULTS}/models/{{model}}",
+        proxy=proxy_model,
         data=f"{RESULTS}/data/train.jsonl",
         code=code("profile_overhead"),
     output:
@@ -15,8 +16,9 @@ rule profile_overhead:
         mem_mb=STUDY["resources"]["profile_overhead"]["mem_mb"],
         runtime=STUDY["resources"]["profile_overhead"]["runtime"],
     params:
+        proxy=proxy_flag,
         settings=overhead_settings,
     shell:
         "python -m cfdapo.stages.profile_overhead --model {wildcards.model}"
         " --model-dir {input.model} --problems {input.data} --settings {params.settings:q}"
-        " --out {output} > {log} 2>&1"
+        " {params.proxy} --out {output} > {log} 2>&1"

@@ -1,6 +1,7 @@
 rule train:
     input:
         model=f"{RESULTS}/models/{{model}}",
+        proxy=proxy_model,
         data=f"{RESULTS}/data/train.jsonl",
         code=code("train"),
     output:
@@ -26,9 +27,10 @@ rule train:
         mem_mb=STUDY["resources"]["train"]["mem_mb"],
         runtime=STUDY["resources"]["train"]["runtime"],
     params:
+        proxy=proxy_flag,
         settings=train_settings,
         out=subpath(output.record, parent=True),
     shell:
         "python -m cfdapo.stages.train --model {wildcards.model} --model-dir {input.model}"
         " --problems {input.data} --mode {wildcards.mode} --seed {wildcards.seed}"
-        " --settings {params.settings:q} --out {params.out} > {log} 2>&1"
+        " --settings {params.settings:q} {params.proxy} --out {params.out} > {log} 2>&1"

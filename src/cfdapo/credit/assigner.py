@@ -1,15 +1,17 @@
 """The whole chain for a batch of completions: text, spans, tokens, drops, weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cfdapo.credit.alignment import completion_text, to_tokens
+from cfdapo.credit.cache import DropCache
 from cfdapo.credit.importance import TOKEN_BUDGET, DropRequest, measure_drops_batch, placeholder_id
-from cfdapo.credit.spans import Span, find_answer, find_spans
+from cfdapo.credit.proxy import Proxy
+from cfdapo.credit.spans import Span, find_answer, find_spans, select_spans
 from cfdapo.credit.weights import rescale_to_mean_one, token_weights
 
 
@@ -26,6 +28,13 @@ class CreditConfig:
     intervention: pad (the paper's), delete, attention or truncate.
     sink: answer (the paper's) or rest.
     token_budget: most tokens in one forward pass of the measurement.
+    select: all (the paper's), or of the spans found only the select_k that are longest or hold
+        most arithmetic; the others count as text outside spans.
+    every: credit is given in every n-th step, from the first on; in between all weights are 1.
+    cache: how many (prompt, completion) pairs keep their drops for later steps, 0 for none.
+    proxy: name of the model that measures in the policy's place; it comes loaded, as a `Proxy`.
+
+    Raises ValueError where select_k or every is below 1, or cache below 0.
     """
 
     mode: str = "counterfactual"
@@ -38,6 +47,16 @@ class CreditConfig:
     intervention: str = "pad"
     sink: str = "answer"
     token_budget: int = TOKEN_BUDGET
+    select: str = "all"
+    select_k: int = 3
+    every: int = 1
+    cache: int = 0
+    proxy: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("select_k", 1), ("every", 1), ("cache", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)} and must be at least {least}")
 
     @property
     def measures_drops(self) -> bool:
@@ -63,18 +82,30 @@ class Credit:
 
 @dataclass(frozen=True)
 class Assignment:
-    """The credits of a batch, in its order, and the forward passes they took."""
+    """The credits of a batch, in its order, and what they took.
+
+    `passes`: forward passes. `hits`: completions whose drops the cache held.
+    """
 
     credits: list[Credit]
     passes: int = 0
+    hits: int = 0
 
 
 class CreditAssigner:
-    """Assigns credit to the tokens of completions by one `CreditConfig`."""
+    """Assigns credit to the tokens of completions by one `CreditConfig`.
 
-    def __init__(self, tokenizer: Any, config: CreditConfig):
+    `proxy` measures in the policy's place. Raises ValueError where the configuration names one,
+    its mode measures, and none is given.
+    """
+
+    def __init__(self, tokenizer: Any, config: CreditConfig, proxy: Proxy | None = None):
+        if config.proxy and config.measures_drops and proxy is None:
+            raise ValueError(f"the proxy {config.proxy!r} is to measure drops, but none is given")
         self.tokenizer = tokenizer
         self.config = config
+        self.proxy = proxy if config.measures_drops else None
+        self.cache = DropCache(config.cache)
 
     def assign(
         self,
@@ -83,77 +114,112 @@ class CreditAssigner:
         completions: Sequence[Sequence[int]],
         active: Sequence[bool] | None = None,
         generator: torch.Generator | None = None,
+        step: int = 0,
+        proxy_prompts: Sequence[Sequence[int]] | None = None,
     ) -> Assignment:
         """Credit for each completion (token ids without padding) after its prompt.
 
         `active` marks the completions whose advantage is not zero; the others get weight 1, and no
-        pass is spent on them. `generator` draws the weights of mode random.
+        pass is spent on them. `generator` draws the weights of mode random. `step` counts the
+        optimizer steps before this batch. `proxy_prompts`, needed with a proxy, are the prompts in
+        its own tokens; ValueError where they are missing.
         """
-        config = self.config
-        if active is None:
-            active = [True] * len(completions)
-        if config.mode == "vanilla":
-            return Assignment([Credit(torch.ones(len(ids))) for ids in completions])
+        if self.config.mode == "vanilla" or step % self.config.every:
+            return Assignment([_uniform(ids) for ids in completions])
+        active = [True] * len(completions) if active is None else active
+        read = prompts if self.proxy is None else proxy_prompts
+        if read is None:
+            raise ValueError("a proxy needs proxy_prompts, the prompts in its own tokens")
         located = [
-            self._locate(ids) if wanted else Credit(torch.ones(len(ids)))
-            for ids, wanted in zip(completions, active, strict=True)
+            self._locate(ids, prompt) if wanted else (_uniform(ids), None)
+            for ids, prompt, wanted in zip(completions, read, active, strict=True)
         ]
-        drops, passes = self._measure(model, prompts, completions, located)
+        requests = [request for _, request in located]
+        drops, passes, hits = self._measure(model, prompts, completions, requests)
         weighted = [
             self._weigh(credit, measured, generator)
-            for credit, measured in zip(located, drops, strict=True)
+            for (credit, _), measured in zip(located, drops, strict=True)
         ]
-        return Assignment(weighted, passes)
+        return Assignment(weighted, passes, hits)
 
-    def _locate(self, completion: Sequence[int]) -> Credit:
-        """The completion's spans and answer, in characters and in tokens; weights still 1."""
-        credit = Credit(torch.ones(len(completion)), completion_text(completion, self.tokenizer))
-        answer = find_answer(credit.text)
-        spans = find_spans(credit.text, self.config.max_spans)
+    def _locate(
+        self, completion: Sequence[int], prompt: Sequence[int]
+    ) -> tuple[Credit, DropRequest | None]:
+        """The completion's spans and answer, weights still 1, and what to measure, if anything.
+
+        `prompt` is in the tokens of whichever model measures.
+        """
+        credit = replace(_uniform(completion), text=completion_text(completion, self.tokenizer))
+        spans, answer = self._find(credit.text)
         if answer is None or not spans:
-            return credit
+            return credit, None
         # Spans and answer together, so that no token belongs to two of them.
-        *tokens, answer_tokens = to_tokens([*spans, answer], completion, self.tokenizer)
-        kept = [(span, where) for span, where in zip(spans, tokens, strict=True) if _size(where)]
-        if not kept or not _size(answer_tokens):
-            return credit
-        return Credit(
-            credit.weights,
-            credit.text,
-            [span for span, _ in kept],
-            [where for _, where in kept],
-            answer_tokens,
+        own = to_tokens([*spans, answer], completion, self.tokenizer)
+        ids, placed = completion, own
+        if self.proxy:
+            ids, placed = self.proxy.place(credit.text, [*spans, answer])
+        # A span needs tokens both where it is measured and where it is weighted.
+        *kept, sink = (_size(one) and _size(two) for one, two in zip(own, placed, strict=True))
+        chosen = [index for index, keep in enumerate(kept) if keep]
+        if not chosen or not sink:
+            return credit, None
+        located = replace(
+            credit,
+            spans=[spans[index] for index in chosen],
+            tokens=[own[index] for index in chosen],
+            answer=own[-1],
         )
+        return located, DropRequest(prompt, ids, [placed[index] for index in chosen], placed[-1])
+
+    def _find(self, text: str) -> tuple[list[Span], Span | None]:
+        """The spans to measure, and the answer."""
+        config = self.config
+        spans = find_spans(text, config.max_spans)
+        return select_spans(text, spans, config.select, config.select_k), find_answer(text)
 
     def _measure(
         self,
         model: nn.Module,
         prompts: Sequence[Sequence[int]],
         completions: Sequence[Sequence[int]],
-        located: list[Credit],
-    ) -> tuple[list[Tensor], int]:
-        unknown = [torch.full((len(credit.tokens),), torch.nan) for credit in located]
-        chosen = [index for index, credit in enumerate(located) if credit.tokens]
-        if not self.config.measures_drops or not chosen:
-            return unknown, 0
-        requests = [
-            DropRequest(
-                prompts[index], completions[index], located[index].tokens, located[index].answer
-            )
-            for index in chosen
-        ]
+        requests: list[DropRequest | None],
+    ) -> tuple[list[Tensor], int, int]:
+        """Drops of every request, nan where none is measured; passes; and hits of the cache."""
+        drops = [torch.full((len(r.spans) if r else 0,), torch.nan) for r in requests]
+        if not self.config.measures_drops:
+            return drops, 0, 0
+        missing, hits = [], 0
+        for index, request in enumerate(requests):
+            if request is None:
+                continue
+            known = self.cache.get(prompts[index], completions[index])
+            if known is None:
+                missing.append(index)
+            else:
+                drops[index], hits = known, hits + 1
+        measured, passes = self._run(model, [requests[index] for index in missing])
+        for index, result in zip(missing, measured, strict=True):
+            drops[index] = result
+            self.cache.put(prompts[index], completions[index], result)
+        return drops, passes, hits
+
+    def _run(self, model: nn.Module, requests: list[DropRequest]) -> tuple[list[Tensor], int]:
+        """Drops by the policy, or by the proxy where there is one, and the passes they took."""
+        config, tokenizer = self.config, self.tokenizer
+        if self.proxy:
+            model, tokenizer = self.proxy.model, self.proxy.tokenizer
+        if not requests:
+            return [], 0
         measured = measure_drops_batch(
             model,
             requests,
-            placeholder_id(self.tokenizer),
-            method=self.config.method,
-            intervention=self.config.intervention,
-            sink=self.config.sink,
-            token_budget=self.config.token_budget,
+            placeholder_id(tokenizer),
+            method=config.method,
+            intervention=config.intervention,
+            sink=config.sink,
+            token_budget=config.token_budget,
         )
-        for index, drops in zip(chosen, measured.drops, strict=True):
-            unknown[index] = drops
-        return unknown, measured.passes
+        return measured.drops, measured.passes
 
     def _weigh(self, credit: Credit, drops: Tensor, generator: torch.Generator | None) -> Credit:
         config = self.config
@@ -170,7 +236,11 @@ class CreditAssigner:
         )
         if config.rescale_to_mean_one:
             weights = rescale_to_mean_one(weights)
-        return Credit(weights, credit.text, credit.spans, credit.tokens, credit.answer, drops)
+        return replace(credit, weights=weights, drops=drops)
+
+
+def _uniform(completion: Sequence[int]) -> Credit:
+    return Credit(torch.ones(len(completion)))
 
 
 def _size(where: slice) -> int:

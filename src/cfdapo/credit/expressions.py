@@ -92,6 +92,19 @@ def find_expressions(text: str) -> list[Expression]:
     return found
 
 
+def count_operations(text: str) -> int:
+    """How many operations the expressions in `text` hold; equals signs are none.
+
+    "4 + 3 + 2 = 9" has two, a fraction is one, and text without an expression has none.
+    """
+    complete = map(_calculation, _runs(text))
+    return sum(
+        _is_operation(tokens, index, equals=True)
+        for tokens in complete
+        for index in range(len(tokens))
+    )
+
+
 def _has_sign(text: str, start: int) -> bool:
     """Whether a minus sign of its own stands before `start`, and not a list mark or a hyphen."""
     return text[start - 1 : start] in ("-", "−") and not text[max(start - 2, 0) : start - 1].strip()

@@ -14,14 +14,16 @@ Everything is a single scan over the text, in linear time; no text raises an err
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cfdapo.credit.expressions import find_expressions
+from cfdapo.credit.expressions import count_operations, find_expressions
 from cfdapo.problems.answers import find_stated_answer
 
 # Kinds of reasoning span, in the paper's order.
 REASONING_KINDS = ("arithmetic", "calculation", "sentence")
+# Which of them are measured (Appendix A, third improvement).
+SELECTIONS = ("all", "longest", "arithmetic")
 
 _LONGEST_ABBREVIATION = 12
 _ABBREVIATIONS = re.compile(
@@ -115,6 +117,26 @@ def find_spans(text: str, max_spans: int = 10) -> list[Span]:
     spans = _reasoning_spans(text[: answer.start] if answer else text, bool(answer))
     chosen = sorted(spans, key=lambda span: (REASONING_KINDS.index(span.kind), span.start))
     return sorted(chosen[: max(max_spans, 0)], key=lambda span: span.start)
+
+
+def select_spans(text: str, spans: Sequence[Span], select: str = "all", k: int = 3) -> list[Span]:
+    """The spans worth measuring, sorted: all, or the `k` that are "longest" or most "arithmetic".
+
+    "longest" counts characters, "arithmetic" operations; among equals what stands first in the
+    text goes first. Raises `ValueError` for an unknown `select`.
+    """
+    if select not in SELECTIONS:
+        raise ValueError(f"unknown select {select!r}; allowed: {', '.join(SELECTIONS)}")
+    if select == "all":
+        return list(spans)
+
+    def worth(span: Span) -> int:
+        if select == "longest":
+            return span.end - span.start
+        return count_operations(text[span.start : span.end])
+
+    best = sorted(spans, key=lambda span: (-worth(span), span.start))
+    return sorted(best[:k], key=lambda span: span.start)
 
 
 def _reasoning_spans(text: str, answer_follows: bool) -> list[Span]:

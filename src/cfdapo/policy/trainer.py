@@ -7,6 +7,8 @@ import torch
 from trl import GRPOTrainer
 
 from cfdapo.credit.assigner import Assignment, CreditAssigner, CreditConfig
+from cfdapo.credit.proxy import Proxy
+from cfdapo.policy.generation import encode_prompt
 
 # Logged names of the credit's own figures; `stages.train` turns them into history's columns.
 METRICS = (
@@ -17,32 +19,45 @@ METRICS = (
     "seconds/generation",
     "seconds/credit",
 )
+# Logged only where there is a cache.
+CACHE_HITS = "credit/cache_hits"
 
 
 class CFDAPOTrainer(GRPOTrainer):
     """GRPOTrainer whose advantages are A_i * w_t, of shape (B, T) (equation 8).
 
     With `loss_type="dapo"` the library's clipping and normaliser stay in place, and its KL term,
-    where it is on, stays unweighted. `credit` is the `CreditConfig`; every other argument is
-    GRPOTrainer's.
+    where it is on, stays unweighted. `credit` is the `CreditConfig`. `proxy` is the loaded model
+    that it may name, on the policy's device; it reads the prompts by its own chat template, with
+    `proxy_chat` as that template's arguments. Every other argument is GRPOTrainer's.
     """
 
-    def __init__(self, *args: Any, credit: CreditConfig, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        credit: CreditConfig,
+        proxy: Proxy | None = None,
+        proxy_chat: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
         self.credit = credit
-        self.assigner = CreditAssigner(self.processing_class, credit)
+        self.assigner = CreditAssigner(self.processing_class, credit, proxy)
+        self.proxy_chat = proxy_chat or {}
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         began = time.perf_counter()
         output = super()._generate_and_score_completions(inputs)
         generated = time.perf_counter()
         mask = output["completion_mask"].bool()
-        assignment = self._assign(output, mask)
+        assignment = self._assign(inputs, output, mask)
         output["advantages"] = output["advantages"].unsqueeze(1) * _padded(assignment, mask)
         self._log_credit(assignment, generated - began, time.perf_counter() - generated)
         return output
 
-    def _assign(self, output: dict[str, Any], mask: torch.Tensor) -> Assignment:
+    def _assign(
+        self, inputs: list[dict[str, Any]], output: dict[str, Any], mask: torch.Tensor
+    ) -> Assignment:
         """Credit for the rollout batch, before it is shuffled and split."""
         # A group whose rewards are all equal has advantage 0 and teaches nothing.
         groups = output["advantages"].view(-1, self.num_generations)
@@ -54,7 +69,15 @@ class CFDAPOTrainer(GRPOTrainer):
             _unpadded(output["completion_ids"], mask),
             active.tolist(),
             self._generator(),
+            self.state.global_step,
+            self._proxy_prompts(inputs),
         )
+
+    def _proxy_prompts(self, inputs: list[dict[str, Any]]) -> list[list[int]] | None:
+        if self.assigner.proxy is None:
+            return None
+        tokenizer = self.assigner.proxy.tokenizer
+        return [encode_prompt(tokenizer, row["prompt"], self.proxy_chat) for row in inputs]
 
     def _generator(self) -> torch.Generator:
         """A generator for the weights of mode random, the same after a resume at this step."""
@@ -68,7 +91,8 @@ class CFDAPOTrainer(GRPOTrainer):
         values = (
             weights.mean().item(),
             weights.std(unbiased=False).item(),
-            # Vanilla looks for no spans, and nor does a group that teaches nothing.
+            # Nobody looks for spans in vanilla, between the steps that are measured, and in a group
+            # that teaches nothing.
             sum(spans) / len(spans) if spans else 0.0,
             float(assignment.passes),
             generation,
@@ -77,6 +101,8 @@ class CFDAPOTrainer(GRPOTrainer):
         mode = "train" if self.model.training else "eval"
         for name, value in zip(METRICS, values, strict=True):
             self._metrics[mode][name].append(value)
+        if self.credit.cache:
+            self._metrics[mode][CACHE_HITS].append(float(assignment.hits))
 
 
 def _unpadded(ids: torch.Tensor, mask: torch.Tensor) -> list[list[int]]:

@@ -10,10 +10,11 @@ from transformers import TrainerCallback, set_seed
 from trl import GRPOConfig
 
 from cfdapo.credit.assigner import CreditConfig
+from cfdapo.credit.proxy import Proxy
 from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.generation import fitting_prompts, messages
 from cfdapo.policy.models import add_lora, device, load_base
-from cfdapo.policy.trainer import CFDAPOTrainer
+from cfdapo.policy.trainer import CACHE_HITS, CFDAPOTrainer
 from cfdapo.problems.task import Task, get_task
 
 # history.jsonl's columns, and the names under which the trainer logs them.
@@ -37,6 +38,8 @@ COLUMNS = {
     "seconds_credit": "seconds/credit",
     "seconds_step": "step_time",
 }
+# Columns of runs with the option that they belong to.
+OPTIONAL_COLUMNS = {"cache_hits": CACHE_HITS}
 
 
 def make_trainer(
@@ -47,17 +50,21 @@ def make_trainer(
     settings: dict[str, Any],
     output: Path,
     callbacks: Sequence[TrainerCallback] = (),
+    proxy_dir: Path | None = None,
 ) -> CFDAPOTrainer:
     """The trainer of one run; checkpoints go to `output`.
 
-    `settings` has task, chat, lora, training and credit. Seeds every generator with `seed`.
-    Raises `UserError` where the model cannot be loaded or no prompt fits.
+    `settings` has task, chat, lora, training and credit, and may have proxy_chat. `proxy_dir` is
+    the prepared folder of the model that credit.proxy names. Seeds every generator with `seed`.
+    Raises `UserError` where a model cannot be loaded, the proxy is missing, or no prompt fits.
     """
     training, task = settings["training"], get_task(settings["task"])
     base, tokenizer = load_base(model_dir, training["precision"])
     rows = fitting_prompts(read_jsonl(problems), task, tokenizer, training, settings["chat"])
     if not rows:
         raise UserError("training.max_prompt_tokens: no prompt is that short")
+    credit = CreditConfig(mode=mode, **settings["credit"])
+    proxy = load_proxy(credit, proxy_dir, training["precision"])
     # Before the adapter is made: its first matrix is random.
     set_seed(seed)
     return CFDAPOTrainer(
@@ -69,8 +76,23 @@ def make_trainer(
         ),
         processing_class=tokenizer,
         callbacks=list(callbacks),
-        credit=CreditConfig(mode=mode, **settings["credit"]),
+        credit=credit,
+        proxy=proxy,
+        proxy_chat=settings.get("proxy_chat"),
     )
+
+
+def load_proxy(credit: CreditConfig, folder: Path | None, precision: str) -> Proxy | None:
+    """The model in `folder` if `credit` lets it measure; None where the policy measures itself.
+
+    Raises `UserError` where it is needed and `folder` is None.
+    """
+    if not credit.proxy or not credit.measures_drops:
+        return None
+    if folder is None:
+        raise UserError(f"credit.proxy: {credit.proxy} needs its prepared folder, --proxy-dir")
+    model, tokenizer = load_base(folder, precision)
+    return Proxy(model.requires_grad_(False), tokenizer)
 
 
 def _arguments(training: dict[str, Any], seed: int, chat: dict[str, Any], output: Path) -> Any:
@@ -129,6 +151,7 @@ def history(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
             continue  # the trainer's summary at the end
         row = {"step": entry["step"]}
         row |= {column: entry.get(name) for column, name in COLUMNS.items()}
+        row |= {column: entry[name] for column, name in OPTIONAL_COLUMNS.items() if name in entry}
         spent = row["seconds_generation"] + row["seconds_credit"]
         row["seconds_update"] = row["seconds_step"] - spent
         rows.append(row)

@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument(
         "--settings", type=json.loads, required=True, help="task, chat, lora, training and credit"
     )
+    parser.add_argument("--proxy-dir", type=Path, help="prepared folder of the model credit.proxy")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     train(**vars(parser.parse_args()))
 
@@ -43,13 +44,14 @@ def train(
     seed: int,
     settings: dict[str, Any],
     out: Path,
+    proxy_dir: Path | None = None,
 ) -> None:
     """Train, or go on from the last checkpoint in `out`/state, then publish the run's files."""
     began = time.perf_counter()
     identity = {"model": model, "mode": mode, "seed": seed, "settings": settings}
     state = _state_folder(out, identity)
     keep = _KeepAdapters(state)
-    trainer = make_trainer(model_dir, problems, mode, seed, settings, state, [keep])
+    trainer = make_trainer(model_dir, problems, mode, seed, settings, state, [keep], proxy_dir)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(state)))
     rows = history(trainer.state.log_history)
     _publish(out, state, checkpoint_steps(settings["training"]))

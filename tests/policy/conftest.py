@@ -1,0 +1,69 @@
+"""A real trainer on the tiny model, with rewards that do not depend on what it can solve."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cfdapo.policy.trainer import CFDAPOTrainer
+from cfdapo.policy.training import make_trainer
+from cfdapo.study import load_study
+
+
+@pytest.fixture
+def build(prepared, tmp_path) -> Callable[..., CFDAPOTrainer]:
+    """Makes the trainer of a mode; keywords change the training's settings.
+
+    Every second completion is rewarded, unless `graded`.
+    """
+
+    def build(
+        mode: str,
+        credit: dict | None = None,
+        proxy_dir: Path | None = None,
+        problems: str = "train",
+        graded: bool = False,
+        **training: object,
+    ) -> CFDAPOTrainer:
+        study = load_study("smoke")
+        changed = study["training"] | {
+            "steps": 1,
+            "checkpoint_every": 1,
+            "batch_size": 8,
+            "group_size": 4,
+            "max_completion_tokens": 96,
+            "max_prompt_tokens": 200,
+        }
+        settings = {
+            "task": "arithmetic",
+            "chat": {},
+            "lora": {"r": 4, "alpha": 4, "dropout": 0.0},
+            "training": changed | training,
+            "credit": study["credit"] | (credit or {}),
+        }
+        file = prepared / f"{problems}.jsonl"
+        trainer = make_trainer(
+            prepared / "model", file, mode, 0, settings, tmp_path, proxy_dir=proxy_dir
+        )
+        trainer.reward_funcs = trainer.reward_funcs if graded else [reward_by_parity]
+        return trainer
+
+    return build
+
+
+def reward_by_parity(completions, **_):
+    """Rewards that differ within a group, which an untrained model's answers do not."""
+    return [float(index % 2) for index in range(len(completions))]
+
+
+@pytest.fixture
+def assignments() -> Callable[[CFDAPOTrainer], list]:
+    """Lets a trainer note every assignment of credit in the list that it returns."""
+
+    def watch(trainer: CFDAPOTrainer) -> list:
+        made = []
+        assign = trainer.assigner.assign
+        trainer.assigner.assign = lambda *a, **k: made.append(assign(*a, **k)) or made[-1]
+        return made
+
+    return watch
