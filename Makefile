@@ -38,5 +38,7 @@ lint: $(VENV)
 
 dryruns: $(VENV)
 	for study in $(basename $(notdir $(wildcard config/studies/*.yaml))); do \
-		.venv/bin/snakemake --dry-run --quiet all --config study=$$study || exit 1; \
+		.venv/bin/snakemake --dry-run --config study=$$study > /dev/null 2>.dryrun.log \
+			|| { cat .dryrun.log; exit 1; }; \
+		rm .dryrun.log; echo "$$study: dry run passed"; \
 	done
