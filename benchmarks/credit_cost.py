@@ -1,26 +1,30 @@
 """What the drops cost: serial, batched, prefix and gradient on the same completions, in one run.
 
-Without --model a small random Qwen3 and random tokens; with it a model folder (or a folder with a
-GGUF file) and the reference solutions of --data, rows with "question" and "solution" (or GSM8K's
-own "answer"). Methods take turns within every repeat, so that a busy machine slows all alike.
+Without --model a small random Qwen3 and random tokens, of every length in --lengths; with it a
+model folder (or a folder with a GGUF file) and the reference solutions of --data, rows with
+"question" and "solution" (or GSM8K's own "answer"). Methods take turns within every repeat, so
+that a busy machine slows all alike. --memory adds each method's peak, --step the generation and
+the update beside it; with --model a second table has Appendix A's options.
 """
 
 import argparse
-import json
-import random
-import re
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
+from inputs import load, random_model, random_requests, read_solutions, real_requests
+from memory import peak_growth, peak_in_child
+from options import COLUMNS as OPTION_COLUMNS
+from options import compare_options
 from scipy.stats import spearmanr
+from step import time_step
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
-from cfdapo.credit.alignment import to_tokens
 from cfdapo.credit.importance import (
     TOKEN_BUDGET,
     DropRequest,
@@ -28,31 +32,28 @@ from cfdapo.credit.importance import (
     measure_drops_batch,
     placeholder_id,
 )
-from cfdapo.credit.spans import find_answer, find_spans
+from cfdapo.files import write_json
+from cfdapo.provenance import environment, hardware
 
-COLUMNS = ("method", "passes", "tokens", "seconds", "speed-up", "max diff", "rank corr.")
+METHODS = ("serial", "batched", "prefix", "gradient")
+COLUMNS = ("method", "passes", "tokens", "seconds", "speed-up", "max diff", "rank corr.", "within")
+MIB = 2**20
 
 
 def main() -> None:
-    """Measure, print a table and, when asked, write the rows as JSON."""
+    """Measure, print tables and, when asked, write the rows as JSON."""
     options = parse_arguments()
     torch.set_num_threads(options.threads)
-    model, placeholder, requests = prepare(options)
-    model = model.to(options.device, getattr(torch, options.dtype)).eval()
-    methods: dict[str, Callable[[], Measurement]] = {
-        "serial": lambda: measure(model, requests, placeholder, "serial", options.token_budget),
-        "batched": lambda: batched(model, requests, placeholder, options.token_budget),
-        "prefix": lambda: measure(model, requests, placeholder, "prefix", options.token_budget),
-        "gradient": lambda: measure(model, requests, placeholder, "gradient", options.token_budget),
-    }
-    rows = compare(methods, options.repeats, options.device)
-    summary = describe(options, model, requests)
-    print(", ".join(f"{key} {value}" for key, value in summary.items()))
-    print("  ".join(f"{name:>10}" for name in COLUMNS))
-    for row in rows:
-        print("  ".join(f"{_show(row[name]):>10}" for name in COLUMNS))
+    if options.peak_of:
+        print(measure_peak(options))
+        return
+    if options.model:
+        found = [measure_real(options)]
+    else:
+        found = [measure_random(options, length) for length in options.lengths]
     if options.json:
-        options.json.write_text(json.dumps({**summary, "rows": rows}, indent=1) + "\n")
+        made = {"date": date.today().isoformat(), "hardware": hardware(), **environment()}
+        write_json(options.json, {**made, "measurements": found})
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -64,100 +65,134 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--prompts", type=int, default=4, help="prompts they are spread over")
     parser.add_argument("--spans", type=int, default=6, help="most spans a completion")
     parser.add_argument("--least-spans", type=int, default=1, help="pass over shorter solutions")
-    parser.add_argument("--length", type=int, default=70, help="tokens of a random completion")
+    parser.add_argument(
+        "--lengths", type=int, nargs="+", default=[100], help="tokens of random completions"
+    )
     parser.add_argument("--prompt-length", type=int, default=60, help="of a random prompt")
     parser.add_argument("--token-budget", type=int, default=TOKEN_BUDGET)
+    parser.add_argument("--memory", action="store_true", help="peak memory, a process a method")
+    parser.add_argument("--step", action="store_true", help="time generation and update as well")
+    parser.add_argument("--batch", type=int, default=16, help="completions a pass of the update")
+    parser.add_argument(
+        "--select-k", type=int, nargs="+", default=[3], help="spans that selection leaves"
+    )
+    parser.add_argument("--proxy", type=Path, help="model folder of a proxy to compare")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the rows here")
+    # Set by this script for its own child processes.
+    parser.add_argument("--peak-of", choices=METHODS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if bool(options.model) != bool(options.data):
         parser.error("--model and --data go together")
+    if options.proxy and not options.model:
+        parser.error("--proxy needs --model and --data")
     return options
 
 
-def prepare(options: argparse.Namespace) -> tuple[nn.Module, int, list[DropRequest]]:
-    """The model, the placeholder's id and the completions to measure."""
-    if options.model is None:
-        torch.manual_seed(options.seed)
-        return random_model(), 0, random_requests(options)
-    gguf = next(options.model.glob("*.gguf"), None)
-    source = {"gguf_file": gguf.name} if gguf else {}
-    tokenizer = AutoTokenizer.from_pretrained(options.model, **source)
-    model = AutoModelForCausalLM.from_pretrained(options.model, **source)
-    return model, placeholder_id(tokenizer), real_requests(options, tokenizer)
+def measure_random(options: argparse.Namespace, length: int) -> dict[str, Any]:
+    """Tables for random completions of about `length` tokens."""
+    model = prepared(make_random_model(options), options)
+    arguments = [*sys.argv[1:], "--lengths", str(length)]
+    return report(options, model, random_requests(options, length), 0, arguments)
 
 
-def random_model() -> nn.Module:
-    """A Qwen3 of 0.3 million parameters."""
-    config = Qwen3Config(
-        vocab_size=512,
-        hidden_size=96,
-        intermediate_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=24,
-        initializer_range=0.1,
+def measure_real(options: argparse.Namespace) -> dict[str, Any]:
+    """Tables for reference solutions, and for the options that need text."""
+    model, tokenizer = load(options.model)
+    model = prepared(model, options)
+    solutions = read_solutions(options)
+    requests = real_requests(solutions, options, tokenizer)
+    result = report(options, model, requests, placeholder_id(tokenizer), sys.argv[1:])
+    result["options"] = compare_options(model, tokenizer, solutions, options)
+    print_table(result["options"], OPTION_COLUMNS)
+    return result
+
+
+def make_random_model(options: argparse.Namespace) -> nn.Module:
+    torch.manual_seed(options.seed)
+    return random_model()
+
+
+def prepared(model: nn.Module, options: argparse.Namespace) -> nn.Module:
+    """`model` where and as it is to run."""
+    return model.to(options.device, getattr(torch, options.dtype)).eval()
+
+
+def measure_peak(options: argparse.Namespace) -> int:
+    """Bytes that one method needs beside the model."""
+    if options.model:
+        model, tokenizer = load(options.model)
+        requests = real_requests(read_solutions(options), options, tokenizer)
+        placeholder = placeholder_id(tokenizer)
+    else:
+        model, placeholder = make_random_model(options), 0
+        requests = random_requests(options, options.lengths[0])
+    model = prepared(model, options)
+    # Short, so that what it leaves allocated hides nothing of what the real ones need.
+    short = DropRequest(
+        requests[0].prompt_ids[:2], requests[0].completion_ids[:3], [slice(0, 1)], slice(2, 3)
     )
-    return Qwen3ForCausalLM(config)
+    return peak_growth(
+        lambda: run(options.peak_of, model, [short], placeholder, options.token_budget),
+        lambda: run(options.peak_of, model, requests, placeholder, options.token_budget),
+    )
 
 
-def random_requests(options: argparse.Namespace) -> list[DropRequest]:
-    """Completions of about --length tokens that consist of spans and a three-token answer."""
-    generator = random.Random(options.seed)
-
-    def ids(length: int) -> list[int]:
-        return [generator.randrange(1, 512) for _ in range(length)]
-
-    prompts = [ids(options.prompt_length) for _ in range(options.prompts)]
-    requests = []
-    for i in range(options.completions):
-        length = options.length + generator.randint(-options.length // 8, options.length // 8)
-        edges = [k * (length - 5) // options.spans for k in range(options.spans + 1)]
-        spans = [slice(begin, end - 1) for begin, end in zip(edges, edges[1:], strict=False)]
-        answer = slice(length - 4, length - 1)
-        requests.append(DropRequest(prompts[i % options.prompts], ids(length), spans, answer))
-    return requests
-
-
-def real_requests(options: argparse.Namespace, tokenizer: Any) -> list[DropRequest]:
-    """Reference solutions, each behind its own question or, with fewer --prompts, a shared one.
-
-    A group of solutions behind one prompt has a rollout's shape: one prompt, different completions.
-    """
-    lines = options.data.read_text(encoding="utf-8").splitlines()
-    prompts, requests = [], []
-    for row in map(json.loads, lines):
-        message = [{"role": "user", "content": row["question"]}]
-        if len(prompts) < options.prompts:
-            prompts.append(
-                tokenizer.apply_chat_template(message, add_generation_prompt=True)["input_ids"]
-            )
-        text = re.sub(r"<<.*?>>", "", row.get("solution") or row["answer"])
-        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-        spans, answer = find_spans(text, options.spans), find_answer(text)
-        if len(spans) < options.least_spans or answer is None:
-            continue
-        *tokens, answer_tokens = to_tokens([*spans, answer], ids, tokenizer)
-        prompt = prompts[len(requests) % options.prompts]
-        requests.append(DropRequest(prompt, ids, tokens, answer_tokens))
-        if len(requests) == options.completions:
-            break
-    return requests
-
-
-def measure(
+def report(
+    options: argparse.Namespace,
     model: nn.Module,
     requests: Sequence[DropRequest],
     placeholder: int,
+    arguments: list[str],
+) -> dict[str, Any]:
+    """All methods on `requests`, printed; `arguments` repeat this measurement in a child."""
+    methods = {
+        name: lambda name=name: run(name, model, requests, placeholder, options.token_budget)
+        for name in METHODS
+    }
+    rows = compare(methods, options.repeats, options.device)
+    columns, summary = COLUMNS, describe(options, model, requests)
+    if options.memory:
+        columns += ("peak MiB",)
+        for row in rows:
+            if options.device == "cpu":
+                row["peak bytes"] = peak_in_child(__file__, arguments, row["method"])
+            row["peak MiB"] = row["peak bytes"] / MIB
+    if options.step:
+        columns += ("of a step",)
+        phases = time_step(model, requests, options.batch, options.repeats)
+        summary |= {f"seconds of {name}": seconds for name, seconds in phases.items()}
+        rest = sum(phases.values())
+        for row in rows:
+            row["of a step"] = row["seconds"] / (rest + row["seconds"])
+    print(", ".join(f"{key} {_show(value)}" for key, value in summary.items()))
+    print_table(rows, columns)
+    return {**summary, "rows": rows}
+
+
+def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    """Aligned columns, and an empty line."""
+    table = [columns, *([_show(row[name]) for name in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+    print(flush=True)
+
+
+def run(
     method: str,
+    model: nn.Module,
+    requests: Sequence[DropRequest],
+    placeholder: int,
     token_budget: int,
 ) -> Measurement:
-    """The package's own method."""
+    """One of METHODS: the package's own, or `batched`."""
+    if method == "batched":
+        return batched(model, requests, placeholder, token_budget)
     return measure_drops_batch(
         model, requests, placeholder, method=method, token_budget=token_budget
     )
@@ -242,8 +277,8 @@ def compare(
                 "speed-up": statistics.median(ratios),
                 "max diff": float((drops - exact).abs().max()),
                 "rank corr.": float(spearmanr(drops, exact).statistic),
-                "rank corr. within completions": _within(result.drops, found[reference].drops),
-                "peak bytes": memory[name],
+                "within": _within(result.drops, found[reference].drops),
+                "peak bytes": memory[name] if device != "cpu" else None,
             }
         )
     return rows
@@ -252,7 +287,8 @@ def compare(
 def _within(drops: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
     """Mean over completions with three spans or more of Spearman's correlation."""
     pairs = [(one, other) for one, other in zip(drops, exact, strict=True) if len(one) > 2]
-    return statistics.mean(float(spearmanr(one, other).statistic) for one, other in pairs)
+    correlations = [float(spearmanr(one, other).statistic) for one, other in pairs]
+    return statistics.mean(correlations) if correlations else float("nan")
 
 
 def describe(

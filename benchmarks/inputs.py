@@ -1,0 +1,113 @@
+"""Models and completions to measure: random ones of any length, or real reference solutions."""
+
+import argparse
+import json
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+
+from cfdapo.credit.alignment import to_tokens
+from cfdapo.credit.importance import DropRequest
+from cfdapo.credit.spans import find_answer, find_spans
+
+VOCABULARY = 512
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A reference solution and the question before it, which need not be its own."""
+
+    question: str
+    text: str
+
+
+def random_model() -> nn.Module:
+    """A Qwen3 of 0.3 million parameters."""
+    config = Qwen3Config(
+        vocab_size=VOCABULARY,
+        hidden_size=96,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=24,
+        initializer_range=0.1,
+    )
+    return Qwen3ForCausalLM(config)
+
+
+def random_requests(options: argparse.Namespace, length: int) -> list[DropRequest]:
+    """Completions of about `length` tokens that consist of spans and a three-token answer."""
+    generator = random.Random(options.seed)
+
+    def ids(count: int) -> list[int]:
+        return [generator.randrange(1, VOCABULARY) for _ in range(count)]
+
+    prompts = [ids(options.prompt_length) for _ in range(options.prompts)]
+    requests = []
+    for i in range(options.completions):
+        tokens = length + generator.randint(-length // 8, length // 8)
+        edges = [k * (tokens - 5) // options.spans for k in range(options.spans + 1)]
+        spans = [slice(begin, end - 1) for begin, end in zip(edges, edges[1:], strict=False)]
+        answer = slice(tokens - 4, tokens - 1)
+        requests.append(DropRequest(prompts[i % options.prompts], ids(tokens), spans, answer))
+    return requests
+
+
+def load(folder: Path) -> tuple[nn.Module, Any]:
+    """Model and tokenizer of a folder, which may hold a GGUF file instead."""
+    gguf = next(folder.glob("*.gguf"), None)
+    source = {"gguf_file": gguf.name} if gguf else {}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **source)
+    return model, AutoTokenizer.from_pretrained(folder, **source)
+
+
+def read_solutions(options: argparse.Namespace) -> list[Solution]:
+    """Solutions with spans and an answer, spread over the first --prompts questions.
+
+    A group of solutions behind one prompt has a rollout's shape: one prompt, different completions.
+    """
+    questions, solutions = [], []
+    for row in map(json.loads, options.data.read_text(encoding="utf-8").splitlines()):
+        if len(questions) < options.prompts:
+            questions.append(row["question"])
+        text = re.sub(r"<<.*?>>", "", row.get("solution") or row["answer"])
+        found = find_spans(text, options.spans)
+        if len(found) < options.least_spans or not found or find_answer(text) is None:
+            continue
+        solutions.append(Solution(questions[len(solutions) % options.prompts], text))
+        if len(solutions) == options.completions:
+            break
+    return solutions
+
+
+def encode_prompt(question: str, tokenizer: Any) -> list[int]:
+    """The question as a chat message, up to where the model is to answer."""
+    message = [{"role": "user", "content": question}]
+    return tokenizer.apply_chat_template(message, add_generation_prompt=True)["input_ids"]
+
+
+def encode_text(text: str, tokenizer: Any) -> list[int]:
+    """Token ids of a completion."""
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def real_requests(
+    solutions: list[Solution], options: argparse.Namespace, tokenizer: Any
+) -> list[DropRequest]:
+    """What to measure in every solution."""
+    requests = []
+    for solution in solutions:
+        ids = encode_text(solution.text, tokenizer)
+        ranges = [*find_spans(solution.text, options.spans), find_answer(solution.text)]
+        *spans, answer = to_tokens(ranges, ids, tokenizer)
+        requests.append(
+            DropRequest(encode_prompt(solution.question, tokenizer), ids, spans, answer)
+        )
+    return requests

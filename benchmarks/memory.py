@@ -1,0 +1,39 @@
+"""Peak memory of one action: each in a process of its own, as a peak is never given back."""
+
+import gc
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+def peak_growth(warm_up: Callable[[], object], action: Callable[[], object]) -> int:
+    """Bytes by which this process's resident memory grew at most during `action` (Linux).
+
+    The kernel's high-water mark is reset first. `ru_maxrss` would not do: a child's begins with
+    its parent's peak, and loading a model may have needed more than the action does.
+    """
+    warm_up()
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before = _status("VmRSS")
+    action()
+    return _status("VmHWM") - before
+
+
+def peak_in_child(script: str, arguments: list[str], method: str) -> int:
+    """`peak_growth` of one method: runs `script` with `arguments` and --peak-of `method`."""
+    done = subprocess.run(
+        [sys.executable, script, *arguments, "--peak-of", method],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _status(field: str) -> int:
+    text = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.search(rf"{field}:\s+(\d+) kB", text)[1]) * 1024
