@@ -67,6 +67,18 @@ def records(labels) -> list[dict]:
     ]
 
 
+def estimator(passes, tokens, seconds, difference, spearman) -> dict:
+    """What a profile says about one method."""
+    return {
+        "passes": passes,
+        "tokens": tokens,
+        "seconds": seconds,
+        "max_difference": difference,
+        "spearman": spearman,
+        "peak_memory_accelerator": None,
+    }
+
+
 @pytest.fixture
 def profiles() -> dict[str, dict]:
     """A side-by-side profile of one of the three models."""
@@ -75,6 +87,14 @@ def profiles() -> dict[str, dict]:
             "model": "qwen3",
             "repeats": 3,
             "completions": 16,
+            "spans_per_completion": 4.5,
+            "proxy": None,
+            "seconds": {"generation": 3.0, "update": 1.0},
+            "methods": {
+                "serial": estimator(88, 9000, 2.48, 0.0, 1.0),
+                "prefix": estimator(2, 3000, 0.8, 3e-5, 1.0),
+                "gradient": estimator(1, 1000, 0.4, 2.5, -0.25),
+            },
             "ratio": {"credit_over_vanilla_step": {"serial": 0.62, "prefix": 0.2}},
         }
     }

@@ -3,7 +3,12 @@ import math
 import pandas as pd
 import pytest
 
-from cfdapo.analysis.overhead import COST_COLUMNS, measure_costs
+from cfdapo.analysis.overhead import (
+    COST_COLUMNS,
+    ESTIMATOR_COLUMNS,
+    measure_costs,
+    measure_estimators,
+)
 from cfdapo.files import UserError
 
 
@@ -66,3 +71,29 @@ def test_no_timed_runs_is_an_error(records, history):
     others = [{**record, "mode": "random"} for record in records]
     with pytest.raises(UserError, match="no vanilla or counterfactual runs"):
         measure_costs(others, history, {})
+
+
+def test_estimators_by_hand(profiles):
+    profiles["qwen3"]["methods"]["prefix"]["peak_memory_accelerator"] = 3 * 2**29
+    estimators = measure_estimators(profiles)
+    assert list(estimators.columns) == ESTIMATOR_COLUMNS
+    by_method = estimators.set_index("method")
+    assert list(by_method.index) == ["serial", "prefix", "gradient"]
+    prefix = by_method.loc["prefix"]
+    assert (prefix["passes"], prefix["tokens"], prefix["seconds"]) == (2, 3000, 0.8)
+    # Serial takes 2.48 s; a vanilla step 3 s of generation and 1 s of update.
+    assert prefix["speed_up"] == pytest.approx(3.1)
+    assert prefix["share_of_vanilla_step"] == pytest.approx(20.0)
+    assert prefix["peak_memory_accelerator"] == 1.5
+    assert math.isnan(by_method.loc["serial", "peak_memory_accelerator"])
+
+
+@pytest.mark.parametrize("field", ["methods", "seconds"])
+def test_a_profile_without_methods_is_named(profiles, field):
+    del profiles["qwen3"][field]
+    with pytest.raises(UserError, match=f"qwen3: the overhead profile lacks '{field}'"):
+        measure_estimators(profiles)
+
+
+def test_no_profile_is_no_row():
+    assert measure_estimators({}).empty

@@ -170,6 +170,49 @@ def test_table_8_names_runs_of_other_lengths_and_notes_other_hardware(
         tables.table8_overhead(records, history, profiles, labels)
 
 
+def test_table_11_by_hand(profiles, labels):
+    table = tables.table11_estimator_cost(profiles, labels, "arithmetic")
+    assert table.columns == [
+        *("Model", "Method", "Passes", "Tokens", "Seconds", "Speed-up over serial"),
+        *("Share of a vanilla step (%)", "Max |ΔD|", "Spearman"),
+    ]
+    assert texts(table) == [
+        ["Qwen3-tiny", "serial", "88", "9000", "2.48", "1.00", "62.0", "–", "–"],
+        ["Qwen3-tiny", "prefix", "2", "3000", "0.800", "3.10", "20.0", "3.0e−05", "1.000"],
+        ["Qwen3-tiny", "gradient", "1", "1000", "0.400", "6.20", "10.0", "2.5e+00", "−0.250"],
+        ["Qwen2-tiny", *["–"] * 8],
+        ["Llama_tiny & Co", *["–"] * 8],
+    ]
+    assert "one Arithmetic rollout batch, no group skipped" in table.title
+    assert "a the reference that the others are compared with" in notes(table)
+    assert "b no side-by-side profile" in notes(table)
+    assert "Qwen3-tiny, 16 completions with 4.50 spans each, median of 3 repeats" in notes(table)
+    assert "measured by" not in notes(table)
+    assert table.data["label"].tolist() == ["Qwen3-tiny"] * 3
+    assert table.data["speed_up"].tolist() == pytest.approx([1, 3.1, 6.2])
+
+
+def test_table_11_says_why_a_comparison_is_undefined_and_who_measured(profiles, labels):
+    profiles["qwen3"]["methods"]["prefix"] |= {"spearman": None}
+    profiles["qwen3"]["methods"]["gradient"] |= {"spearman": None, "max_difference": None}
+    profiles["qwen3"]["proxy"] = "qwen2"
+    table = tables.table11_estimator_cost(profiles, labels)
+    assert [[cell.text for cell in row[7:]] for row in table.rows[1:3]] == [
+        ["3.0e−05", "–"],
+        ["–", "–"],
+    ]
+    assert "a rank correlation needs two spans or more" in notes(table)
+    assert "no spans were measured" in notes(table)
+    assert "measured by Qwen2-tiny" in notes(table)
+    assert "nan" not in to_markdown(table) + to_latex(table)
+
+
+def test_table_11_without_profiles_is_dashes(labels):
+    table = tables.table11_estimator_cost({}, labels)
+    assert all(row[1:] == ["–"] * 8 for row in texts(table)) and table.data.empty
+    assert notes(table) == "a no side-by-side profile"
+
+
 def test_times_keep_three_digits_from_seconds_to_hours(records, history, labels):
     for record, minutes in zip(records, [405, 0.036] * 3, strict=False):
         record["seconds"] = {"total": 60 * minutes, "credit": 0.0}

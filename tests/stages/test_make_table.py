@@ -87,6 +87,30 @@ def test_table_8_from_the_runs_and_the_profiles_there_are(study, run_flags, stag
     assert "| llama-tiny | 10.0 | 12.0 | +20.0 | 3.00 | 0.500 | –<sup>a</sup> |" in markdown
 
 
+def test_table_11_from_the_profiles_there_are(study, run_flags, stage):
+    measured = {"passes": 9, "tokens": 700, "seconds": 2.0, "max_difference": 0.0, "spearman": None}
+    measured |= {"peak_memory_accelerator": None}
+    profile = {
+        "model": "llama-tiny",
+        "repeats": 1,
+        "completions": 8,
+        "spans_per_completion": 1.5,
+        "proxy": None,
+        "seconds": {"generation": 6.0, "update": 2.0},
+        "methods": {"serial": measured, "prefix": measured | {"seconds": 0.5}},
+    }
+    write_json(study / "overhead" / "llama-tiny.json", profile)
+    done = make(stage, study, run_flags, "table11_estimator_cost")
+    assert done.returncode == 0, done.stderr
+    markdown = (study / "tables" / "table11_estimator_cost.md").read_text()
+    assert "| llama-tiny | prefix | 9 | 700 | 0.500 | 4.00 | 6.25 | 0.0e+00 | –" in markdown
+    data = pd.read_csv(study / "tables" / "table11_estimator_cost.csv")
+    assert data["method"].tolist() == ["serial", "prefix"]
+    write_json(study / "overhead" / "llama-tiny.json", {"model": "llama-tiny"})
+    done = make(stage, study, run_flags, "table11_estimator_cost")
+    assert_refused(done, "llama-tiny: the overhead profile lacks 'seconds'")
+
+
 def test_a_profile_of_another_model_is_refused(study, run_flags, stage):
     write_json(study / "overhead" / "qwen3-tiny.json", {"model": "llama-tiny"})
     done = make(stage, study, run_flags, "table8_overhead")

@@ -3,6 +3,7 @@ localrules:
     table2_auc,
     table3_significance,
     table8_overhead,
+    table11_estimator_cost,
     figure1_training_curves,
     figure2_training_dynamics,
 
@@ -95,6 +96,28 @@ rule table8_overhead:
         "python -m cfdapo.stages.make_table --table table8_overhead {params.flags} > {log} 2>&1"
 
 
+rule table11_estimator_cost:
+    input:
+        profiles=expand(rules.profile_overhead.output, model=MODELS),
+        code=code("make_table"),
+    output:
+        report(
+            table("table11_estimator_cost"),
+            caption="../report/table11_estimator_cost.rst",
+            category="Tables",
+            labels=report_labels,
+        ),
+    log:
+        f"{RESULTS}/logs/table11_estimator_cost.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        flags=TABLE_FLAGS,
+    shell:
+        "python -m cfdapo.stages.make_table --table table11_estimator_cost {params.flags}"
+        " > {log} 2>&1"
+
+
 rule figure1_training_curves:
     input:
         curves=rules.collect_curves.output,
@@ -145,6 +168,7 @@ rule tables:
         rules.table2_auc.output,
         rules.table3_significance.output,
         rules.table8_overhead.output,
+        rules.table11_estimator_cost.output,
 
 
 rule figures:

@@ -8,6 +8,10 @@ import pandas as pd
 from cfdapo.files import UserError
 
 COST_COLUMNS = ["model", "quantity", "variant", "value", "std", "seeds", "unit"]
+ESTIMATOR_COLUMNS = [
+    *("model", "method", "passes", "tokens", "seconds", "speed_up", "share_of_vanilla_step"),
+    *("max_difference", "spearman", "peak_memory_accelerator"),
+]
 _GIB = 2**30
 
 
@@ -37,6 +41,41 @@ def measure_costs(
     frame = _read_runs(runs)
     costs = [*_run_costs(frame), *_history_costs(history), *_profile_costs(profiles)]
     return pd.DataFrame(costs, columns=COST_COLUMNS).astype({"seeds": "Int64"})
+
+
+def measure_estimators(profiles: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """What each method took for one rollout batch and how far its drops are from serial's.
+
+    Args:
+        profiles: model -> contents of `overhead/{model}.json`.
+
+    Returns:
+        A row a model and method: `model`, `method`, `passes`, `tokens` (computed positions),
+        `seconds` (median), `speed_up` (serial's seconds over the method's),
+        `share_of_vanilla_step` (% of a step's generation and update), `max_difference` (nats),
+        `spearman` (rank correlation with serial's drops) and `peak_memory_accelerator` (GiB);
+        nan where there is none.
+
+    Raises:
+        UserError: a profile lacks a field.
+    """
+    rows = []
+    for model, profile in profiles.items():
+        try:
+            step = profile["seconds"]["generation"] + profile["seconds"]["update"]
+            serial = profile["methods"]["serial"]["seconds"]
+            for method, measured in profile["methods"].items():
+                seconds, memory = measured["seconds"], measured["peak_memory_accelerator"]
+                row = {"model": model, "method": method, "speed_up": serial / seconds}
+                row |= {"share_of_vanilla_step": 100 * seconds / step}
+                row |= {key: measured[key] for key in ("passes", "tokens", "seconds")}
+                row |= {key: measured[key] for key in ("max_difference", "spearman")}
+                row |= {"peak_memory_accelerator": None if memory is None else memory / _GIB}
+                rows.append(row)
+        except KeyError as error:
+            raise UserError(f"{model}: the overhead profile lacks {error}") from error
+    measurements = ESTIMATOR_COLUMNS[4:]
+    return pd.DataFrame(rows, columns=ESTIMATOR_COLUMNS).astype(dict.fromkeys(measurements, float))
 
 
 def _read_runs(runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -9,7 +9,13 @@ from torch import Tensor, nn
 
 from cfdapo.credit.alignment import completion_text, to_tokens
 from cfdapo.credit.cache import DropCache
-from cfdapo.credit.importance import TOKEN_BUDGET, DropRequest, measure_drops_batch, placeholder_id
+from cfdapo.credit.importance import (
+    TOKEN_BUDGET,
+    DropRequest,
+    Measurement,
+    measure_drops_batch,
+    placeholder_id,
+)
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.spans import Span, find_answer, find_spans, select_spans
 from cfdapo.credit.weights import rescale_to_mean_one, token_weights
@@ -84,12 +90,14 @@ class Credit:
 class Assignment:
     """The credits of a batch, in its order, and what they took.
 
-    `passes`: forward passes. `hits`: completions whose drops the cache held.
+    `passes`: forward passes. `hits`: completions whose drops the cache held. `tokens`: positions
+    that the passes computed.
     """
 
     credits: list[Credit]
     passes: int = 0
     hits: int = 0
+    tokens: int = 0
 
 
 class CreditAssigner:
@@ -135,12 +143,12 @@ class CreditAssigner:
             for ids, prompt, wanted in zip(completions, read, active, strict=True)
         ]
         requests = [request for _, request in located]
-        drops, passes, hits = self._measure(model, prompts, completions, requests)
+        drops, costs = self._measure(model, prompts, completions, requests)
         weighted = [
             self._weigh(credit, measured, generator)
             for (credit, _), measured in zip(located, drops, strict=True)
         ]
-        return Assignment(weighted, passes, hits)
+        return Assignment(weighted, **costs)
 
     def _locate(
         self, completion: Sequence[int], prompt: Sequence[int]
@@ -183,11 +191,11 @@ class CreditAssigner:
         prompts: Sequence[Sequence[int]],
         completions: Sequence[Sequence[int]],
         requests: list[DropRequest | None],
-    ) -> tuple[list[Tensor], int, int]:
-        """Drops of every request, nan where none is measured; passes; and hits of the cache."""
+    ) -> tuple[list[Tensor], dict[str, int]]:
+        """Drops of every request, nan where none is measured, and `Assignment`'s costs."""
         drops = [torch.full((len(r.spans) if r else 0,), torch.nan) for r in requests]
         if not self.config.measures_drops:
-            return drops, 0, 0
+            return drops, {}
         missing, hits = [], 0
         for index, request in enumerate(requests):
             if request is None:
@@ -197,20 +205,18 @@ class CreditAssigner:
                 missing.append(index)
             else:
                 drops[index], hits = known, hits + 1
-        measured, passes = self._run(model, [requests[index] for index in missing])
-        for index, result in zip(missing, measured, strict=True):
+        measured = self._run(model, [requests[index] for index in missing])
+        for index, result in zip(missing, measured.drops, strict=True):
             drops[index] = result
             self.cache.put(prompts[index], completions[index], result)
-        return drops, passes, hits
+        return drops, {"passes": measured.passes, "hits": hits, "tokens": measured.tokens}
 
-    def _run(self, model: nn.Module, requests: list[DropRequest]) -> tuple[list[Tensor], int]:
-        """Drops by the policy, or by the proxy where there is one, and the passes they took."""
+    def _run(self, model: nn.Module, requests: list[DropRequest]) -> Measurement:
+        """Drops by the policy, or by the proxy where there is one."""
         config, tokenizer = self.config, self.tokenizer
         if self.proxy:
             model, tokenizer = self.proxy.model, self.proxy.tokenizer
-        if not requests:
-            return [], 0
-        measured = measure_drops_batch(
+        return measure_drops_batch(
             model,
             requests,
             placeholder_id(tokenizer),
@@ -219,7 +225,6 @@ class CreditAssigner:
             sink=config.sink,
             token_budget=config.token_budget,
         )
-        return measured.drops, measured.passes
 
     def _weigh(self, credit: Credit, drops: Tensor, generator: torch.Generator | None) -> Credit:
         config = self.config

@@ -52,11 +52,16 @@ def _overhead(results: Results, task: str | None) -> Table:
     )
 
 
+def _estimator_cost(results: Results, task: str | None) -> Table:
+    return tables.table11_estimator_cost(results.profiles(), results.labels, task)
+
+
 TABLES: dict[str, Callable[[Results, str | None], Table]] = {
     "table1_accuracy": _accuracy,
     "table2_auc": _auc,
     "table3_significance": _significance,
     "table8_overhead": _overhead,
+    "table11_estimator_cost": _estimator_cost,
 }
 
 if __name__ == "__main__":

@@ -9,7 +9,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from cfdapo.credit.assigner import CreditAssigner, CreditConfig
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from cfdapo.credit.assigner import Assignment, CreditAssigner, CreditConfig
 from cfdapo.credit.proxy import Proxy
 from cfdapo.files import write_json
 from cfdapo.policy.generation import encode_prompt, generate
@@ -18,6 +22,7 @@ from cfdapo.policy.training import history, load_proxy, make_trainer
 from cfdapo.provenance import environment, hardware, peak_memory
 from cfdapo.stages import run
 
+# The exact methods; serial is the one that the others are compared with.
 METHODS = ("serial", "prefix")
 
 
@@ -44,11 +49,12 @@ def main() -> None:
 def profile_overhead(
     model_dir: Path, problems: Path, settings: dict[str, Any], proxy_dir: Path | None = None
 ) -> dict[str, Any]:
-    """Median seconds of a vanilla step's phases and of credit by each exact method.
+    """Median seconds of a vanilla step's phases and of credit by each method.
 
     Credit is measured on one rollout batch with no group skipped, so it is the most a step can
-    cost; the methods take turns, so that both see the same machine. A proxy measures where the
-    study has one.
+    cost; the methods take turns, so that all see the same machine. A proxy measures where the
+    study has one. `methods` holds, beside the exact methods, the gradient's estimate where it
+    estimates the study's drops, and how far each method's drops are from serial's.
     """
     repeats = settings["overhead"]["repeats"]
     # One step more, to warm up.
@@ -66,17 +72,21 @@ def profile_overhead(
     config = CreditConfig(mode="counterfactual", **settings["credit"])
     proxy = load_proxy(config, proxy_dir, training["precision"])
     read = _prompts(trainer, settings, proxy.tokenizer, settings["proxy_chat"]) if proxy else None
-    credit, spans = _time_credit(trainer, prompts, completions, config, repeats, proxy, read)
+    before = peak_memory()
+    methods, spans = _time_credit(trainer, prompts, completions, config, repeats, proxy, read)
+    credit = {method: methods[method]["seconds"] for method in METHODS}
     step = seconds["generation"] + seconds["update"]
     return {
         "repeats": repeats,
         "completions": len(completions),
-        "spans_per_completion": spans,
+        "spans_per_completion": spans / len(completions),
         "seconds": {**seconds, "credit": credit},
         "ratio": {
             "credit_over_vanilla_step": {name: value / step for name, value in credit.items()}
         },
-        "peak_memory_bytes": peak_memory(),
+        "methods": methods,
+        "proxy": config.proxy,
+        "peak_memory_bytes": _peak_of_all(before, methods),
         "hardware": hardware(),
         **environment(),
     }
@@ -115,24 +125,73 @@ def _time_credit(
     repeats: int,
     proxy: Proxy | None,
     proxy_prompts: list[list[int]] | None,
-) -> tuple[dict[str, float], float]:
-    """Median seconds by method, and the spans a completion that they measured."""
-    seconds: dict[str, list[float]] = {method: [] for method in METHODS}
-    spans = 0
+) -> tuple[dict[str, dict[str, Any]], int]:
+    """What each method took and found, and the number of spans that each measured."""
+    seconds: dict[str, list[float]] = {method: [] for method in _methods(config)}
+    found: dict[str, Assignment] = {}
+    memory: dict[str, int | None] = {}
     for repeat in range(repeats + 1):
-        for method in METHODS:
+        for method in seconds:
             # A new one every time: what another turn put into its cache would cost nothing.
             chosen = replace(config, method=method)
             assigner = CreditAssigner(trainer.processing_class, chosen, proxy)
+            _forget_peak()
             began = time.perf_counter()
-            credits = assigner.assign(
+            found[method] = assigner.assign(
                 trainer.model, prompts, completions, proxy_prompts=proxy_prompts
-            ).credits
+            )
             if repeat:  # the first turn warms up
                 seconds[method].append(time.perf_counter() - began)
-            spans = sum(len(credit.tokens) for credit in credits)
-    medians = {method: median(values) for method, values in seconds.items()}
-    return medians, spans / len(completions)
+            memory[method] = peak_memory()["accelerator"]
+    drops = {method: _drops(assignment) for method, assignment in found.items()}
+    methods = {
+        method: {
+            "passes": found[method].passes,
+            "tokens": found[method].tokens,
+            "seconds": median(values),
+            **compare(drops[method], drops["serial"]),
+            "peak_memory_accelerator": memory[method],
+        }
+        for method, values in seconds.items()
+    }
+    return methods, len(drops["serial"])
+
+
+def compare(drops: np.ndarray, reference: np.ndarray) -> dict[str, float | None]:
+    """How far `drops` are from `reference`, both of shape (spans,), in nats.
+
+    `max_difference` is the largest absolute difference; `spearman` the rank correlation, None
+    where there is none: fewer than two spans, or drops that are all equal.
+    """
+    difference = float(np.abs(drops - reference).max()) if len(reference) else None
+    ranked = len(reference) > 1 and np.ptp(drops) > 0 and np.ptp(reference) > 0
+    spearman = float(spearmanr(drops, reference).statistic) if ranked else None
+    return {"max_difference": difference, "spearman": spearman}
+
+
+def _methods(config: CreditConfig) -> tuple[str, ...]:
+    """The exact methods, and the gradient where it estimates what they measure."""
+    estimated = (config.intervention, config.sink) == ("pad", "answer")
+    return (*METHODS, "gradient") if estimated else METHODS
+
+
+def _drops(assignment: Assignment) -> np.ndarray:
+    """The drops of all completions in a row, float64."""
+    return torch.cat([credit.drops for credit in assignment.credits]).double().numpy()
+
+
+def _forget_peak() -> None:
+    """Count the accelerator's peak memory anew, so that every method has its own."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peak_of_all(
+    before: dict[str, int | None], methods: dict[str, dict[str, Any]]
+) -> dict[str, int | None]:
+    """The whole profile's peak: before the credit, and of every method."""
+    peaks = [before["accelerator"], *(one["peak_memory_accelerator"] for one in methods.values())]
+    return peak_memory() | {"accelerator": max((p for p in peaks if p is not None), default=None)}
 
 
 if __name__ == "__main__":
