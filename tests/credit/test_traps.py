@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from torch.nn.functional import log_softmax
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
@@ -200,13 +201,19 @@ def test_trap_weights_have_mean_one_in_every_mode_where_asked(loaded):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_trap_passes_have_dropout_off(model, method):
-    expected = measure(model, requests(), method)
-    training = copy.deepcopy(model).train()
-    assert_same(measure(training, requests(), method), expected)
-    assert training.training
+    # The adapter's dropout reaches every method; attention's own only the model's own attention.
+    torch.manual_seed(5)
+    lora = LoraConfig(
+        r=4, target_modules="all-linear", lora_dropout=0.5, init_lora_weights=False, lora_alpha=4
+    )
+    policy = get_peft_model(copy.deepcopy(model), lora).eval()
+    expected = measure(policy, requests(), method)
+    policy.train()
+    assert_same(measure(policy, requests(), method), expected)
+    assert policy.training
     # In training mode the model does disagree with itself.
     ids = torch.tensor([random_ids(20, 1)])
-    assert (training(ids).logits - training(ids).logits).abs().max() > 1e-2
+    assert (policy(ids).logits - policy(ids).logits).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("method", METHODS)
