@@ -69,7 +69,7 @@ def test_wrong_command_line_is_refused_by_name(arguments, message):
     ("old", "new", "message"),
     [
         ("w_min: 0.5", "w_min: 5.0", "credit.w_min: 5.0 is greater than credit.w_max, 4.0"),
-        ("batch_size: 16\n", "batch_size: 12\n", "is not a multiple of training.group_size"),
+        ("group_size: 8", "group_size: 7", "is not a multiple of training.group_size"),
         ("r: 32,", "rank: 32,", "lora: unknown key rank; allowed: alpha, dropout, r"),
         ("vanilla, random", "uniform, random", "'uniform' is not one of counterfactual, vanilla"),
     ],
