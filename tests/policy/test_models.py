@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers import AutoConfig, LlamaForCausalLM
 
-from cfdapo.files import UserError, write_json
+from cfdapo.files import UserError, read_json, write_json
+from cfdapo.policy.generation import generate
 from cfdapo.policy.models import (
     add_lora,
     convert_gguf,
@@ -118,3 +119,23 @@ def test_a_saved_model_and_tokenizer_are_loaded_as_they_were(architecture, tmp_p
     assert read.apply_chat_template(conversation) == tokenizer.apply_chat_template(conversation)
     assert (read.pad_token, read.eos_token) == (tokenizer.pad_token, tokenizer.eos_token)
     torch.testing.assert_close(loaded(**ids).logits, model(**ids).logits)
+
+
+def test_a_models_own_sampling_defaults_do_not_reach_evaluation(prepared, tmp_path):
+    shutil.copytree(prepared / "model", tmp_path / "model")
+    path = tmp_path / "model" / "generation_config.json"
+    brought = read_json(path)
+    write_json(path, brought | {"repetition_penalty": 3.0, "no_repeat_ngram_size": 2})
+    completions = []
+    for folder in (prepared / "model", tmp_path / "model"):
+        model, tokenizer = load_base(folder)
+        prompt = tokenizer("So 4 + 3 = 7.\nSo 4 + 3 = 7.\nSo")["input_ids"]
+        completions.append(list(generate(model.eval(), tokenizer, [prompt], 30, 1)))
+        assert model.generation_config.eos_token_id == brought["eos_token_id"]
+    assert completions[0] == completions[1]
+
+
+def test_only_the_last_adapter_stays_in_memory(prepared, adapter):
+    base, _ = load_base(prepared / "model")
+    model = load_adapter(load_adapter(base, adapter, "step1"), adapter, "step2")
+    assert list(model.peft_config) == ["step2"]

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -109,6 +110,14 @@ def load_base(
         raise UserError(_cannot_load(name, manifest.get("revision"), error)) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    # Only the special tokens: what else a model brings for generation, such as the repetition
+    # penalty of Qwen2.5, would be filled in where a stage leaves it open, and differ from training.
+    brought = model.generation_config
+    model.generation_config = GenerationConfig(
+        bos_token_id=brought.bos_token_id,
+        eos_token_id=brought.eos_token_id,
+        pad_token_id=brought.pad_token_id,
+    )
     return model.to(device()), tokenizer
 
 
@@ -145,6 +154,9 @@ def load_adapter(model: PreTrainedModel, folder: Path, name: str) -> PeftModel:
         if isinstance(model, PeftModel):
             model.load_adapter(folder, adapter_name=name)
             model.set_adapter(name)
+            # One at a time: the adapters of all checkpoints together would not fit a GPU.
+            for other in [key for key in model.peft_config if key != name]:
+                model.delete_adapter(other)
             return model
         return PeftModel.from_pretrained(model, folder, adapter_name=name)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
