@@ -8,8 +8,19 @@ import pytest
 import yaml
 
 from cfdapo.credit.assigner import CreditConfig
+from cfdapo.credit.weights import MODES
 from cfdapo.files import UserError
-from cfdapo.study import SCHEMA, STUDIES, check_choice, check_study, checkpoint_steps, load_study
+from cfdapo.study import (
+    SCHEMA,
+    STUDIES,
+    WEIGHTINGS,
+    check_choice,
+    check_study,
+    checkpoint_steps,
+    credit_settings,
+    load_study,
+    mode_labels,
+)
 
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
@@ -79,6 +90,7 @@ def test_credit_s_defaults_are_the_code_s():
     schema = yaml.safe_load(SCHEMA.read_text())["properties"]["credit"]["properties"]
     keys = {key: sub["default"] for key, sub in schema.items()}
     assert keys | {"mode": "counterfactual"} == asdict(CreditConfig())
+    assert WEIGHTINGS == MODES
 
 
 def test_missing_keys_are_named():
@@ -122,3 +134,49 @@ def test_every_key_of_the_schema_has_a_description():
 
 def test_checkpoint_steps_end_at_the_last():
     assert checkpoint_steps({"steps": 75, "checkpoint_every": 25}) == [25, 50, 75]
+
+
+@pytest.fixture
+def study_with_variant():
+    study = load_study("tiny")
+    study["modes"] = ["vanilla", "wide"]
+    study["variants"] = {
+        "wide": {"mode": "inverted", "label": "Wide", "credit": {"sink": "rest", "w_max": 3}}
+    }
+    return study
+
+
+def test_a_variant_changes_the_credit_that_it_names_and_no_more(study_with_variant):
+    study = check_study(study_with_variant, "study.yaml")
+    changed = credit_settings(study, "wide")
+    assert changed == study["credit"] | {"sink": "rest", "w_max": 3, "mode": "inverted"}
+    assert credit_settings(study, "vanilla") == study["credit"] | {"mode": "vanilla"}
+    assert CreditConfig(**changed).sink == "rest"
+    assert mode_labels(study) == {"wide": "Wide"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"credit": {"sink": "end"}},
+            "variants.wide.credit.sink: 'end' is not one of answer, rest",
+        ),
+        ({"credit": {"snk": "rest"}}, "variants.wide.credit: unknown key snk; allowed: cache"),
+        ({"credit": {"w_min": 5}}, "variants.wide.credit.w_min: 5 is greater than"),
+        ({"credit": {"proxy": "llama-tiny"}}, "variants.wide.credit.proxy: one proxy serves"),
+        ({"mode": "uniform"}, "variants.wide.mode: 'uniform' is not one of counterfactual"),
+        ({"weight": 1}, "variants.wide: unknown key weight; allowed: credit, label, mode"),
+    ],
+)
+def test_a_faulty_variant_is_named(study_with_variant, change, message):
+    study_with_variant["variants"]["wide"] |= change
+    with pytest.raises(UserError) as raised:
+        check_study(study_with_variant, "study.yaml")
+    assert str(raised.value).startswith("study.yaml: ") and message in str(raised.value)
+
+
+def test_a_variant_cannot_be_called_as_a_weighting_is(study_with_variant):
+    study_with_variant["variants"]["random"] = study_with_variant["variants"]["wide"]
+    with pytest.raises(UserError, match="variants.random: has the name of a weighting"):
+        check_study(study_with_variant, "study.yaml")

@@ -12,6 +12,8 @@ from cfdapo.files import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = ROOT / "config" / "studies"
+# How tokens can be weighted (Section 3.4); a study's variants are made of them.
+WEIGHTINGS = ("counterfactual", "vanilla", "random", "inverted")
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.yaml"
 
 
@@ -36,10 +38,21 @@ def check_study(study: Any, source: str) -> dict[str, Any]:
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     validator = _with_defaults(jsonschema.Draft202012Validator)(schema)
     errors = sorted(validator.iter_errors(study), key=lambda error: list(map(str, error.path)))
-    problems = [_explain(error) for error in errors] or _conflicts(study)
+    problems = [_explain(error) for error in errors] or _variant_errors(study, schema)
+    problems = problems or _conflicts(study)
     if problems:
         raise UserError("\n".join(f"{source}: {problem}" for problem in problems))
     return study
+
+
+def _variant_errors(study: dict[str, Any], schema: dict[str, Any]) -> list[str]:
+    """Faults in what variants change of `credit`, whose keys and values are the same there."""
+    validator = jsonschema.Draft202012Validator(schema["properties"]["credit"])
+    return [
+        _explain(error, f"variants.{name}.credit")
+        for name, variant in study["variants"].items()
+        for error in validator.iter_errors(variant["credit"])
+    ]
 
 
 def _with_defaults(validator: Any) -> Any:
@@ -57,8 +70,10 @@ def _with_defaults(validator: Any) -> Any:
     return jsonschema.validators.extend(validator, {"properties": set_defaults})
 
 
-def _explain(error: jsonschema.ValidationError) -> str:
-    key = ".".join(map(str, error.absolute_path)) or "the study"
+def _explain(error: jsonschema.ValidationError, where: str = "") -> str:
+    """The wrong key, below the key `where`, and what is allowed there."""
+    path = [*([where] if where else []), *map(str, error.absolute_path)]
+    key = ".".join(path) or "the study"
     value = error.instance
     if error.validator == "additionalProperties":
         allowed = error.schema["properties"]
@@ -75,11 +90,8 @@ def _explain(error: jsonschema.ValidationError) -> str:
 def _conflicts(study: dict[str, Any]) -> list[str]:
     """What each key allows alone but the keys do not allow together."""
     found = []
-    training, credit = study["training"], study["credit"]
-    if credit["w_min"] > credit["w_max"]:
-        found.append(
-            f"credit.w_min: {credit['w_min']} is greater than credit.w_max, {credit['w_max']}"
-        )
+    training = study["training"]
+    found += _mode_conflicts(study)
     if training["batch_size"] % training["group_size"]:
         found.append(
             f"training.batch_size: {training['batch_size']} is not a multiple of "
@@ -92,20 +104,60 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
         )
     if training["epsilon_high"] < training["epsilon"]:
         found.append("training.epsilon_high: must be at least training.epsilon (Clip-Higher)")
-    if credit["proxy"] is not None and credit["proxy"] not in study["models"]:
-        found.append(
-            f"credit.proxy: {credit['proxy']!r} is not one of the study's models: "
-            f"{', '.join(study['models'])}"
-        )
-    if credit["method"] == "gradient" and (credit["intervention"], credit["sink"]) != (
-        "pad",
-        "answer",
-    ):
-        found.append("credit.method: gradient knows intervention pad and sink answer only")
     made = [name for name, model in study["models"].items() if model["source"] == "made"]
     if made and study["data"]["task"] != "arithmetic":
         found.append(f"models.{made[0]}.source: made models only know data.task arithmetic")
     return found
+
+
+def _mode_conflicts(study: dict[str, Any]) -> list[str]:
+    """Unknown modes, and credit settings that do not go together, also as a variant has them."""
+    known = [*WEIGHTINGS, *study["variants"]]
+    found = [
+        f"modes.{index}: {mode!r} is not one of {', '.join(known)}"
+        for index, mode in enumerate(study["modes"])
+        if mode not in known
+    ]
+    found += [
+        f"variants.{name}: has the name of a weighting"
+        for name in study["variants"]
+        if name in WEIGHTINGS
+    ]
+    found += _credit_conflicts("credit", study["credit"], study["models"])
+    for name, variant in study["variants"].items():
+        merged = {**study["credit"], **variant["credit"]}
+        found += _credit_conflicts(f"variants.{name}.credit", merged, study["models"])
+        if variant["credit"].get("proxy", study["credit"]["proxy"]) != study["credit"]["proxy"]:
+            found.append(f"variants.{name}.credit.proxy: one proxy serves the whole study")
+    return found
+
+
+def _credit_conflicts(where: str, credit: dict[str, Any], models: dict[str, Any]) -> list[str]:
+    found = []
+    if credit["w_min"] > credit["w_max"]:
+        found.append(
+            f"{where}.w_min: {credit['w_min']} is greater than {where}.w_max, {credit['w_max']}"
+        )
+    if credit["proxy"] is not None and credit["proxy"] not in models:
+        found.append(
+            f"{where}.proxy: {credit['proxy']!r} is not one of the study's models: "
+            f"{', '.join(models)}"
+        )
+    estimated = (credit["intervention"], credit["sink"]) == ("pad", "answer")
+    if credit["method"] == "gradient" and not estimated:
+        found.append(f"{where}.method: gradient knows intervention pad and sink answer only")
+    return found
+
+
+def credit_settings(study: dict[str, Any], mode: str) -> dict[str, Any]:
+    """Settings of `CreditConfig` for a mode of the study: a weighting, or one of its variants."""
+    variant = study["variants"].get(mode, {"mode": mode, "credit": {}})
+    return {**study["credit"], **variant["credit"], "mode": variant["mode"]}
+
+
+def mode_labels(study: dict[str, Any]) -> dict[str, str]:
+    """Display names of the study's variants, by mode; the others have names of their own."""
+    return {mode: variant["label"] for mode, variant in study["variants"].items()}
 
 
 def checkpoint_steps(training: dict[str, Any]) -> list[int]:

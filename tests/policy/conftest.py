@@ -39,12 +39,10 @@ def build(prepared, tmp_path) -> Callable[..., CFDAPOTrainer]:
             "chat": {},
             "lora": {"r": 4, "alpha": 4, "dropout": 0.0},
             "training": changed | training,
-            "credit": study["credit"] | (credit or {}),
+            "credit": study["credit"] | {"mode": mode} | (credit or {}),
         }
         file = prepared / f"{problems}.jsonl"
-        trainer = make_trainer(
-            prepared / "model", file, mode, 0, settings, tmp_path, proxy_dir=proxy_dir
-        )
+        trainer = make_trainer(prepared / "model", file, 0, settings, tmp_path, proxy_dir=proxy_dir)
         trainer.reward_funcs = trainer.reward_funcs if graded else [reward_by_parity]
         return trainer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cfdapo.files import UserError, read_json, read_jsonl, sha256_of
-from cfdapo.stages.train import main, train
+from cfdapo.stages.train import train
 from cfdapo.study import load_study
 
 STEPS = 4
@@ -31,7 +31,7 @@ def settings():
         "chat": {},
         "lora": lora,
         "training": training,
-        "credit": study["credit"],
+        "credit": study["credit"] | {"mode": "random"},
     }
 
 
@@ -94,17 +94,15 @@ def test_no_prompt_short_enough_is_an_error(prepared, settings, tmp_path):
         run(prepared, tmp_path, settings | {"training": settings["training"] | short})
 
 
-def test_unknown_mode_is_refused_with_the_known_ones(capsys, monkeypatch):
-    arguments = "--model m --model-dir d --problems p --mode uniform --seed 0 --settings {} --out o"
-    monkeypatch.setattr("sys.argv", ["train", *arguments.split()])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == 2
-    assert "'uniform' (choose from" in capsys.readouterr().err
+@pytest.mark.parametrize("wrong", [{"mode": "uniform"}, {"sink": "end"}, {"budget": 1}])
+def test_wrong_credit_settings_are_an_error_for_the_user(prepared, settings, tmp_path, wrong):
+    with pytest.raises(UserError, match="^credit: .*(uniform|end|budget)"):
+        run(prepared, tmp_path, settings | {"credit": settings["credit"] | wrong})
 
 
 def test_a_proxy_without_its_folder_is_named(prepared, stage, settings, tmp_path):
-    proxied = settings | {"credit": settings["credit"] | {"proxy": "test"}}
+    credit = settings["credit"] | {"mode": "counterfactual", "proxy": "test"}
+    proxied = settings | {"credit": credit}
     flags = ["--model", "test", "--model-dir", prepared / "model", "--out", tmp_path]
     flags += ["--problems", prepared / "train.jsonl", "--settings", json.dumps(proxied)]
     done = stage("train", *flags, "--mode", "counterfactual", "--seed", 0)

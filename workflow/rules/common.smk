@@ -10,7 +10,13 @@ sys.path.insert(0, str(SOURCE))
 
 from cfdapo.files import UserError
 from cfdapo.provenance import put_interpreter_first, source_files
-from cfdapo.study import check_choice, checkpoint_steps, load_study
+from cfdapo.study import (
+    check_choice,
+    checkpoint_steps,
+    credit_settings,
+    load_study,
+    mode_labels,
+)
 
 put_interpreter_first()
 shell.prefix(
@@ -58,10 +64,14 @@ def _common_settings(wildcards):
 
 
 def train_settings(wildcards):
-    more = {"lora": STUDY["lora"], "credit": STUDY["credit"]}
+    return as_json(_credit_settings(wildcards, credit_settings(STUDY, wildcards.mode)))
+
+
+def _credit_settings(wildcards, credit):
+    more = {"lora": STUDY["lora"], "credit": credit}
     if PROXY:
         more["proxy_chat"] = STUDY["models"][PROXY].get("chat_template_kwargs", {})
-    return as_json(_common_settings(wildcards) | more)
+    return _common_settings(wildcards) | more
 
 
 def proxy_model(wildcards):
@@ -78,7 +88,8 @@ def evaluate_settings(wildcards):
 
 
 def overhead_settings(wildcards):
-    return as_json(json.loads(train_settings(wildcards)) | {"overhead": STUDY["overhead"]})
+    more = {"overhead": STUDY["overhead"]}
+    return as_json(_credit_settings(wildcards, STUDY["credit"]) | more)
 
 
 def run_files(name):

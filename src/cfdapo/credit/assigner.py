@@ -10,15 +10,26 @@ from torch import Tensor, nn
 from cfdapo.credit.alignment import completion_text, to_tokens
 from cfdapo.credit.cache import DropCache
 from cfdapo.credit.importance import (
+    METHODS,
     TOKEN_BUDGET,
     DropRequest,
     Measurement,
     measure_drops_batch,
     placeholder_id,
 )
+from cfdapo.credit.interventions import INTERVENTIONS, SINKS
 from cfdapo.credit.proxy import Proxy
-from cfdapo.credit.spans import Span, find_answer, find_spans, select_spans
-from cfdapo.credit.weights import rescale_to_mean_one, token_weights
+from cfdapo.credit.spans import SELECTIONS, Span, find_answer, find_spans, select_spans
+from cfdapo.credit.weights import MODES, rescale_to_mean_one, token_weights
+
+# What the fields that are names may be.
+CHOICES = {
+    "mode": MODES,
+    "method": METHODS,
+    "intervention": INTERVENTIONS,
+    "sink": SINKS,
+    "select": SELECTIONS,
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,8 @@ class CreditConfig:
     cache: how many (prompt, completion) pairs keep their drops for later steps, 0 for none.
     proxy: name of the model that measures in the policy's place; it comes loaded, as a `Proxy`.
 
-    Raises ValueError where select_k or every is below 1, or cache below 0.
+    Raises ValueError for an unknown mode, method, intervention, sink or selection, and where
+    select_k or every is below 1, or cache below 0.
     """
 
     mode: str = "counterfactual"
@@ -60,6 +72,10 @@ class CreditConfig:
     proxy: str | None = None
 
     def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                value = repr(getattr(self, name))
+                raise ValueError(f"unknown {name} {value}; allowed: {', '.join(known)}")
         for name, least in (("select_k", 1), ("every", 1), ("cache", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)} and must be at least {least}")

@@ -45,7 +45,6 @@ OPTIONAL_COLUMNS = {"cache_hits": CACHE_HITS}
 def make_trainer(
     model_dir: Path,
     problems: Path,
-    mode: str,
     seed: int,
     settings: dict[str, Any],
     output: Path,
@@ -54,16 +53,17 @@ def make_trainer(
 ) -> CFDAPOTrainer:
     """The trainer of one run; checkpoints go to `output`.
 
-    `settings` has task, chat, lora, training and credit, and may have proxy_chat. `proxy_dir` is
-    the prepared folder of the model that credit.proxy names. Seeds every generator with `seed`.
-    Raises `UserError` where a model cannot be loaded, the proxy is missing, or no prompt fits.
+    `settings` has task, chat, lora, training and credit (the fields of `CreditConfig`), and may
+    have proxy_chat. `proxy_dir` is the prepared folder of the model that credit.proxy names. Seeds
+    every generator with `seed`. Raises `UserError` where credit's settings are wrong, a model
+    cannot be loaded, the proxy is missing, or no prompt fits.
     """
     training, task = settings["training"], get_task(settings["task"])
     base, tokenizer = load_base(model_dir, training["precision"])
     rows = fitting_prompts(read_jsonl(problems), task, tokenizer, training, settings["chat"])
     if not rows:
         raise UserError("training.max_prompt_tokens: no prompt is that short")
-    credit = CreditConfig(mode=mode, **settings["credit"])
+    credit = _credit_config(settings["credit"])
     proxy = load_proxy(credit, proxy_dir, training["precision"])
     # Before the adapter is made: its first matrix is random.
     set_seed(seed)
@@ -80,6 +80,13 @@ def make_trainer(
         proxy=proxy,
         proxy_chat=settings.get("proxy_chat"),
     )
+
+
+def _credit_config(settings: dict[str, Any]) -> CreditConfig:
+    try:
+        return CreditConfig(**settings)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"credit: {error}") from error
 
 
 def load_proxy(credit: CreditConfig, folder: Path | None, precision: str) -> Proxy | None:

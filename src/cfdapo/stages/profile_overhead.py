@@ -59,17 +59,16 @@ def profile_overhead(
     repeats = settings["overhead"]["repeats"]
     # One step more, to warm up.
     training = settings["training"] | {"steps": repeats + 1, "checkpoint_every": repeats + 1}
+    plain = {"training": training, "credit": settings["credit"] | {"mode": "vanilla"}}
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = make_trainer(
-            model_dir, problems, "vanilla", 0, settings | {"training": training}, Path(scratch)
-        )
+        trainer = make_trainer(model_dir, problems, 0, settings | plain, Path(scratch))
         trainer.train()
     steps = history(trainer.state.log_history)[1:]
     phases = ("generation", "update")
     seconds = {phase: median(row[f"seconds_{phase}"] for row in steps) for phase in phases}
     prompts = _prompts(trainer, settings, trainer.processing_class, settings["chat"])
     completions = _rollout(trainer, settings, prompts)
-    config = CreditConfig(mode="counterfactual", **settings["credit"])
+    config = CreditConfig(**settings["credit"] | {"mode": "counterfactual"})
     proxy = load_proxy(config, proxy_dir, training["precision"])
     read = _prompts(trainer, settings, proxy.tokenizer, settings["proxy_chat"]) if proxy else None
     before = peak_memory()

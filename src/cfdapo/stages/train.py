@@ -11,7 +11,6 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from cfdapo.credit.weights import MODES
 from cfdapo.files import read_json, write_json, write_jsonl
 from cfdapo.policy.training import history, make_trainer
 from cfdapo.provenance import environment, hardware, peak_memory
@@ -26,7 +25,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="the model's name in the study")
     parser.add_argument("--model-dir", type=Path, required=True, help="its prepared folder")
     parser.add_argument("--problems", type=Path, required=True, help="train.jsonl")
-    parser.add_argument("--mode", required=True, choices=MODES, help="how tokens are weighted")
+    parser.add_argument("--mode", required=True, help="the mode's name in the study")
     parser.add_argument("--seed", type=int, required=True, help="seed of this run")
     parser.add_argument(
         "--settings", type=json.loads, required=True, help="task, chat, lora, training and credit"
@@ -51,7 +50,7 @@ def train(
     identity = {"model": model, "mode": mode, "seed": seed, "settings": settings}
     state = _state_folder(out, identity)
     keep = _KeepAdapters(state)
-    trainer = make_trainer(model_dir, problems, mode, seed, settings, state, [keep], proxy_dir)
+    trainer = make_trainer(model_dir, problems, seed, settings, state, [keep], proxy_dir)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(state)))
     rows = history(trainer.state.log_history)
     _publish(out, state, checkpoint_steps(settings["training"]))
