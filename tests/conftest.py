@@ -53,3 +53,18 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_jsonl(folder / "train.jsonl", make_problems("train", 40, seed=1))
     write_jsonl(folder / "test.jsonl", make_problems("test", 10, seed=1))
     return folder
+
+
+@pytest.fixture(scope="session")
+def credit_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the made-up records of two models, `{model}.jsonl` and completions."""
+    from made_credit import make_records
+
+    from cfdapo.files import write_jsonl
+
+    folder = tmp_path_factory.mktemp("credit")
+    for seed, model in enumerate(("qwen3-tiny", "llama-tiny")):
+        spans, completions = make_records(seed=seed)
+        write_jsonl(folder / f"{model}.jsonl", spans)
+        write_jsonl(folder / f"{model}.completions.jsonl", completions)
+    return folder
