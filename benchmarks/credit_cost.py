@@ -1,10 +1,11 @@
 """What the drops cost: serial, batched, prefix and gradient on the same completions, in one run.
 
-Without --model a small random Qwen3 and random tokens, of every length in --lengths; with it a
-model folder (or a folder with a GGUF file) and the reference solutions of --data, rows with
-"question" and "solution" (or GSM8K's own "answer"). Methods take turns within every repeat, so
-that a busy machine slows all alike. --memory adds each method's peak, --step the generation and
-the update beside it; with --model a second table has Appendix A's options.
+Without --model a random model of --shape and random tokens, of every length in --lengths; with it
+a model folder (or a folder with a GGUF file) and the reference solutions of --data, rows with
+"question" and "solution" (or GSM8K's own "answer"), joined to every length in --lengths where it is
+given. Methods take turns within every repeat, so that a busy machine slows all alike. --memory adds
+each method's peak, --step the generation and the LoRA update beside it; with --model and no
+--lengths a second table has Appendix A's options.
 """
 
 import argparse
@@ -17,11 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from inputs import load, random_model, random_requests, read_solutions, real_requests
+from floor import floor_seconds, least_tokens
+from inputs import (
+    Solution,
+    load,
+    long_solutions,
+    random_requests,
+    read_solutions,
+    real_requests,
+)
 from memory import peak_growth, peak_in_child
 from options import COLUMNS as OPTION_COLUMNS
 from options import compare_options
 from scipy.stats import spearmanr
+from shapes import SHAPES, shaped_model
 from step import time_step
 from torch import Tensor, nn
 
@@ -36,7 +46,10 @@ from cfdapo.files import write_json
 from cfdapo.provenance import environment, hardware
 
 METHODS = ("serial", "batched", "prefix", "gradient")
-COLUMNS = ("method", "passes", "tokens", "seconds", "speed-up", "max diff", "rank corr.", "within")
+COLUMNS = (
+    *("method", "passes", "tokens", "seconds", "speed-up", "over floor", "max diff"),
+    *("rank corr.", "within"),
+)
 MIB = 2**20
 
 
@@ -48,9 +61,9 @@ def main() -> None:
         print(measure_peak(options))
         return
     if options.model:
-        found = [measure_real(options)]
+        found = [measure_real(options, length) for length in options.lengths or [0]]
     else:
-        found = [measure_random(options, length) for length in options.lengths]
+        found = [measure_random(options, length) for length in options.lengths or [100]]
     if options.json:
         made = {"date": date.today().isoformat(), "hardware": hardware(), **environment()}
         write_json(options.json, {**made, "measurements": found})
@@ -59,14 +72,15 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, help="model folder; default: a random tiny Qwen3")
+    parser.add_argument("--model", type=Path, help="model folder; default: a random model")
+    parser.add_argument("--shape", choices=SHAPES, default="tiny", help="of a random model")
     parser.add_argument("--data", type=Path, help="JSON lines with questions and solutions")
     parser.add_argument("--completions", type=int, default=32)
     parser.add_argument("--prompts", type=int, default=4, help="prompts they are spread over")
     parser.add_argument("--spans", type=int, default=6, help="most spans a completion")
     parser.add_argument("--least-spans", type=int, default=1, help="pass over shorter solutions")
     parser.add_argument(
-        "--lengths", type=int, nargs="+", default=[100], help="tokens of random completions"
+        "--lengths", type=int, nargs="+", help="tokens of completions (default: 100, or as it is)"
     )
     parser.add_argument("--prompt-length", type=int, default=60, help="of a random prompt")
     parser.add_argument("--token-budget", type=int, default=TOKEN_BUDGET)
@@ -95,26 +109,33 @@ def parse_arguments() -> argparse.Namespace:
 
 def measure_random(options: argparse.Namespace, length: int) -> dict[str, Any]:
     """Tables for random completions of about `length` tokens."""
-    model = prepared(make_random_model(options), options)
-    arguments = [*sys.argv[1:], "--lengths", str(length)]
-    return report(options, model, random_requests(options, length), 0, arguments)
+    model = make_random_model(options)
+    requests = random_requests(options, length, model.config.vocab_size)
+    return report(options, model, requests, 0, [*sys.argv[1:], "--lengths", str(length)])
 
 
-def measure_real(options: argparse.Namespace) -> dict[str, Any]:
-    """Tables for reference solutions, and for the options that need text."""
+def measure_real(options: argparse.Namespace, length: int) -> dict[str, Any]:
+    """Tables for reference solutions, as they are or joined to `length` tokens."""
     model, tokenizer = load(options.model)
     model = prepared(model, options)
-    solutions = read_solutions(options)
+    solutions = real_solutions(options, tokenizer, length)
     requests = real_requests(solutions, options, tokenizer)
-    result = report(options, model, requests, placeholder_id(tokenizer), sys.argv[1:])
-    result["options"] = compare_options(model, tokenizer, solutions, options)
-    print_table(result["options"], OPTION_COLUMNS)
+    arguments = [*sys.argv[1:], *(["--lengths", str(length)] if length else [])]
+    result = report(options, model, requests, placeholder_id(tokenizer), arguments)
+    if not length:
+        result["options"] = compare_options(model, tokenizer, solutions, options)
+        print_table(result["options"], OPTION_COLUMNS)
     return result
+
+
+def real_solutions(options: argparse.Namespace, tokenizer: Any, length: int) -> list[Solution]:
+    solutions = read_solutions(options)
+    return long_solutions(solutions, options, tokenizer, length) if length else solutions
 
 
 def make_random_model(options: argparse.Namespace) -> nn.Module:
     torch.manual_seed(options.seed)
-    return random_model()
+    return shaped_model(options.shape, getattr(torch, options.dtype), options.device)
 
 
 def prepared(model: nn.Module, options: argparse.Namespace) -> nn.Module:
@@ -126,12 +147,13 @@ def measure_peak(options: argparse.Namespace) -> int:
     """Bytes that one method needs beside the model."""
     if options.model:
         model, tokenizer = load(options.model)
-        requests = real_requests(read_solutions(options), options, tokenizer)
+        model = prepared(model, options)
+        length = options.lengths[0] if options.lengths else 0
+        requests = real_requests(real_solutions(options, tokenizer, length), options, tokenizer)
         placeholder = placeholder_id(tokenizer)
     else:
         model, placeholder = make_random_model(options), 0
-        requests = random_requests(options, options.lengths[0])
-    model = prepared(model, options)
+        requests = random_requests(options, options.lengths[0], model.config.vocab_size)
     # Short, so that what it leaves allocated hides nothing of what the real ones need.
     short = DropRequest(
         requests[0].prompt_ids[:2], requests[0].completion_ids[:3], [slice(0, 1)], slice(2, 3)
@@ -156,6 +178,10 @@ def report(
     }
     rows = compare(methods, options.repeats, options.device)
     columns, summary = COLUMNS, describe(options, model, requests)
+    floor = floor_seconds(model, requests)
+    summary |= {"least tokens": least_tokens(requests), "floor seconds": floor}
+    for row in rows:
+        row["over floor"] = row["seconds"] / floor
     if options.memory:
         columns += ("peak MiB",)
         for row in rows:
@@ -296,12 +322,13 @@ def describe(
 ) -> dict[str, Any]:
     """What was measured on."""
     return {
-        "model": options.model.name if options.model else "random",
+        "model": options.model.name if options.model else f"random {options.shape}",
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "prompts": len({tuple(request.prompt_ids) for request in requests}),
         "completions": len(requests),
         "spans": sum(len(request.spans) for request in requests),
         "prompt tokens": round(statistics.mean(len(r.prompt_ids) for r in requests)),
+        "longest span list": max(len(request.spans) for request in requests),
         "completion tokens": round(statistics.mean(r.answer.stop for r in requests)),
         "device": options.device,
         "dtype": options.dtype,

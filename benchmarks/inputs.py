@@ -10,13 +10,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cfdapo.credit.alignment import to_tokens
 from cfdapo.credit.importance import DropRequest
 from cfdapo.credit.spans import find_answer, find_spans
-
-VOCABULARY = 512
 
 
 @dataclass(frozen=True)
@@ -27,27 +25,12 @@ class Solution:
     text: str
 
 
-def random_model() -> nn.Module:
-    """A Qwen3 of 0.3 million parameters."""
-    config = Qwen3Config(
-        vocab_size=VOCABULARY,
-        hidden_size=96,
-        intermediate_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=24,
-        initializer_range=0.1,
-    )
-    return Qwen3ForCausalLM(config)
-
-
-def random_requests(options: argparse.Namespace, length: int) -> list[DropRequest]:
+def random_requests(options: argparse.Namespace, length: int, vocabulary: int) -> list[DropRequest]:
     """Completions of about `length` tokens that consist of spans and a three-token answer."""
     generator = random.Random(options.seed)
 
     def ids(count: int) -> list[int]:
-        return [generator.randrange(1, VOCABULARY) for _ in range(count)]
+        return [generator.randrange(1, vocabulary) for _ in range(count)]
 
     prompts = [ids(options.prompt_length) for _ in range(options.prompts)]
     requests = []
@@ -85,6 +68,28 @@ def read_solutions(options: argparse.Namespace) -> list[Solution]:
         if len(solutions) == options.completions:
             break
     return solutions
+
+
+def long_solutions(
+    solutions: list[Solution], options: argparse.Namespace, tokenizer: Any, length: int
+) -> list[Solution]:
+    """Real text of at least `length` tokens: solutions one behind another, then the last's answer.
+
+    Only GSM8K's own solutions are that short; their text stays as it is.
+    """
+    made, lines, size = [], [], 0
+    for solution in solutions * (1 + options.completions * length // 40):
+        *reasoning, answer = solution.text.strip().split("\n")
+        lines += reasoning
+        size += len(encode_text("\n".join(reasoning) + "\n", tokenizer))
+        if size < length:
+            continue
+        question = solutions[len(made) % options.prompts].question
+        made.append(Solution(question, "\n".join([*lines, answer])))
+        lines, size = [], 0
+        if len(made) == options.completions:
+            break
+    return made
 
 
 def encode_prompt(question: str, tokenizer: Any) -> list[int]:

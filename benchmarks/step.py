@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cfdapo.credit.importance import DropRequest
+from cfdapo.policy.models import add_lora
 
 
 def time_step(
@@ -16,14 +17,15 @@ def time_step(
     """Median seconds to generate as many tokens as `requests` have, and to update on them.
 
     Generation is transformers' own, in one batch, every completion as long as the longest. The
-    update is a forward and a backward pass over `batch` completions at a time, then AdamW on all
-    parameters with learning rate 0, so that the model stays as it is.
+    update is a forward and a backward pass over `batch` completions at a time, then AdamW on LoRA
+    adapters of the paper's rank, whose learning rate is 0; the model comes back as it was.
     """
+    adapted = add_lora(model, {"r": 32, "alpha": 32, "dropout": 0.0})
     prompts = _padded([list(request.prompt_ids) for request in requests], left=True)
     completions = _padded([list(request.completion_ids) for request in requests], left=False)
     phases: dict[str, Callable[[], None]] = {
-        "generation": lambda: _generate(model, *prompts, completions[0].shape[1]),
-        "update": lambda: _update(model, prompts, completions, batch),
+        "generation": lambda: _generate(adapted, *prompts, completions[0].shape[1]),
+        "update": lambda: _update(adapted, prompts, completions, batch),
     }
     seconds: dict[str, list[float]] = {name: [] for name in phases}
     for repeat in range(repeats + 1):
@@ -34,6 +36,7 @@ def time_step(
                 torch.cuda.synchronize()
             if repeat:  # the first turn warms up
                 seconds[name].append(time.perf_counter() - begin)
+    adapted.unload()
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
@@ -68,7 +71,9 @@ def _update(
     ids, mask = (
         torch.cat(both, dim=1).to(model.device) for both in zip(prompts, completions, strict=True)
     )
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        [weight for weight in model.parameters() if weight.requires_grad], lr=0.0, weight_decay=0.0
+    )
     length = completions[0].shape[1]
     for begin in range(0, len(ids), batch):
         rows, seen = ids[begin : begin + batch], mask[begin : begin + batch]

@@ -1,0 +1,62 @@
+"""Models of the paper's shapes with random weights, from their published configurations."""
+
+import torch
+from torch import nn
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+# What the configuration files of Qwen3-1.7B and Qwen2.5-3B say, so that nothing is downloaded.
+SHAPES = {
+    "qwen3-1.7b": (
+        Qwen3ForCausalLM,
+        Qwen3Config,
+        {
+            "vocab_size": 151936,
+            "hidden_size": 2048,
+            "intermediate_size": 6144,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "qwen2.5-3b": (
+        Qwen2ForCausalLM,
+        Qwen2Config,
+        {
+            "vocab_size": 151936,
+            "hidden_size": 2048,
+            "intermediate_size": 11008,
+            "num_hidden_layers": 36,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 2,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "tiny": (
+        Qwen3ForCausalLM,
+        Qwen3Config,
+        {
+            "vocab_size": 512,
+            "hidden_size": 96,
+            "intermediate_size": 256,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 24,
+            "initializer_range": 0.1,
+        },
+    ),
+}
+
+
+def shaped_model(name: str, dtype: torch.dtype, device: str) -> nn.Module:
+    """A random model of SHAPES, made where and as it is to run: 3 billion float32 would not fit."""
+    kind, config, fields = SHAPES[name]
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            return kind(config(**fields)).eval()
+    finally:
+        torch.set_default_dtype(before)
