@@ -6,7 +6,13 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from cfdapo.analysis.curves import MODE_LABELS
-from cfdapo.analysis.figures import STYLES, reward_and_weights, save, training_curves
+from cfdapo.analysis.figures import (
+    STYLES,
+    reward_and_weights,
+    save,
+    styles_of,
+    training_curves,
+)
 
 
 def legend_of(figure) -> tuple[list[str], str]:
@@ -121,3 +127,17 @@ def test_the_legend_lies_within_a_figure_of_one_model(curves, labels):
     box = legend.get_window_extent()
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.x1
+
+
+def test_nine_modes_differ_by_line_marker_and_colour_and_all_stand_in_the_legend(curves, labels):
+    variants = {f"variant{n}": f"Variant {n}, mean 1" for n in range(5)}
+    styles = styles_of([*MODE_LABELS, *variants])
+    assert len({(s.colour, s.line) for s in styles.values()}) == 9
+    assert len({s.line for s in styles.values()}) == len({s.marker for s in styles.values()}) == 9
+    more = [curves[curves["mode"] == "random"].assign(mode=name) for name in variants]
+    figure = training_curves(pd.concat([curves, *more]), labels, variants)
+    assert legend_of(figure)[0] == [*MODE_LABELS.values(), *variants.values()]
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1

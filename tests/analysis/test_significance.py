@@ -9,6 +9,7 @@ from cfdapo.analysis.curves import areas, final_accuracy
 from cfdapo.analysis.significance import (
     compare,
     paired_t_test,
+    pairs_of,
     read_comparisons,
     write_comparisons,
 )
@@ -114,7 +115,17 @@ def test_the_file_keeps_every_digit_and_every_none(tmp_path, curves):
     assert read_comparisons(path) == comparisons
     frame = pd.read_csv(path)
     assert list(frame.columns) == [
-        *("model", "baseline", "metric", "difference", "p", "statistic", "seeds", "reason")
+        *(
+            "model",
+            "treatment",
+            "baseline",
+            "metric",
+            "difference",
+            "p",
+            "statistic",
+            "seeds",
+            "reason",
+        )
     ]
     assert np.isclose(frame["p"].dropna().min(), min(c.p for c in comparisons if c.p is not None))
 
@@ -125,3 +136,22 @@ def test_a_file_of_something_else_is_named(tmp_path, content):
     path.write_text(content)
     with pytest.raises(UserError, match="significance.csv: not a table of comparisons"):
         read_comparisons(path)
+
+
+def test_variants_are_compared_with_counterfactual_and_with_vanilla():
+    assert pairs_of(["wide", "vanilla", "inverted", "counterfactual", "far"]) == [
+        ("counterfactual", "vanilla"),
+        ("counterfactual", "inverted"),
+        ("counterfactual", "wide"),
+        ("counterfactual", "far"),
+        ("wide", "vanilla"),
+        ("far", "vanilla"),
+    ]
+
+
+def test_a_variant_against_vanilla_is_the_variant_minus_vanilla():
+    curves = two_modes({0: 81.0, 1: 83.0}, {0: 80.0, 1: 80.0})
+    wide = two_modes({0: 70.0, 1: 71.0}, {}).assign(mode="wide")
+    found = {(c.treatment, c.baseline): c for c in compare(pd.concat([curves, wide]))}
+    assert found["wide", "vanilla"].difference == pytest.approx(-9.5)
+    assert found["counterfactual", "wide"].difference == pytest.approx(11.5)

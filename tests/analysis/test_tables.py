@@ -114,7 +114,7 @@ def test_table_3_shows_vanilla_only_with_stars_below_five_percent(curves, labels
     comparisons = compare(curves)
     table = tables.table3_significance(comparisons, curves, labels)
     assert table.columns == ["Model", "Δ@100", "p@100", "ΔAUC", "p AUC"]
-    assert set(table.data["baseline"]) == {"vanilla"}
+    assert set(table.data["treatment"] + table.data["baseline"]) == {"counterfactualvanilla"}
     shown = [c for c in comparisons if c.baseline == "vanilla"]
     for index, comparison in enumerate(shown):
         row, column = divmod(index, 2)

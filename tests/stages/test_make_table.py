@@ -162,6 +162,22 @@ def test_a_label_of_no_model_is_refused(summed_up, run_flags, stage):
     assert_refused(done, "no such model: qwen4")
 
 
+def test_a_mode_without_a_name_is_refused_and_a_variant_has_its_own(summed_up, run_flags, stage):
+    flags = [*run_flags, "--modes", "counterfactual", "uniform"]
+    assert_refused(make(stage, summed_up, flags, "table1_accuracy"), "no such mode: uniform")
+    for run in (summed_up / "runs").glob("*/inverted"):
+        run.rename(run.with_name("wide"))
+    modes = [*run_flags, "--modes", "wide", "vanilla", "counterfactual"]
+    curves = summed_up / "statistics" / "curves.csv"
+    done = stage("collect_curves", "--runs", summed_up / "runs", *modes, "--out", curves)
+    assert done.returncode == 0, done.stderr
+    label = ["--mode-labels", '{"wide": "CF, wide", "unused": "Unused"}']
+    done = make(stage, summed_up, modes, "table1_accuracy", *label)
+    assert done.returncode == 0, done.stderr
+    markdown = (summed_up / "tables" / "table1_accuracy.md").read_text()
+    assert "| Model | CF | DAPO | CF, wide |" in markdown
+
+
 @pytest.mark.parametrize("text", ["{", "[1]"])
 def test_labels_that_are_no_object_are_refused(summed_up, run_flags, stage, text):
     done = make(stage, summed_up, run_flags, "table1_accuracy", "--labels", text)

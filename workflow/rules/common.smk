@@ -112,7 +112,10 @@ def report_labels(wildcards, output):
 RUN_FLAGS = (
     f"--models {' '.join(MODELS)} --modes {' '.join(MODES)} --seeds {' '.join(map(str, SEEDS))}"
 )
-_SUMMARY_FLAGS = f"--results {RESULTS} {RUN_FLAGS} --labels {shlex.quote(as_json(LABELS))}"
+_SUMMARY_FLAGS = (
+    f"--results {RESULTS} {RUN_FLAGS} --labels {shlex.quote(as_json(LABELS))}"
+    f" --mode-labels {shlex.quote(as_json(mode_labels(STUDY)))}"
+)
 _TASK = shlex.quote(as_json({"task": STUDY["data"]["task"]}))
 TABLE_FLAGS = f"{_SUMMARY_FLAGS} --study-settings {_TASK} --out {RESULTS}/tables"
 FIGURE_FLAGS = f"{_SUMMARY_FLAGS} --out {RESULTS}/figures"

@@ -1,7 +1,7 @@
 """Accuracy over training steps: one run's curve, a study's curves, areas under them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import pandas as pd
 
 from cfdapo.files import UserError, atomic_write
 
-# The weighting modes in the paper's column order, with its headings (Tables 1 and 2).
+# The weightings in the paper's column order, with its headings (Tables 1 and 2). A study may have
+# variants of them besides, which bring names of their own.
 MODE_LABELS = {
     "counterfactual": "CF",
     "vanilla": "DAPO",
@@ -20,6 +21,18 @@ MODE_LABELS = {
 }
 RUN_COLUMNS = ["model", "mode", "seed"]
 CURVE_COLUMNS = [*RUN_COLUMNS, "step", "accuracy", "problems"]
+
+
+def named_modes(present: Iterable[str], names: Mapping[str, str] = MODE_LABELS) -> dict[str, str]:
+    """Mode -> display name of the modes that are present, in the order of tables and legends.
+
+    The four weightings come first, in the paper's order, then variants in the order of `names`
+    (mode -> display name), then modes that have no name, in the order given.
+    """
+    modes = list(dict.fromkeys(present))
+    known = {**MODE_LABELS, **names}
+    ordered = [mode for mode in known if mode in modes]
+    return {mode: known.get(mode, mode) for mode in dict.fromkeys([*ordered, *modes])}
 
 
 @dataclass(frozen=True)
@@ -95,8 +108,8 @@ def collect(runs: Iterable[Run]) -> pd.DataFrame:
         Columns `model`, `mode`, `seed`, `step`, `accuracy` (%), `problems`.
 
     Raises:
-        UserError: no runs, a run given twice, an unknown mode, a faulty evaluation, or runs that
-            were evaluated on other problems or at other steps; the message names the runs.
+        UserError: no runs, a run given twice, a faulty evaluation, or runs that were evaluated on
+            other problems or at other steps; the message names the runs.
     """
     curves: dict[str, pd.DataFrame] = {}
     problems: dict[str, frozenset[str]] = {}
@@ -104,7 +117,6 @@ def collect(runs: Iterable[Run]) -> pd.DataFrame:
         name = str(run)
         if name in curves:
             raise UserError(f"{name}: given twice")
-        _check_mode(run)
         try:
             curve = accuracy_curve(run.rows)
         except ValueError as error:
@@ -127,12 +139,11 @@ def collect_history(runs: Iterable[Run], columns: Sequence[str]) -> pd.DataFrame
         `model`, `mode`, `seed`, `step` and the named columns as float; null becomes nan.
 
     Raises:
-        UserError: no runs, an unknown mode, a run without rows, a row that lacks a column, or a
-            step that a run holds twice.
+        UserError: no runs, a run without rows, a row that lacks a column, or a step that a run
+            holds twice.
     """
     frames = []
     for run in runs:
-        _check_mode(run)
         try:
             rows = [[row["step"], *(row[column] for column in columns)] for row in run.rows]
         except KeyError as error:
@@ -148,12 +159,6 @@ def collect_history(runs: Iterable[Run], columns: Sequence[str]) -> pd.DataFrame
     if not frames:
         raise UserError("no runs to collect")
     return pd.concat(frames, ignore_index=True)[[*RUN_COLUMNS, "step", *columns]]
-
-
-def _check_mode(run: Run) -> None:
-    """Raise `UserError` for a mode that does not exist, so that no run is labelled by mistake."""
-    if run.mode not in MODE_LABELS:
-        raise UserError(f"{run}: unknown mode {run.mode!r}; allowed: {', '.join(MODE_LABELS)}")
 
 
 def _with_run(frame: pd.DataFrame, run: Run) -> pd.DataFrame:

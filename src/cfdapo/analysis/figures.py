@@ -1,7 +1,7 @@
 """Figures of a study: accuracy (Figure 1) and reward and weights over training."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cfdapo.analysis.curves import MODE_LABELS
+from cfdapo.analysis.curves import MODE_LABELS, named_modes
 from cfdapo.files import atomic_write
 
 PANELS_A_ROW = 3
@@ -24,7 +24,7 @@ class Style:
     """How a mode is drawn; line and marker tell modes apart without the colour."""
 
     colour: str
-    line: str
+    line: str | tuple[int, tuple[float, ...]]
     marker: str
 
 
@@ -36,6 +36,14 @@ STYLES = {
     "random": Style("#555555", ":", "^"),
     "inverted": Style("#CC79A7", "-.", "D"),
 }
+# A study's variants, in its order; the colours are Okabe and Ito's others, without the yellow,
+# which white paper swallows. The lengths have no common divisor, so 210 variants differ.
+_VARIANT_COLOURS = ("#009E73", "#56B4E9", "#E69F00", "#000000", "#8C510A")
+_VARIANT_LINES = (
+    *((0, (6, 1.5)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (8, 2, 2, 2)), (0, (3, 1, 1, 1, 1, 1))),
+    (0, (2, 2)),
+)
+_VARIANT_MARKERS = ("v", "P", "X", "*", "<", ">", "p")
 _TEXT = {
     "font.size": 8,
     "axes.titlesize": 9,
@@ -50,13 +58,30 @@ _TEXT = {
 }
 
 
-def training_curves(curves: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+def styles_of(modes: Iterable[str]) -> dict[str, Style]:
+    """Mode -> how it is drawn: the weightings as ever, variants by their order among themselves."""
+    variants = [mode for mode in modes if mode not in STYLES]
+    return STYLES | {
+        mode: Style(
+            _VARIANT_COLOURS[number % len(_VARIANT_COLOURS)],
+            _VARIANT_LINES[number % len(_VARIANT_LINES)],
+            _VARIANT_MARKERS[number % len(_VARIANT_MARKERS)],
+        )
+        for number, mode in enumerate(variants)
+    }
+
+
+def training_curves(
+    curves: pd.DataFrame, labels: Mapping[str, str], modes: Mapping[str, str] = MODE_LABELS
+) -> Figure:
     """Figure 1: accuracy (%) over steps, a panel a model, ±1 sample std over seeds shaded.
 
     Args:
         curves: long table of `cfdapo.analysis.curves.collect`.
         labels: model -> panel title; its order is the order of panels.
+        modes: mode -> name in the legend, of a study's variants too; its order is the legend's.
     """
+    modes = named_modes(curves["mode"], modes)
     models = _panels(curves, labels)
     across = min(len(models), PANELS_A_ROW)
     down = -(-len(models) // across)
@@ -64,24 +89,28 @@ def training_curves(curves: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
         figure = Figure(figsize=(max(2.4 * across, 3.6), 2.1 * down + 0.6), layout="constrained")
         panels = figure.subplots(down, across, squeeze=False).flatten()
         for panel, (model, label) in zip(panels, models.items(), strict=False):
-            _draw(panel, curves[curves["model"] == model], "accuracy")
+            _draw(panel, curves[curves["model"] == model], "accuracy", modes)
             panel.set(title=label, xlabel="Training step")
         for panel in panels[len(models) :]:
             panel.remove()
         for panel in panels[: len(models) : across]:
             panel.set_ylabel("Test accuracy (%)")
-        _share_legend(figure, _spread_note(curves))
+        _share_legend(figure, list(modes.values()), _spread_note(curves))
     return figure
 
 
-def reward_and_weights(history: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+def reward_and_weights(
+    history: pd.DataFrame, labels: Mapping[str, str], modes: Mapping[str, str] = MODE_LABELS
+) -> Figure:
     """Figure 2: training reward, and mean and std of the token weights, over steps.
 
     Args:
         history: long table of `cfdapo.analysis.curves.collect_history` with `reward`,
             `weight_mean` and `weight_std`.
         labels: model -> column title; its order is the order of columns.
+        modes: as for `training_curves`.
     """
+    modes = named_modes(history["mode"], modes)
     models = _panels(history, labels)
     window = max(1, round(SMOOTHING * history["step"].nunique()))
     rows = {
@@ -95,13 +124,14 @@ def reward_and_weights(history: pd.DataFrame, labels: Mapping[str, str]) -> Figu
         panels = figure.subplots(len(rows), len(models), squeeze=False, sharex="col", sharey="row")
         for column, (model, label) in enumerate(models.items()):
             for row, quantity in enumerate(rows):
-                _draw(panels[row, column], smooth[smooth["model"] == model], quantity, every=10)
+                of_model = smooth[smooth["model"] == model]
+                _draw(panels[row, column], of_model, quantity, modes, every=10)
             panels[0, column].set_title(label)
             panels[-1, column].set_xlabel("Training step")
         for row, heading in enumerate(rows.values()):
             panels[row, 0].set_ylabel(heading)
         average = f"; running mean of {window} steps" if window > 1 else ""
-        _share_legend(figure, _spread_note(history) + average)
+        _share_legend(figure, list(modes.values()), _spread_note(history) + average)
     return figure
 
 
@@ -123,10 +153,13 @@ def _running_means(frame: pd.DataFrame, quantities: Sequence[str], window: int) 
     return ordered.assign(**{quantity: means[quantity] for quantity in quantities})
 
 
-def _draw(panel: Axes, frame: pd.DataFrame, quantity: str, every: int = 1) -> None:
+def _draw(
+    panel: Axes, frame: pd.DataFrame, quantity: str, modes: Mapping[str, str], every: int = 1
+) -> None:
     """A line a mode: mean over seeds, with a band where at least two seeds give a spread."""
-    for mode in (mode for mode in STYLES if mode in set(frame["mode"])):
-        style = STYLES[mode]
+    styles = styles_of(modes)
+    for mode in (mode for mode in modes if mode in set(frame["mode"])):
+        style = styles[mode]
         summary = frame[frame["mode"] == mode].groupby("step")[quantity].agg(["mean", "std"])
         steps, mean, std = summary.index.to_numpy(), summary["mean"], summary["std"]
         panel.plot(
@@ -138,7 +171,7 @@ def _draw(panel: Axes, frame: pd.DataFrame, quantity: str, every: int = 1) -> No
             markersize=3,
             markevery=max(every, len(steps) // 10),
             linewidth=1.4,
-            label=MODE_LABELS[mode],
+            label=modes[mode],
         )
         panel.fill_between(
             steps, mean - std, mean + std, color=style.colour, alpha=0.15, linewidth=0
@@ -154,18 +187,19 @@ def _spread_note(frame: pd.DataFrame) -> str:
     return note if seeds.min() > 1 else f"{note}; no band: one seed"
 
 
-def _share_legend(figure: Figure, note: str) -> None:
+def _share_legend(figure: Figure, order: Sequence[str], note: str) -> None:
     entries = {}
     for panel in figure.axes:
         handles, names = panel.get_legend_handles_labels()
         entries.update(zip(names, handles, strict=True))
-    names = [name for name in MODE_LABELS.values() if name in entries]
+    names = [name for name in order if name in entries]
+    short = max(map(len, names), default=0) <= 10
     figure.legend(
         [entries[name] for name in names],
         names,
         loc="outside lower center",
-        # Four entries need about 5 inches.
-        ncols=len(names) if figure.get_figwidth() > 5 else 2,
+        # An entry needs about 1.25 inches, one with a variant's longer name 1.7.
+        ncols=max(2, min(len(names), int(figure.get_figwidth() / (1.25 if short else 1.7)))),
         frameon=False,
         handlelength=4,
         title=note,

@@ -1,8 +1,8 @@
-"""Paired t-tests across seeds: counterfactual weighting against each baseline (Table 3)."""
+"""Paired t-tests across seeds: one mode of a study against another (Table 3)."""
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cfdapo.analysis.curves import MODE_LABELS, areas, final_accuracy
+from cfdapo.analysis.curves import MODE_LABELS, areas, final_accuracy, named_modes
 from cfdapo.files import UserError, atomic_write
 
-TREATMENT = "counterfactual"
+TREATMENT, CONTROL = "counterfactual", "vanilla"
 # Accuracies are in %: differences closer than this are rounding, not measurement.
 SAME = 1e-9
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Counterfactual minus baseline for one model and metric.
+    """Treatment minus baseline, two modes, for one model and metric.
 
     `difference` is in percentage points; `p` (two-sided) and `statistic` belong to the paired
     t-test over `seeds` pairs. What is undefined is None; `reason` then says why, and it also
@@ -28,6 +28,7 @@ class Comparison:
     """
 
     model: str
+    treatment: str
     baseline: str
     metric: str
     difference: float | None
@@ -38,13 +39,13 @@ class Comparison:
 
 
 def compare(curves: pd.DataFrame) -> list[Comparison]:
-    """Compare counterfactual with every other mode, model by model, pairing runs by seed.
+    """Compare modes as `pairs_of` has them, model by model, pairing runs by seed.
 
     Args:
         curves: long table of `cfdapo.analysis.curves.collect`.
 
     Returns:
-        For each model and baseline a row for `accuracy` (last step, %) and one for `auc` (%).
+        For each model and pair of modes a row for `accuracy` (last step, %) and one for `auc` (%).
     """
     values, reasons = {"accuracy": final_accuracy(curves)}, {"accuracy": ""}
     try:
@@ -53,16 +54,26 @@ def compare(curves: pd.DataFrame) -> list[Comparison]:
         values["auc"], reasons["auc"] = values["accuracy"].iloc[:0], str(error)
     comparisons = []
     for model, of_model in curves.groupby("model", sort=False):
-        present = set(of_model["mode"])
-        for baseline in (mode for mode in MODE_LABELS if mode in present - {TREATMENT}):
+        for pair in pairs_of(of_model["mode"]):
             for metric, table in values.items():
                 seeds, reason = _by_seed(table, model), reasons[metric]
                 comparisons.append(
-                    _undefined(model, baseline, metric, reason)
+                    _undefined(model, pair, metric, reason)
                     if reason
-                    else _compare(model, baseline, metric, seeds)
+                    else _compare(model, pair, metric, seeds)
                 )
     return comparisons
+
+
+def pairs_of(modes: Iterable[str]) -> list[tuple[str, str]]:
+    """The (treatment, baseline) that are compared, of those modes that there are.
+
+    Counterfactual against every other mode, then each of a study's variants against vanilla.
+    """
+    ordered = list(named_modes(modes))
+    variants = [mode for mode in ordered if mode not in MODE_LABELS]
+    pairs = [(TREATMENT, mode) for mode in ordered if mode != TREATMENT]
+    return pairs + [(mode, CONTROL) for mode in variants if CONTROL in ordered]
 
 
 def _by_seed(values: pd.DataFrame, model: str) -> dict[str, dict[int, float]]:
@@ -73,22 +84,24 @@ def _by_seed(values: pd.DataFrame, model: str) -> dict[str, dict[int, float]]:
     return by_mode
 
 
-def _undefined(model: str, baseline: str, metric: str, reason: str) -> Comparison:
-    return Comparison(model, baseline, metric, None, None, None, 0, reason)
+def _undefined(model: str, pair: tuple[str, str], metric: str, reason: str) -> Comparison:
+    return Comparison(model, *pair, metric, None, None, None, 0, reason)
 
 
 def _compare(
-    model: str, baseline: str, metric: str, by_mode: dict[str, dict[int, float]]
+    model: str, pair: tuple[str, str], metric: str, by_mode: dict[str, dict[int, float]]
 ) -> Comparison:
-    treated, control = by_mode.get(TREATMENT, {}), by_mode.get(baseline, {})
+    treatment, baseline = pair
+    treated, control = by_mode.get(treatment, {}), by_mode.get(baseline, {})
     common = sorted(treated.keys() & control.keys())
     if not common:
-        return _undefined(model, baseline, metric, f"no seed has {TREATMENT} and {baseline} runs")
+        return _undefined(model, pair, metric, f"no seed has {treatment} and {baseline} runs")
     first, second = [treated[s] for s in common], [control[s] for s in common]
     statistic, p, reason = paired_t_test(first, second)
     reasons = [reason, _left_out(treated.keys() ^ control.keys(), common)]
     return Comparison(
         model=model,
+        treatment=treatment,
         baseline=baseline,
         metric=metric,
         difference=float(np.mean(np.subtract(first, second))),

@@ -32,11 +32,11 @@ def main() -> None:
 
 
 def _accuracy(results: Results, task: str | None) -> Table:
-    return tables.table1_accuracy(results.curves(), results.labels, task)
+    return tables.table1_accuracy(results.curves(), results.labels, task, results.modes)
 
 
 def _auc(results: Results, task: str | None) -> Table:
-    return tables.table2_auc(results.curves(), results.labels, task)
+    return tables.table2_auc(results.curves(), results.labels, task, results.modes)
 
 
 def _significance(results: Results, task: str | None) -> Table:

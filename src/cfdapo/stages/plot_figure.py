@@ -21,12 +21,12 @@ def main() -> None:
 
 
 def _training_curves(results: Results) -> Figure:
-    return figures.training_curves(results.curves(), results.labels)
+    return figures.training_curves(results.curves(), results.labels, results.modes)
 
 
 def _training_dynamics(results: Results) -> Figure:
     history = results.runs.history(["reward", "weight_mean", "weight_std"])
-    return figures.reward_and_weights(history, results.labels)
+    return figures.reward_and_weights(history, results.labels, results.modes)
 
 
 FIGURES: dict[str, Callable[[Results], Figure]] = {

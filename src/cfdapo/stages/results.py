@@ -9,7 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from cfdapo.analysis.curves import MODE_LABELS, RUN_COLUMNS, Run, collect_history, read_curves
+from cfdapo.analysis.curves import (
+    MODE_LABELS,
+    RUN_COLUMNS,
+    Run,
+    collect_history,
+    named_modes,
+    read_curves,
+)
 from cfdapo.files import UserError, read_json, read_jsonl
 
 
@@ -17,7 +24,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that say which runs belong to the study."""
     parser.add_argument("--models", nargs="+", required=True, help="models, in the tables' order")
     parser.add_argument(
-        "--modes", nargs="+", required=True, choices=MODE_LABELS, help="how tokens are weighted"
+        "--modes", nargs="+", required=True, help="weightings, and the study's variants of them"
     )
     parser.add_argument("--seeds", nargs="+", required=True, type=int, help="seeds of the runs")
 
@@ -28,6 +35,12 @@ def add_results_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
     parser.add_argument(
         "--labels", type=json_object, default={}, help='display names, as {"model": "Label"}'
+    )
+    parser.add_argument(
+        "--mode-labels",
+        type=json_object,
+        default={},
+        help='display names of variants, as {"mode": "Label"}',
     )
 
 
@@ -96,26 +109,35 @@ class Runs:
 
 @dataclass(frozen=True)
 class Results:
-    """A study's results folder, its runs and its models' labels."""
+    """A study's results folder, its runs, and the labels of its models and its modes."""
 
     folder: Path
     runs: Runs
     labels: dict[str, str]
+    modes: dict[str, str]
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> "Results":
         """From the flags of `add_results_arguments`.
 
         Raises:
-            UserError: a label of a model that the study does not have.
+            UserError: a label of a model that the study does not have, or a mode that is neither
+                a weighting nor labelled as a variant.
         """
         unknown = [model for model in arguments.labels if model not in arguments.models]
         if unknown:
             raise UserError(f"--labels: no such model: {', '.join(unknown)}")
+        known = [*MODE_LABELS, *arguments.mode_labels]
+        strange = [mode for mode in arguments.modes if mode not in known]
+        if strange:
+            raise UserError(f"--modes: no such mode: {', '.join(strange)}; {', '.join(known)}")
         labels = {model: arguments.labels.get(model, model) for model in arguments.models}
+        # JSON from the workflow is sorted; the order is that of --modes.
+        variants = {m: arguments.mode_labels[m] for m in arguments.modes if m not in MODE_LABELS}
+        modes = named_modes(arguments.modes, variants)
         folder = arguments.results
         runs = Runs(folder / "runs", arguments.models, arguments.modes, arguments.seeds)
-        return cls(folder, runs, labels)
+        return cls(folder, runs, labels, modes)
 
     def curves(self) -> pd.DataFrame:
         """The study's curves, `statistics/curves.csv`.

@@ -1,4 +1,4 @@
-"""Test counterfactual against every other mode by paired t-tests across seeds (Table 3)."""
+"""Test counterfactual against every other mode, and variants against vanilla (Table 3)."""
 
 import argparse
 from pathlib import Path

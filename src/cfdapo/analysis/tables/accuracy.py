@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from cfdapo.analysis.curves import MODE_LABELS, areas, final_accuracy
+from cfdapo.analysis.curves import MODE_LABELS, areas, final_accuracy, named_modes
 from cfdapo.analysis.rendering import Cell, Footnotes, Table
 from cfdapo.analysis.tables.shared import (
     accuracy_title,
@@ -17,7 +17,10 @@ from cfdapo.analysis.tables.shared import (
 
 
 def table1_accuracy(
-    curves: pd.DataFrame, labels: Mapping[str, str], task: str | None = None
+    curves: pd.DataFrame,
+    labels: Mapping[str, str],
+    task: str | None = None,
+    modes: Mapping[str, str] = MODE_LABELS,
 ) -> Table:
     """Table 1: test accuracy (%) at the last step, mean ± sample std over seeds.
 
@@ -25,6 +28,7 @@ def table1_accuracy(
         curves: long table of `cfdapo.analysis.curves.collect`.
         labels: model key -> display name; its order is the order of rows.
         task: the study's task, for the title; the paper's values are given for gsm8k or None.
+        modes: mode -> display name, of a study's variants too; its order is that of columns.
 
     Raises:
         UserError: `labels` names a model without runs.
@@ -36,11 +40,17 @@ def table1_accuracy(
         values=final_accuracy(curves),
         curves=curves,
         labels=labels,
+        modes=named_modes(curves["mode"], modes),
         task=task,
     )
 
 
-def table2_auc(curves: pd.DataFrame, labels: Mapping[str, str], task: str | None = None) -> Table:
+def table2_auc(
+    curves: pd.DataFrame,
+    labels: Mapping[str, str],
+    task: str | None = None,
+    modes: Mapping[str, str] = MODE_LABELS,
+) -> Table:
     """Table 2: area under the accuracy curve divided by its span of steps (%).
 
     Arguments and errors as `table1_accuracy`; with one evaluated step all cells are dashes.
@@ -59,6 +69,7 @@ def table2_auc(curves: pd.DataFrame, labels: Mapping[str, str], task: str | None
         values=values,
         curves=curves,
         labels=labels,
+        modes=named_modes(curves["mode"], modes),
         task=task,
         reason=reason,
     )
@@ -70,19 +81,20 @@ def _by_mode(
     values: pd.DataFrame,
     curves: pd.DataFrame,
     labels: Mapping[str, str],
+    modes: Mapping[str, str],
     task: str | None,
     reason: str = "",
 ) -> Table:
     """A row a model, a column a mode; `values` has `model`, `mode`, `seed`, `value` (%)."""
     models = rows_of(labels, list(curves["model"].unique()))
-    modes = [mode for mode in MODE_LABELS if mode in set(curves["mode"])]
     cells = values.groupby(["model", "mode"])["value"].agg(["mean", "std", "count"])
-    summary = cells.reindex(pd.MultiIndex.from_product([models, modes], names=cells.index.names))
+    keys = pd.MultiIndex.from_product([list(models), list(modes)], names=cells.index.names)
+    summary = cells.reindex(keys)
     footnotes = Footnotes()
     return Table(
         name=name,
         title=f"{title}. {_spread(curves)} Best in bold.",
-        columns=["Model", *(MODE_LABELS[mode] for mode in modes)],
+        columns=["Model", *modes.values()],
         rows=[
             [Cell(label), *_mode_cells(summary.loc[model], cells["count"].max(), footnotes, reason)]
             for model, label in models.items()
