@@ -15,12 +15,14 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/overhead.smk"
+include: "workflow/rules/credit.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/paper.smk"
 
 
 localrules:
     all,
+    analysis,
     tables,
     figures,
 

@@ -104,6 +104,14 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
         )
     if training["epsilon_high"] < training["epsilon"]:
         found.append("training.epsilon_high: must be at least training.epsilon (Clip-Higher)")
+    measurement = study["measurement"]
+    if measurement["policy"] == "trained" and measurement["mode"] not in study["modes"]:
+        found.append(
+            f"measurement.mode: {measurement['mode']!r} is not one of the study's modes: "
+            f"{', '.join(study['modes'])}"
+        )
+    if not measurement["prompts"] + measurement["gold"]:
+        found.append("measurement.prompts: must be at least 1 where measurement.gold is 0")
     made = [name for name, model in study["models"].items() if model["source"] == "made"]
     if made and study["data"]["task"] != "arithmetic":
         found.append(f"models.{made[0]}.source: made models only know data.task arithmetic")

@@ -92,6 +92,39 @@ def overhead_settings(wildcards):
     return as_json(_credit_settings(wildcards, STUDY["credit"]) | more)
 
 
+_SAMPLING = ("precision", "temperature", "top_p", "max_completion_tokens")
+
+
+def measurement_settings(wildcards):
+    settings = _credit_settings(wildcards, STUDY["credit"])
+    # What only concerns how the policy was trained measures nothing anew.
+    del settings["lora"]
+    training = {key: STUDY["training"][key] for key in _SAMPLING}
+    measurement = STUDY["measurement"]
+    kept = {key: measurement[key] for key in measurement if key not in ("policy", "mode")}
+    return as_json(settings | {"training": training, "measurement": kept})
+
+
+def _measured_run():
+    return f"{STUDY['measurement']['mode']}/seed{SEEDS[0]}"
+
+
+def measured_adapter(wildcards):
+    """The files of the adapter whose policy is measured; none where that is the base model."""
+    if STUDY["measurement"]["policy"] == "untrained":
+        return []
+    folder = f"{RESULTS}/runs/{wildcards.model}/{_measured_run()}/adapters/step{STEPS[-1]}"
+    return [f"{folder}/{name}" for name in ("adapter_model.safetensors", "adapter_config.json")]
+
+
+def measured_policy(wildcards, input):
+    """The flags that name the policy."""
+    if not input.adapter:
+        return "--policy untrained"
+    name = f"{_measured_run()}/step{STEPS[-1]}"
+    return f"--policy {name} --adapter {Path(input.adapter[0]).parent}"
+
+
 def run_files(name):
     """The file `name` of every run of the study."""
     return expand(f"{RUN}/{name}", model=MODELS, mode=MODES, seed=SEEDS)

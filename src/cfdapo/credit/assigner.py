@@ -155,7 +155,7 @@ class CreditAssigner:
         if read is None:
             raise ValueError("a proxy needs proxy_prompts, the prompts in its own tokens")
         located = [
-            self._locate(ids, prompt) if wanted else (_uniform(ids), None)
+            self.locate(ids, prompt) if wanted else (_uniform(ids), None)
             for ids, prompt, wanted in zip(completions, read, active, strict=True)
         ]
         requests = [request for _, request in located]
@@ -166,7 +166,7 @@ class CreditAssigner:
         ]
         return Assignment(weighted, **costs)
 
-    def _locate(
+    def locate(
         self, completion: Sequence[int], prompt: Sequence[int]
     ) -> tuple[Credit, DropRequest | None]:
         """The completion's spans and answer, weights still 1, and what to measure, if anything.

@@ -91,7 +91,7 @@ def measure_drops_batch(
     scorer = Scorer(model)
     measured: dict[Plan, tuple[Tensor, float]] = {}
     if distinct:
-        _check_model(model.config, max(len(plan.trunk) for plan in distinct), method, intervention)
+        check_model(model.config, max(len(plan.trunk) for plan in distinct), method, intervention)
         with evaluating(model), torch.no_grad():
             if method == "serial":
                 results = [serial_drops(scorer, plan) for plan in distinct]
@@ -129,7 +129,7 @@ def _check_names(method: str, intervention: str, sink: str) -> None:
         raise ValueError('method "gradient" estimates intervention "pad" on sink "answer" only')
 
 
-def _check_model(config: Any, longest: int, method: str, intervention: str) -> None:
+def check_model(config: Any, longest: int, method: str, intervention: str) -> None:
     """Refuse what a mask of our own would silently get wrong."""
     if method == "serial" and intervention != "attention":
         return

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cfdapo.files import UserError
-from cfdapo.problems import answers, arithmetic, gsm8k
+from cfdapo.problems import answers, arithmetic, gsm8k, value_flow
+from cfdapo.problems.arithmetic import Sentence
 
 Row = dict[str, Any]
 
@@ -16,6 +17,8 @@ class Task:
 
     `template` is the user's message, the only one in training and evaluation. `load` maps a split
     ("train" or "test") and the study's data settings to rows (id, question, answer, solution).
+    `reference` maps a row to its own solution, as a completion could read. `label` maps a row, a
+    completion and whether that is the reference to the sentences whose part in the answer is known.
     `corpus` maps a made model's pretraining settings to an endless stream of rows, where problems
     can be made.
     """
@@ -23,6 +26,8 @@ class Task:
     name: str
     template: str
     load: Callable[[str, dict[str, Any]], list[Row]]
+    reference: Callable[[Row], str]
+    label: Callable[[Row, str, bool], list[Sentence]]
     corpus: Callable[[dict[str, Any]], Iterator[Row]] | None = None
 
     def prompt(self, row: Row) -> str:
@@ -41,6 +46,17 @@ def _load_arithmetic(split: str, data: dict[str, Any]) -> list[Row]:
     return arithmetic.make_problems(split, count, data["seed"])
 
 
+def _label_arithmetic(row: Row, text: str, is_reference: bool) -> list[Sentence]:
+    if is_reference:
+        return [Sentence(**sentence) for sentence in row["sentences"]]
+    return arithmetic.label_sentences(text, answers.extract_answer(text))
+
+
+def _label_gsm8k(row: Row, text: str, is_reference: bool) -> list[Sentence]:
+    # Only the data set's own solutions carry the marks that say which value comes from where.
+    return value_flow.label_solution(row["solution"], row["question"]) if is_reference else []
+
+
 def _load_gsm8k(split: str, data: dict[str, Any]) -> list[Row]:
     rows = gsm8k.load(split, path=data["path"], revision=data["revision"])
     return rows[: data[f"{split}_problems"]]
@@ -52,6 +68,8 @@ TASKS = {
         "arithmetic",
         "{question}",
         _load_arithmetic,
+        lambda row: row["solution"],
+        _label_arithmetic,
         lambda settings: arithmetic.iterate_problems(
             "pretrain", settings["seed"], careless=settings["careless"]
         ),
@@ -60,6 +78,8 @@ TASKS = {
         "gsm8k",
         "{question}\n\nPlease reason step by step, and put your final answer within \\boxed{{}}.",
         _load_gsm8k,
+        lambda row: gsm8k.strip_marks(row["solution"]),
+        _label_gsm8k,
     ),
 }
 

@@ -1,0 +1,51 @@
+"""The drops of the same spans by several interventions and sinks, each completion read once."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from cfdapo.credit.importance import TOKEN_BUDGET, check_model
+from cfdapo.credit.interventions import DropRequest, Plan, make_plan
+from cfdapo.credit.prefix import prefix_drops
+from cfdapo.credit.scoring import Scorer, evaluating
+
+# An intervention and a sink.
+Combination = tuple[str, str]
+
+
+def measure_combinations(
+    model: nn.Module,
+    requests: Sequence[DropRequest],
+    placeholder_id: int,
+    combinations: Sequence[Combination],
+    token_budget: int = TOKEN_BUDGET,
+) -> list[dict[Combination, Tensor]]:
+    """Drops by combination for every request, as `measure_drops_batch` by "prefix" has them, (K,).
+
+    A prompt and a completion are read once for all combinations, and a changed completion that two
+    of them share once for both. Names and errors are `measure_drops_batch`'s.
+    """
+    if not combinations or not requests:
+        return [{} for _ in requests]
+    plans = [_merged(request, placeholder_id, combinations) for request in requests]
+    scorer = Scorer(model)
+    longest = max(len(plan.trunk) for plan in plans)
+    for intervention, _ in combinations:
+        check_model(model.config, longest, "prefix", intervention)
+    with evaluating(model), torch.no_grad():
+        measured = prefix_drops(scorer, plans, token_budget)
+    return [
+        dict(zip(combinations, drops.split(len(request.spans)), strict=True))
+        if request.spans
+        else {combination: torch.empty(0) for combination in combinations}
+        for request, (drops, _) in zip(requests, measured, strict=True)
+    ]
+
+
+def _merged(request: DropRequest, placeholder_id: int, combinations: Sequence[Combination]) -> Plan:
+    """One plan with the contrasts of all combinations, those of the first in front."""
+    plans = [make_plan(request, placeholder_id, *combination) for combination in combinations]
+    contrasts = tuple(contrast for plan in plans for contrast in plan.contrasts)
+    return replace(plans[0], spans=plans[0].spans * len(plans), contrasts=contrasts)

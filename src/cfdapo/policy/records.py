@@ -1,0 +1,212 @@
+"""A policy's completions and what their spans are worth, as the rows that `analysis.credit` reads."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from cfdapo.credit.alignment import completion_text, to_tokens, token_offsets
+from cfdapo.credit.assigner import Credit, CreditAssigner, CreditConfig
+from cfdapo.credit.combinations import Combination, measure_combinations
+from cfdapo.credit.importance import placeholder_id
+from cfdapo.credit.interventions import DropRequest
+from cfdapo.credit.padding import padded_drops
+from cfdapo.credit.proxy import Proxy
+from cfdapo.credit.spans import Span, find_answer
+from cfdapo.credit.weights import normalized_importance
+from cfdapo.policy.sampling import token_entropies
+from cfdapo.problems.answers import extract_answer
+from cfdapo.problems.arithmetic import Sentence
+from cfdapo.problems.task import Task
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What is to be measured: token ids of a prompt and a completion, and where they come from.
+
+    `problem` is its row of the data. `proxy_prompt` is the prompt in the proxy's tokens, where
+    there is one. `group` and `advantage` are None for the data set's own solutions.
+    """
+
+    name: str
+    source: str
+    problem: Row
+    prompt: list[int]
+    ids: list[int]
+    proxy_prompt: list[int] | None = None
+    group: int | None = None
+    advantage: float | None = None
+
+
+class Recorder:
+    """Measures completions of one policy by `credit` (mode counterfactual) and writes them down.
+
+    `combinations` are measured beside the credit's own drops, all exactly (method "prefix").
+    `padding` lists the numbers of pads of `padded_drops`. `temperature` is that of the entropies.
+    `policy` names the model's state.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        task: Task,
+        credit: CreditConfig,
+        *,
+        policy: str,
+        temperature: float,
+        combinations: Sequence[Combination] = (),
+        padding: Sequence[int] = (),
+        proxy: Proxy | None = None,
+    ):
+        # Every drop is this policy's own, so nothing is to be skipped or remembered.
+        self.credit = replace(credit, mode="counterfactual", every=1, cache=0)
+        self.assigner = CreditAssigner(tokenizer, self.credit, proxy)
+        self.model, self.tokenizer, self.task = model, tokenizer, task
+        self.policy, self.temperature = policy, temperature
+        self.combinations, self.padding = list(combinations), list(padding)
+        # What measures: the policy, or the proxy in its place.
+        self.measuring = (proxy.model, proxy.tokenizer) if proxy else (model, tokenizer)
+
+    def record(self, batch: Sequence[Completion]) -> tuple[list[Row], list[Row]]:
+        """(spans, completions) of a batch: `SPAN_COLUMNS` and `COMPLETION_COLUMNS`."""
+        reads = [one.prompt if one.proxy_prompt is None else one.proxy_prompt for one in batch]
+        credits = self.assigner.assign(
+            self.model,
+            [one.prompt for one in batch],
+            [one.ids for one in batch],
+            proxy_prompts=reads,
+        ).credits
+        requests = [
+            self.assigner.locate(one.ids, read)[1] for one, read in zip(batch, reads, strict=True)
+        ]
+        found = [number for number, request in enumerate(requests) if request]
+        by_combination = self._combinations([requests[number] for number in found])
+        others = dict(zip(found, by_combination, strict=True))
+        spans: list[Row] = []
+        for number, (one, credit, request) in enumerate(zip(batch, credits, requests, strict=True)):
+            if request:
+                spans += self._spans(one, credit, others[number], self._padded(request))
+        completions = [
+            self._completion(one, credit) for one, credit in zip(batch, credits, strict=True)
+        ]
+        return spans, completions
+
+    def reward(self, problem: Row, ids: Sequence[int]) -> float:
+        """1 for a right answer, else 0: the reward of training."""
+        return float(self.task.grade(completion_text(ids, self.tokenizer), problem["answer"]))
+
+    def _combinations(self, requests: list[DropRequest]) -> list[dict[Combination, Tensor]]:
+        model, tokenizer = self.measuring
+        return measure_combinations(
+            model, requests, placeholder_id(tokenizer), self.combinations, self.credit.token_budget
+        )
+
+    def _padded(self, request: DropRequest) -> dict[int, Tensor]:
+        model, tokenizer = self.measuring
+        if not self.padding:
+            return {}
+        return padded_drops(model, request, placeholder_id(tokenizer), self.padding)
+
+    def _completion(self, one: Completion, credit: Credit) -> Row:
+        return {
+            "completion": one.name,
+            "source": one.source,
+            "policy": self.policy,
+            "problem": one.problem["id"],
+            "question": one.problem["question"],
+            "gold": one.problem["answer"],
+            "text": credit.text,
+            "tokens": [list(pair) for pair in token_offsets(one.ids, self.tokenizer)],
+            "weights": _numbers(credit.weights),
+            "answer": self._answer(one, credit),
+            "extracted": extract_answer(credit.text),
+            "correct": bool(self.reward(one.problem, one.ids)),
+            "group": one.group,
+            "advantage": one.advantage,
+        }
+
+    def _answer(self, one: Completion, credit: Credit) -> Row | None:
+        answer = find_answer(credit.text)
+        if answer is None:
+            return None
+        (tokens,) = (
+            [credit.answer] if credit.answer else to_tokens([answer], one.ids, self.tokenizer)
+        )
+        return {
+            "start": answer.start,
+            "end": answer.end,
+            "token_start": tokens.start,
+            "token_end": tokens.stop,
+        }
+
+    def _spans(
+        self,
+        one: Completion,
+        credit: Credit,
+        others: dict[Combination, Tensor],
+        padded: dict[int, Tensor],
+    ) -> list[Row]:
+        text = credit.text
+        sentences = self.task.label(one.problem, text, one.source == "gold")
+        entropies = token_entropies(self.model, one.prompt, one.ids, self.temperature)
+        normalized = _numbers(normalized_importance(credit.drops))
+        drops = _numbers(credit.drops)
+        last_line = _line_start(text, credit.spans[-1].start)
+        correct = bool(self.reward(one.problem, one.ids))
+        width = self.credit.w_max - self.credit.w_min
+        rows = []
+        for number, (span, tokens) in enumerate(zip(credit.spans, credit.tokens, strict=True)):
+            sentence = _sentence_of(span, sentences)
+            line = _line_start(text, span.start)
+            rows.append(
+                {
+                    "completion": one.name,
+                    "source": one.source,
+                    "span": number,
+                    "kind": span.kind,
+                    "text": text[span.start : span.end],
+                    "line": text[line:].partition("\n")[0].strip(),
+                    "start": span.start,
+                    "end": span.end,
+                    "token_start": tokens.start,
+                    "token_end": tokens.stop,
+                    "position": (tokens.start + tokens.stop) / 2 / credit.answer.start,
+                    "last_line": line == last_line,
+                    "drop": drops[number],
+                    "importance": -drops[number],
+                    "normalized": normalized[number],
+                    "weight": self.credit.w_min + normalized[number] * width,
+                    "drops": _of(others, number, "/".join),
+                    "padded_drops": _of(padded, number, str),
+                    "entropy": float(entropies[tokens].mean()),
+                    "correct": correct,
+                    "label": sentence.label if sentence else None,
+                    "dependants": sentence.dependants if sentence else None,
+                }
+            )
+        return rows
+
+
+def _numbers(values: Tensor) -> list[float]:
+    """Shortest decimals that are the same float32."""
+    return [float(str(value)) for value in values.float().numpy()]
+
+
+def _of(drops: dict[Any, Tensor], number: int, name: Callable[[Any], str]) -> dict[str, float]:
+    return {name(key): float(str(values[number].numpy())) for key, values in drops.items()}
+
+
+def _line_start(text: str, position: int) -> int:
+    return text.rfind("\n", 0, position) + 1
+
+
+def _sentence_of(span: Span, sentences: Sequence[Sentence]) -> Sentence | None:
+    """The labelled sentence that the span begins in, or, where it begins before one, ends in."""
+    for sentence in sentences:
+        if sentence.start < span.end and span.start < sentence.end:
+            return sentence
+    return None

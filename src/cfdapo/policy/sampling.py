@@ -1,0 +1,57 @@
+"""Completions sampled in groups, their advantages, and how uncertain the policy was of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from cfdapo.credit.scoring import Scorer, evaluating
+from cfdapo.policy.generation import generate
+
+# TRL's, in GRPOTrainer: what is added to a group's standard deviation.
+ADVANTAGE_EPSILON = 1e-4
+
+
+def sample(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[list[int]],
+    max_new_tokens: int,
+    temperature: float,
+    top_p: float,
+    seed: int,
+) -> list[list[int]]:
+    """One sampled completion a prompt, all at once, up to and with the end-of-text token."""
+    torch.manual_seed(seed)
+    sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
+    with evaluating(model):
+        return list(generate(model, tokenizer, prompts, max_new_tokens, len(prompts), **sampling))
+
+
+def group_advantages(rewards: Sequence[float]) -> list[float]:
+    """Equation 1 as the trainer computes it: (r - mean) / (std + 1e-4), with n - 1 in the std.
+
+    Equal rewards, and a group of one, give 0.
+    """
+    values = torch.tensor(rewards, dtype=torch.float64)
+    if len(values) < 2:
+        return [0.0] * len(values)
+    return ((values - values.mean()) / (values.std() + ADVANTAGE_EPSILON)).tolist()
+
+
+def token_entropies(
+    model: Any, prompt: Sequence[int], completion: Sequence[int], temperature: float
+) -> Tensor:
+    """Entropy, in nats, of the distribution that each token was drawn from, (T,), float32.
+
+    At the sampling temperature, as the trainer logs it, and over the whole vocabulary.
+    """
+    scorer = Scorer(model)
+    ids = torch.tensor([[*prompt, *completion]], device=scorer.device)
+    keep = torch.arange(len(prompt) - 1, ids.shape[1] - 1, device=scorer.device)
+    with evaluating(model), torch.no_grad():
+        logits = scorer.logits(keep, input_ids=ids[:, :-1]) / temperature
+        logs = torch.log_softmax(logits, dim=-1)
+        return -(logs.exp() * logs).sum(-1).cpu()

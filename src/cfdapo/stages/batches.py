@@ -1,0 +1,40 @@
+"""Work that is done in batches, each written down as it is finished, so that none is done twice."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+Batch = Callable[[], dict[str, Any]]
+
+
+def run_batches(partial: Path, identity: str, batches: Iterable[Batch]) -> Iterator[dict[str, Any]]:
+    """The results of all `batches`, in order; those that `partial` holds are not computed again.
+
+    `partial` gets a line a batch after a line with the `identity` of the work: results of other
+    work, and a torn last line, are thrown away. The caller deletes it when all is written.
+    """
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    done = _finished(partial, identity)
+    with open(partial, "a", encoding="utf-8") as stream:
+        for number, batch in enumerate(batches):
+            if number < len(done):
+                yield done[number]
+                continue
+            result = batch()
+            stream.write(json.dumps(result, ensure_ascii=False) + "\n")
+            stream.flush()
+            print(f"batch {number + 1}: done", flush=True)
+            yield result
+
+
+def _finished(partial: Path, identity: str) -> list[dict[str, Any]]:
+    """The whole lines of an interrupted run of the same work; the file is cut to them."""
+    head = json.dumps({"identity": identity}).encode()
+    lines = partial.read_bytes().split(b"\n")[:-1] if partial.is_file() else []
+    if lines[:1] != [head]:
+        if lines:
+            print("the saved records are of another configuration; starting anew", flush=True)
+        lines = [head]
+    partial.write_bytes(b"".join(line + b"\n" for line in lines))
+    return [json.loads(line) for line in lines[1:]]

@@ -1,0 +1,191 @@
+"""Measure the credit of a policy's completions: a row a span, a row a completion."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cfdapo.analysis.credit import COMBINATIONS
+from cfdapo.credit.assigner import CreditConfig
+from cfdapo.files import UserError, read_jsonl, sha256_of, write_jsonl
+from cfdapo.policy.generation import encode_prompt, messages
+from cfdapo.policy.models import MANIFEST, load_adapter, load_base
+from cfdapo.policy.records import Completion, Recorder
+from cfdapo.policy.sampling import group_advantages, sample
+from cfdapo.policy.training import load_proxy
+from cfdapo.problems.task import get_task
+from cfdapo.stages import run
+from cfdapo.stages.batches import run_batches
+from cfdapo.study import config_hash
+
+ADAPTER = "adapter_model.safetensors"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model-dir", type=Path, required=True, help="the prepared base model")
+    parser.add_argument("--problems", type=Path, required=True, help="measured.jsonl")
+    parser.add_argument("--adapter", type=Path, help="of the trained policy; none: untrained")
+    parser.add_argument("--policy", required=True, help="the policy's name in the records")
+    parser.add_argument(
+        "--settings",
+        type=json.loads,
+        required=True,
+        help="task, chat, training, credit and measurement",
+    )
+    parser.add_argument("--proxy-dir", type=Path, help="prepared folder of the model credit.proxy")
+    parser.add_argument("--out", type=Path, required=True, help="credit/{model}.jsonl")
+    measure_credit(**vars(parser.parse_args()))
+
+
+def measure_credit(
+    model_dir: Path,
+    problems: Path,
+    settings: dict[str, Any],
+    policy: str,
+    out: Path,
+    adapter: Path | None = None,
+    proxy_dir: Path | None = None,
+) -> None:
+    """Sample, score and write `out` and its completions; resume after the last whole batch."""
+    work = _Work(model_dir, read_jsonl(problems), settings, policy, adapter, proxy_dir)
+    sources = [problems, model_dir / MANIFEST, *([adapter / ADAPTER] if adapter else [])]
+    identity = config_hash([settings, policy, [sha256_of(source) for source in sources]])
+    spans, completions = [], []
+    for batch in run_batches(out.with_suffix(".partial.jsonl"), identity, work.batches()):
+        spans += batch["spans"]
+        completions += batch["completions"]
+    write_jsonl(out.with_suffix(".completions.jsonl"), completions)
+    write_jsonl(out, spans)
+    out.with_suffix(".partial.jsonl").unlink()
+    print(f"{len(completions)} completions, {len(spans)} spans")
+
+
+class _Work:
+    """The loaded policy, and everything to be measured in batches that are always cut alike."""
+
+    def __init__(
+        self,
+        model_dir: Path,
+        rows: list[dict[str, Any]],
+        settings: dict[str, Any],
+        policy: str,
+        adapter: Path | None,
+        proxy_dir: Path | None,
+    ):
+        self.training, self.measurement = settings["training"], settings["measurement"]
+        self.task, self.settings = get_task(settings["task"]), settings
+        self.model, self.tokenizer = load_base(model_dir, self.training["precision"])
+        if adapter:
+            self.model = load_adapter(self.model, adapter, "policy")
+        self.model.eval().requires_grad_(False)
+        credit = CreditConfig(**settings["credit"] | {"mode": "counterfactual"})
+        proxy = load_proxy(credit, proxy_dir, self.training["precision"])
+        self.prompts = self._prompts(rows, self.tokenizer, settings["chat"])
+        self.proxy_prompts: list[Any] = [None] * len(rows)
+        if proxy:
+            self.proxy_prompts = self._prompts(rows, proxy.tokenizer, settings["proxy_chat"])
+        self.rows = rows
+        self.recorder = Recorder(
+            self.model,
+            self.tokenizer,
+            self.task,
+            credit,
+            policy=policy,
+            temperature=self.training["temperature"],
+            combinations=_combinations(self.measurement, credit),
+            padding=self.measurement["padding"],
+            proxy=proxy,
+        )
+
+    def batches(self) -> Iterator[Any]:
+        """What measures each batch, as functions of no arguments, sampled completions first."""
+        size, samples = self.measurement["batch_size"], self.measurement["samples"]
+        step = max(1, size // samples)
+        prompts, gold = self.measurement["prompts"], self.measurement["gold"]
+        for start in range(0, prompts, step):
+            yield self._batch(self._sampled, range(start, min(start + step, prompts)))
+        for start in range(0, gold, size):
+            yield self._batch(self._gold, range(start, min(start + size, gold)))
+
+    def _batch(self, make: Any, numbers: range) -> Any:
+        def measure() -> dict[str, Any]:
+            spans, completions = self.recorder.record(make(numbers))
+            return {"spans": spans, "completions": completions}
+
+        return measure
+
+    def _prompts(self, rows: list[Any], tokenizer: Any, chat: dict[str, Any]) -> list[list[int]]:
+        return [encode_prompt(tokenizer, messages(self.task, row), chat) for row in rows]
+
+    def _sampled(self, numbers: range) -> list[Completion]:
+        """The groups of the problems `numbers`."""
+        samples, found = self.measurement["samples"], []
+        ids = sample(
+            self.model,
+            self.tokenizer,
+            [self.prompts[number] for number in numbers for _ in range(samples)],
+            self.measurement["max_completion_tokens"] or self.training["max_completion_tokens"],
+            self.training["temperature"],
+            self.training["top_p"],
+            # Of the batch's own, so that one that is repeated is the same.
+            seed=self.measurement["seed"] * 1_000_003 + numbers.start,
+        )
+        for index, number in enumerate(numbers):
+            group = ids[index * samples : (index + 1) * samples]
+            found += self._group(number, group)
+        return found
+
+    def _group(self, number: int, group: list[list[int]]) -> list[Completion]:
+        row = self.rows[number]
+        rewards = [self.recorder.reward(row, ids) for ids in group]
+        return [
+            Completion(
+                f"sampled-{number}-{place}",
+                "sampled",
+                row,
+                self.prompts[number],
+                ids,
+                self.proxy_prompts[number],
+                number,
+                advantage,
+            )
+            for place, (ids, advantage) in enumerate(
+                zip(group, group_advantages(rewards), strict=True)
+            )
+        ]
+
+    def _gold(self, numbers: range) -> list[Completion]:
+        """The data set's own solutions of the problems `numbers`."""
+        return [
+            Completion(
+                f"gold-{number}",
+                "gold",
+                self.rows[number],
+                self.prompts[number],
+                self._encode(self.task.reference(self.rows[number])),
+                self.proxy_prompts[number],
+            )
+            for number in numbers
+        ]
+
+    def _encode(self, text: str) -> list[int]:
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return [*ids, self.tokenizer.eos_token_id]
+
+
+def _combinations(measurement: dict[str, Any], credit: CreditConfig) -> list[tuple[str, str]]:
+    """The pairs of intervention and sink to measure: all, the study's own, or those listed."""
+    wanted = measurement["combinations"]
+    if wanted == "study":
+        return [(credit.intervention, credit.sink)]
+    names = COMBINATIONS if wanted == "all" else wanted
+    unknown = sorted(set(names) - set(COMBINATIONS))
+    if unknown:
+        raise UserError(f"measurement.combinations: unknown {', '.join(unknown)}")
+    return [tuple(name.split("/")) for name in names]
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,222 @@
+"""Measured credit: the schema's rows, from a base model and an adapter, resumed to the byte."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cfdapo.analysis.credit import COMBINATIONS, LABELS, read_completions, read_spans
+from cfdapo.credit.alignment import token_offsets
+from cfdapo.files import UserError, read_jsonl
+from cfdapo.policy.models import add_lora, load_base
+from cfdapo.problems.answers import extract_answer
+from cfdapo.stages.measure_credit import measure_credit
+
+MEASUREMENT = {
+    "prompts": 3,
+    "samples": 4,
+    "gold": 5,
+    "max_completion_tokens": 60,
+    "combinations": "all",
+    "padding": [3],
+    "batch_size": 4,
+    "seed": 0,
+}
+CREDIT = {"w_min": 0.5, "w_max": 4.0, "w_answer": 1.5, "max_spans": 10}
+SETTINGS = {
+    "task": "arithmetic",
+    "chat": {},
+    "training": {
+        "precision": "float32",
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "max_completion_tokens": 112,
+    },
+    "credit": CREDIT,
+    "measurement": MEASUREMENT,
+}
+
+
+def run(prepared: Path, folder: Path, settings=SETTINGS, **more) -> Path:
+    out = folder / "tiny.jsonl"
+    arguments = {"policy": "untrained", **more}
+    measure_credit(prepared / "model", prepared / "test.jsonl", settings, out=out, **arguments)
+    return out
+
+
+@pytest.fixture(scope="module")
+def measured(prepared, tmp_path_factory) -> Path:
+    return run(prepared, tmp_path_factory.mktemp("measured"))
+
+
+def completions_of(path: Path) -> Path:
+    return path.with_suffix(".completions.jsonl")
+
+
+def test_records_are_the_schema_s(measured):
+    spans, completions = read_spans(measured), read_completions(completions_of(measured))
+    assert [row["source"] for row in completions] == ["sampled"] * 12 + ["gold"] * 5
+    assert len({row["completion"] for row in completions}) == 17
+    assert not measured.with_suffix(".partial.jsonl").exists()
+    assert len(spans) and set(spans["completion"]) <= {row["completion"] for row in completions}
+    assert all(set(drops) == set(COMBINATIONS) for drops in spans["drops"])
+    assert all(set(drops) == {"3"} for drops in spans["padded_drops"])
+    assert set(spans["label"]) <= set(LABELS)
+
+
+def test_spans_lie_where_they_say(measured, prepared):
+    _, tokenizer = load_base(prepared / "model")
+    by_name = {row["completion"]: row for row in read_completions(completions_of(measured))}
+    for span in read_jsonl(measured):
+        row = by_name[span["completion"]]
+        text, tokens = row["text"], row["tokens"]
+        assert text[span["start"] : span["end"]] == span["text"] and span["text"] in span["line"]
+        first, last = span["token_start"], span["token_end"] - 1
+        assert tokens[first][0] <= span["start"] < tokens[first][1]
+        assert tokens[last][0] < span["end"] <= tokens[last][1]
+        assert 0 < span["position"] < 1 and span["token_end"] <= row["answer"]["token_start"]
+        assert row["weights"][first] == pytest.approx(span["weight"], abs=1e-5)
+        assert span["importance"] == -span["drop"]
+        assert span["drops"]["pad/answer"] == pytest.approx(span["drop"], abs=1e-4)
+        assert span["entropy"] >= 0
+    for row in by_name.values():
+        ids = tokenizer(row["text"], add_special_tokens=False)["input_ids"]
+        if row["source"] == "gold":
+            offsets = token_offsets(ids, tokenizer)
+            assert row["tokens"][:-1] == [list(pair) for pair in offsets]
+        assert row["extracted"] == extract_answer(row["text"])
+        if row["answer"]:
+            assert row["weights"][row["answer"]["token_start"]] == 1.5 or not [
+                span for span in read_jsonl(measured) if span["completion"] == row["completion"]
+            ]
+
+
+def test_gold_solutions_are_right_and_have_the_data_s_labels(measured, prepared):
+    problems = {row["id"]: row for row in read_jsonl(prepared / "test.jsonl")}
+    gold = [row for row in read_completions(completions_of(measured)) if row["source"] == "gold"]
+    names = {row["completion"]: problems[row["problem"]] for row in gold}
+    assert all(row["correct"] and row["group"] is None for row in gold)
+    assert [row["text"] for row in gold] == [row["solution"] for row in names.values()]
+    found = 0
+    for span in read_jsonl(measured):
+        if span["source"] == "gold":
+            (sentence,) = [
+                s
+                for s in names[span["completion"]]["sentences"]
+                if s["start"] <= span["start"] < s["end"]
+            ]
+            assert (span["label"], span["dependants"]) == (
+                sentence["label"],
+                sentence["dependants"],
+            )
+            found += 1
+    assert found > 5
+
+
+def test_last_line_marks_the_last_line_with_a_span(measured):
+    rows = read_jsonl(measured)
+    for name in {row["completion"] for row in rows}:
+        own = [row for row in rows if row["completion"] == name]
+        assert own[-1]["last_line"]
+        assert all(row["last_line"] == (row["line"] == own[-1]["line"]) for row in own)
+
+
+def test_a_group_shares_its_problem_and_its_advantages_add_up_to_nothing(measured):
+    rows = [row for row in read_completions(completions_of(measured)) if row["source"] == "sampled"]
+    for group in range(3):
+        own = [row for row in rows if row["group"] == group]
+        assert len(own) == 4 and len({row["problem"] for row in own}) == 1
+        assert sum(row["advantage"] for row in own) == pytest.approx(0)
+        for row in own:
+            assert (row["advantage"] > 0) <= row["correct"]
+
+
+# One batch for each of 3 prompts, then 4 gold solutions and 1.
+@pytest.mark.parametrize("batches", [0, 1, 3, 4, 5])
+@pytest.mark.parametrize("torn", [b"", b'{"spans": [{"compl'])
+def test_interrupted_measurement_goes_on_to_the_same_bytes(
+    prepared, tmp_path, measured, monkeypatch, batches, torn
+):
+    class Killed(BaseException):
+        pass
+
+    import cfdapo.stages.measure_credit as stage
+
+    original, done = stage.Recorder.record, []
+
+    def record(self, batch):
+        if len(done) == batches:
+            raise Killed
+        done.append(batch)
+        return original(self, batch)
+
+    if batches < 5:
+        monkeypatch.setattr(stage.Recorder, "record", record)
+        with pytest.raises(Killed):
+            run(prepared, tmp_path)
+        monkeypatch.setattr(stage.Recorder, "record", original)
+        partial = tmp_path / "tiny.partial.jsonl"
+        assert len(partial.read_bytes().splitlines()) == batches + 1
+        partial.write_bytes(partial.read_bytes() + torn)
+    counted = []
+    monkeypatch.setattr(
+        stage.Recorder, "record", lambda self, b: counted.append(b) or original(self, b)
+    )
+    out = run(prepared, tmp_path)
+    assert len(counted) == (5 - batches if batches < 5 else 5)
+    assert out.read_bytes() == measured.read_bytes()
+    assert completions_of(out).read_bytes() == completions_of(measured).read_bytes()
+    assert not out.with_suffix(".partial.jsonl").exists()
+
+
+def test_records_of_another_configuration_are_not_taken_over(prepared, tmp_path, measured, capsys):
+    partial = tmp_path / "tiny.partial.jsonl"
+    partial.write_text(json.dumps({"identity": "other"}) + '\n{"spans": [], "completions": []}\n')
+    assert run(prepared, tmp_path).read_bytes() == measured.read_bytes()
+    assert "of another configuration; starting anew" in capsys.readouterr().out
+
+
+def test_a_trained_policy_is_measured_by_its_adapter(prepared, tmp_path, measured):
+    import torch
+
+    torch.manual_seed(0)
+    base, _ = load_base(prepared / "model")
+    lora = add_lora(base, {"r": 4, "alpha": 4, "dropout": 0.0})
+    for name, parameter in lora.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    lora.save_pretrained(tmp_path / "adapter")
+    out = run(prepared, tmp_path, adapter=tmp_path / "adapter", policy="vanilla/seed0/step2")
+    rows = read_completions(completions_of(out))
+    assert {row["policy"] for row in rows} == {"vanilla/seed0/step2"}
+    own = {(s["completion"], s["span"]): s["drop"] for s in read_jsonl(out)}
+    base_drops = {(s["completion"], s["span"]): s["drop"] for s in read_jsonl(measured)}
+    gold = [key for key in own if key[0].startswith("gold")]
+    assert gold and all(abs(own[key] - base_drops[key]) > 0 for key in gold)
+
+
+def test_the_study_s_own_combination_alone(prepared, tmp_path):
+    measurement = MEASUREMENT | {"prompts": 0, "gold": 2, "combinations": "study", "padding": []}
+    credit = CREDIT | {"intervention": "attention", "sink": "rest"}
+    out = run(prepared, tmp_path, SETTINGS | {"measurement": measurement, "credit": credit})
+    for span in read_jsonl(out):
+        assert span["drops"] == {"attention/rest": pytest.approx(span["drop"], abs=1e-4)}
+        assert span["padded_drops"] == {}
+
+
+def test_a_proxy_measures_where_the_study_has_one(prepared, tmp_path, measured):
+    measurement = MEASUREMENT | {"prompts": 0, "gold": 2, "padding": []}
+    settings = SETTINGS | {
+        "measurement": measurement,
+        "credit": CREDIT | {"proxy": "other"},
+        "proxy_chat": {},
+    }
+    out = run(prepared, tmp_path, settings, proxy_dir=prepared / "model")
+    # The proxy is the same model here, so that its drops are the policy's own.
+    expected = {(s["completion"], s["span"]): s["drop"] for s in read_jsonl(measured)}
+    for span in read_jsonl(out):
+        drop = expected[span["completion"], span["span"]]
+        assert span["drop"] == pytest.approx(drop, abs=1e-4)
+        assert span["drops"]["pad/answer"] == pytest.approx(drop, abs=1e-4)
+    with pytest.raises(UserError, match="credit.proxy: other needs its prepared folder"):
+        run(prepared, tmp_path, settings)

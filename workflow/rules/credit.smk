@@ -1,0 +1,57 @@
+localrules:
+    prepare_measured,
+
+
+rule prepare_measured:
+    input:
+        code=code("prepare_measured"),
+    output:
+        f"{RESULTS}/data/measured.jsonl",
+    log:
+        f"{RESULTS}/logs/prepare_measured.log",
+    conda:
+        "../../envs/train.yaml"
+    params:
+        data=as_json(STUDY["data"]),
+        problems=max(STUDY["measurement"]["prompts"], STUDY["measurement"]["gold"]),
+    shell:
+        "python -m cfdapo.stages.prepare_measured --data {params.data:q}"
+        " --problems {params.problems} --out {output} > {log} 2>&1"
+
+
+rule measure_credit:
+    input:
+        model=f"{RESULTS}/models/{{model}}",
+        proxy=proxy_model,
+        adapter=measured_adapter,
+        data=rules.prepare_measured.output,
+        code=code("measure_credit"),
+    output:
+        spans=f"{RESULTS}/credit/{{model}}.jsonl",
+        completions=f"{RESULTS}/credit/{{model}}.completions.jsonl",
+    log:
+        f"{RESULTS}/logs/measure_credit/{{model}}.log",
+    conda:
+        "../../envs/train.yaml"
+    threads: STUDY["resources"]["measure_credit"]["threads"]
+    resources:
+        gpu=STUDY["resources"]["measure_credit"]["gpu"],
+        mem_mb=STUDY["resources"]["measure_credit"]["mem_mb"],
+        runtime=STUDY["resources"]["measure_credit"]["runtime"],
+    params:
+        proxy=proxy_flag,
+        policy=measured_policy,
+        settings=measurement_settings,
+    shell:
+        "python -m cfdapo.stages.measure_credit --model-dir {input.model} --problems {input.data}"
+        " {params.policy} --settings {params.settings:q} {params.proxy} --out {output.spans}"
+        " > {log} 2>&1"
+
+
+CREDIT_RECORDS = expand(rules.measure_credit.output, model=MODELS)
+
+
+# All that needs no training where the untrained policy is measured.
+rule analysis:
+    input:
+        CREDIT_RECORDS,
