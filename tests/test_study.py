@@ -139,7 +139,7 @@ def test_checkpoint_steps_end_at_the_last():
 @pytest.fixture
 def study_with_variant():
     study = load_study("tiny")
-    study["modes"] = ["vanilla", "wide"]
+    study["modes"] = ["counterfactual", "vanilla", "wide"]
     study["variants"] = {
         "wide": {"mode": "inverted", "label": "Wide", "credit": {"sink": "rest", "w_max": 3}}
     }

@@ -1,4 +1,4 @@
-"""A policy's completions and what their spans are worth, as the rows that `analysis.credit` reads."""
+"""A policy's completions and the worth of their spans, as rows that `analysis.credit` reads."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
