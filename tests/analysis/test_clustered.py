@@ -46,7 +46,10 @@ def test_values_that_repeat_in_a_cluster_count_once():
 def test_the_standard_error_is_that_of_a_bootstrap_by_clusters():
     random = np.random.default_rng(3)
     effects = np.repeat(random.normal(0, 1, 40), 5)
-    values, side = effects + random.normal(0, 1, 200), np.tile([True, True, False, False, False], 40)
+    values, side = (
+        effects + random.normal(0, 1, 200),
+        np.tile([True, True, False, False, False], 40),
+    )
     names = np.repeat(range(40), 5)
     found = mean_difference(values[side], values[~side], names[side], names[~side])
     drawn = []

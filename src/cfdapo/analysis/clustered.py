@@ -138,9 +138,7 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def _join(
-    first: np.ndarray, second: np.ndarray, clusters: tuple[Sequence, Sequence]
-) -> np.ndarray:
+def _join(first: np.ndarray, second: np.ndarray, clusters: tuple[Sequence, Sequence]) -> np.ndarray:
     """Influence summed by cluster; a cluster of both sides is one."""
     names = np.concatenate([np.asarray(side, dtype=object) for side in clusters])
     codes, _ = pd.factorize(names)

@@ -7,6 +7,12 @@ Markdown ("**Total:**", "- 3 apples") are no operations.
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cfdapo.analysis.clustered import Estimate, share_ratio
 
 _LATEX_SPACE = re.compile(r"\\[,;:! ]|~|&")
 # Words that name what a number counts, without LaTeX commands and letters that are variables.
@@ -85,7 +91,8 @@ _SETUP = re.compile(
     | \b let (?: 's | ’s | \s us ) \s (?: say | call | denote | define | assume | suppose | set \b
            | represent | use \s (?:the\s)? (?:variable|letter) )
     | \b (?: suppose | assum (?:e|ing) | denot (?:e|es|ed|ing) | defin (?:e|ing) ) \b
-    | \b [a-z] [$)\\]* \s represents? \b | \b represent .{0,40} \s (?:as|by|with) \s [\\$(]* [a-z] \b
+    | \b [a-z] [$)\\]* \s represents? \b
+    | \b represent .{0,40} \s (?:as|by|with) \s [\\$(]* [a-z] \b
     | \b (?: set (?:ting)? \s up | writ (?:e|ing) | form (?:ing)? ) \s (?: an | the | this | our )
       \s (?: \w+ \s )? equation
     """,
@@ -128,3 +135,29 @@ PATTERNS: dict[str, Callable[[str], bool]] = {
 def find_patterns(text: str) -> set[str]:
     """Names of the patterns, keys of `PATTERNS`, that a line of a completion shows."""
     return {name for name, shown in PATTERNS.items() if shown(text)}
+
+
+@dataclass(frozen=True)
+class Enrichment:
+    """A pattern's prevalence: shares of critical and low spans in [0, 1], None without spans."""
+
+    pattern: str
+    critical: float | None
+    low: float | None
+    ratio: Estimate
+
+
+def measure_enrichment(critical: pd.DataFrame, low: pd.DataFrame) -> list[Enrichment]:
+    """Every pattern's prevalence in the lines of two classes of spans, and their ratio.
+
+    Args:
+        critical, low: rows of spans with the columns `line` and `problem`.
+    """
+    shown = [[find_patterns(line) for line in spans["line"]] for spans in (critical, low)]
+    found = []
+    for pattern in PATTERNS:
+        sides = [np.array([pattern in names for names in side], dtype=bool) for side in shown]
+        shares = [float(side.mean()) if len(side) else None for side in sides]
+        ratio = share_ratio(*sides, critical["problem"], low["problem"])
+        found.append(Enrichment(pattern, *shares, ratio))
+    return found

@@ -15,7 +15,7 @@ PAIRS = (("early", "middle"), ("middle", "late"), ("early", "late"))
 
 
 @dataclass(frozen=True)
-class Test:
+class Contrast:
     """A difference of two means (nats) with its p-values by three tests; None is undefined.
 
     `difference` has an interval between clusters (problems), and its p. `welch` and
@@ -27,22 +27,19 @@ class Test:
     mann_whitney: float | None
 
 
-def test_means(first: pd.DataFrame, second: pd.DataFrame) -> Test:
+def compare_means(first: pd.DataFrame, second: pd.DataFrame) -> Contrast:
     """Compare the drops of two sets of spans (columns `drop`, `problem`)."""
     x, y = first["drop"].to_numpy(float), second["drop"].to_numpy(float)
     difference = mean_difference(x, y, first["problem"], second["problem"])
     if difference.value is None:
-        return Test(difference, None, None)
-    welch = None
-    # Without variance on both sides Welch's test divides by zero.
+        return Contrast(difference, None, None)
+    welch = ranks = None
+    # Without variance Welch's test divides by zero, and ranks are all the same.
     if min(len(x), len(y)) > 1 and np.ptp(x) + np.ptp(y) > 0:
         welch = float(stats.ttest_ind(x, y, equal_var=False).pvalue)
-    return Test(difference, welch, float(stats.mannwhitneyu(x, y).pvalue))
-
-
-# The name is the field's, and no test of this package's.
-test_means.__test__ = False
-Test.__test__ = False
+    if np.ptp(np.concatenate([x, y])) > 0:
+        ranks = float(stats.mannwhitneyu(x, y).pvalue)
+    return Contrast(difference, welch, ranks)
 
 
 def by_third(spans: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -51,15 +48,15 @@ def by_third(spans: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {name: spans[third == number] for number, name in enumerate(THIRDS)}
 
 
-def test_thirds(spans: pd.DataFrame) -> dict[tuple[str, str], Test]:
-    """Pairwise tests of the thirds' drops; each kind's p-values are Holm-adjusted over the pairs."""
+def compare_thirds(spans: pd.DataFrame) -> dict[tuple[str, str], Contrast]:
+    """Pairwise tests of the thirds' drops; p-values are Holm-adjusted over the pairs, by test."""
     parts = by_third(spans)
-    tests = [test_means(parts[first], parts[second]) for first, second in PAIRS]
+    tests = [compare_means(parts[first], parts[second]) for first, second in PAIRS]
     clustered = holm([test.difference.p for test in tests])
     welch = holm([test.welch for test in tests])
     ranks = holm([test.mann_whitney for test in tests])
     return {
-        pair: Test(
+        pair: Contrast(
             Estimate(
                 test.difference.value,
                 test.difference.low,
@@ -71,9 +68,6 @@ def test_thirds(spans: pd.DataFrame) -> dict[tuple[str, str], Test]:
         )
         for pair, test, p, *adjusted in zip(PAIRS, tests, clustered, welch, ranks, strict=True)
     }
-
-
-test_thirds.__test__ = False
 
 
 def length_correlation(spans: pd.DataFrame, ranked: bool = False) -> Estimate:
@@ -91,7 +85,10 @@ def distractors(spans: pd.DataFrame) -> Mapping[str, float]:
         of all spans there). What has no denominator is absent.
     """
     found = spans[spans["drop"] >= 0]
-    values: dict[str, float] = {"count": len(found), "clear": int((spans["drop"] > NO_EFFECT).sum())}
+    values: dict[str, float] = {
+        "count": len(found),
+        "clear": int((spans["drop"] > NO_EFFECT).sum()),
+    }
     if len(spans):
         values["share"] = len(found) / len(spans)
         values["all_incorrect"] = 1 - float(spans["correct"].astype(float).mean())

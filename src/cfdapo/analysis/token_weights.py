@@ -28,25 +28,26 @@ def collect_tokens(sample: Sample) -> pd.DataFrame:
         normalized = np.full(length, np.nan)
         band = np.full(length, BANDS.index("outside"))
         for span in spans.get(row["completion"], pd.DataFrame()).itertuples():
-            tokens = slice(span.token_start, span.token_end)
-            normalized[tokens] = span.normalized
-            band[tokens] = BANDS.index(band_of(span.normalized))
+            inside = slice(span.token_start, span.token_end)
+            normalized[inside] = span.normalized
+            band[inside] = BANDS.index(band_of(span.normalized))
         if row["answer"]:
-            tokens = slice(row["answer"]["token_start"], row["answer"]["token_end"])
-            band[tokens], normalized[tokens] = BANDS.index("answer"), np.nan
+            inside = slice(row["answer"]["token_start"], row["answer"]["token_end"])
+            band[inside], normalized[inside] = BANDS.index("answer"), np.nan
         advantage = np.nan if row["advantage"] is None else abs(row["advantage"])
-        parts.append(
-            pd.DataFrame(
-                {
-                    "weight": np.asarray(row["weights"], dtype=float),
-                    "band": band,
-                    "normalized": normalized,
-                    "advantage": np.full(length, advantage),
-                }
-            )
-        )
-    tokens = pd.concat(parts, ignore_index=True)
-    return tokens.assign(band=pd.Categorical.from_codes(tokens["band"], BANDS))
+        parts.append((row["weights"], band, normalized, np.full(length, advantage)))
+    weight, band, normalized, advantage = (
+        np.concatenate([np.asarray(part, dtype=float) for part in column])
+        for column in zip(*parts, strict=True)
+    )
+    return pd.DataFrame(
+        {
+            "weight": weight,
+            "band": pd.Categorical.from_codes(band.astype(int), BANDS),
+            "normalized": normalized,
+            "advantage": advantage,
+        }
+    )
 
 
 def band_of(normalized: float) -> str:
@@ -76,7 +77,7 @@ def concentration(tokens: pd.DataFrame, advantage: bool = False) -> Mapping[str,
     without uniform mass has ratio None; no mass at all is an empty mapping.
     """
     factor = tokens["advantage"] if advantage else pd.Series(1.0, index=tokens.index)
-    if factor.isna().any() or factor.sum() == 0:
+    if factor.isna().any() or (factor * tokens["weight"]).sum() == 0:
         return {}
     uniform = factor.groupby(tokens["band"], observed=False).sum() / factor.sum()
     mass = factor * tokens["weight"]
