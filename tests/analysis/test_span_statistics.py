@@ -10,6 +10,7 @@ from cfdapo.analysis.span_statistics import (
     by_third,
     compare_means,
     compare_thirds,
+    distractor_ratio,
     distractors,
     length_correlation,
     strongest_distractor,
@@ -108,6 +109,20 @@ def test_distractors_by_hand():
     assert found["incorrect"] == pytest.approx(2 / 3)
     assert found["all_incorrect"] == pytest.approx(3 / 5)
     assert strongest_distractor(spans)["text"] == "d"
+
+
+def test_distractors_are_compared_with_all_spans_of_their_side():
+    # Three of four spans of the wrong completion and one of two of the right one: 0.75 / 0.5.
+    spans = pd.DataFrame(
+        {
+            "drop": [1.0, 0, 2, -1, 0.5, -3],
+            "correct": [False] * 4 + [True] * 2,
+            "problem": list("abcdef"),
+        }
+    )
+    found = distractor_ratio(spans)
+    assert found.value == pytest.approx(1.5) and found.low < 1.5 < found.high
+    assert "correct completions' spans" in distractor_ratio(spans[:4]).reason
 
 
 def test_without_distractors_or_spans_shares_are_absent():
