@@ -115,7 +115,7 @@ def _notes(classes: list[str]) -> list[Note]:
             f"{'; '.join(classes)}."
         ),
         Note(
-            "Without the last line: quarters of the spans that lie before the last line with spans. "
+            "Without the last line: quarters of the spans before the last line that holds any. "
             "That line mostly states the answer's value, and masking it lowers the answer for this "
             "reason, whatever else it says."
         ),
