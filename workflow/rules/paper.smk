@@ -175,3 +175,4 @@ rule figures:
     input:
         rules.figure1_training_curves.output,
         rules.figure2_training_dynamics.output,
+        CREDIT_MAPS,
