@@ -72,7 +72,9 @@ def test_a_span_is_one_element_over_its_tokens_and_what_lies_between_them():
 
 def test_tokens_have_the_shade_of_their_own_weight():
     html = cut("abcd", [[0, 1], [1, 2], [2, 3], [3, 4]], [0.5, 1.0, 2.2, 2.2])
-    assert html == '<span class="w0"><i>a</i></span><i>b</i><span class="w5"><i>c</i><i>d</i></span>'
+    assert (
+        html == '<span class="w0"><i>a</i></span><i>b</i><span class="w5"><i>c</i><i>d</i></span>'
+    )
 
 
 def test_tips_and_names_hold_the_numbers_of_the_records():

@@ -229,6 +229,9 @@ def _summary(sections: Sequence[Section]) -> str:
 
 def _summary_head(labels: Sequence[str]) -> str:
     names = ("completions", "with spans", "shown", "spans", "median drop (nats)")
+    if not labels:
+        alone = "".join(f'<th scope="col">{name}</th>' for name in (*names, "median weight"))
+        return f'<thead><tr><th scope="col" class="left">answers</th>{alone}</tr></thead>'
     above = "".join(f'<th scope="col" rowspan="2">{name}</th>' for name in names)
     below = "".join(f'<th scope="col">{name}</th>' for name in ("all", *labels))
     return (
