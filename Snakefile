@@ -18,6 +18,7 @@ include: "workflow/rules/overhead.smk"
 include: "workflow/rules/credit.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/analysis.smk"
+include: "workflow/rules/credit_map.smk"
 include: "workflow/rules/paper.smk"
 
 

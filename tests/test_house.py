@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -81,8 +82,11 @@ def test_pins_equal_the_lock(name):
 def test_only_training_needs_torch():
     analysis = pins((ROOT / "envs" / "analysis.yaml").read_text())
     assert "torch" not in analysis and "torch" in pins((ROOT / "envs" / "train.yaml").read_text())
-    for stage in ("collect_curves", "test_modes", "make_table", "plot_figure"):
+    stages = ("collect_curves", "test_modes", "make_table", "plot_figure", "draw_credit_map")
+    for stage in stages:
         for file in source_files(f"cfdapo.stages.{stage}"):
+            if not file.endswith(".py"):
+                continue
             assert "torch" not in imported(ROOT / file), file
 
 
@@ -110,6 +114,26 @@ def test_source_files_are_what_a_stage_imports_and_no_carrier():
     assert "src/cfdapo/analysis/figures.py" in figures
     assert not any("/credit/" in file or "/policy/" in file for file in figures)
     assert not any(file.endswith(("files.py", "study.py", "provenance.py")) for file in train)
+
+
+def test_source_files_hold_a_modules_page_style_and_script():
+    found = source_files("cfdapo.stages.draw_credit_map")
+    beside = [f"src/cfdapo/analysis/credit_map.{ending}" for ending in ("css", "html", "js", "py")]
+    assert set(beside) <= set(found) and len(found) == len(set(found))
+    assert all(file.endswith(".py") for file in source_files("cfdapo.stages.train"))
+
+
+def test_what_stands_beside_the_modules_is_installed_with_them():
+    kept = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    patterns = {
+        (package, Path(pattern).suffix)
+        for package, found in kept["package-data"].items()
+        for pattern in found
+    }
+    for path in PACKAGE.rglob("*"):
+        if path.is_file() and path.suffix not in (".py", ".pyc"):
+            package = ".".join(path.parent.relative_to(PACKAGE.parent).parts)
+            assert (package, path.suffix) in patterns, path
 
 
 def test_every_key_of_the_schema_is_explained():

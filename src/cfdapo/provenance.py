@@ -83,12 +83,16 @@ def peak_memory() -> dict[str, int | None]:
 # Modules that carry settings and files but decide no number; editing them reruns nothing.
 CARRIERS = ("cfdapo.files", "cfdapo.study", "cfdapo.provenance")
 
+# Endings of the text that a module of the same name puts into what it writes.
+RESOURCES = (".html", ".css", ".js")
+
 
 def source_files(module: str) -> list[str]:
     """Files, relative to the repository, whose code decides what running `module` leaves.
 
     The module itself and all of the package that it imports, at any depth and also inside
-    functions; `CARRIERS` and the packages' own files are left out.
+    functions, and their resources: files beside a module with its name and an ending of
+    `RESOURCES`. `CARRIERS` and the packages' own files are left out.
     """
     found: dict[str, Path] = {}
     _collect(module, found)
@@ -100,6 +104,9 @@ def _collect(module: str, found: dict[str, Path]) -> None:
     if module in found or module in CARRIERS or not path.is_file():
         return
     found[module] = path
+    for resource in (path.with_suffix(ending) for ending in RESOURCES):
+        if resource.is_file():
+            found[str(resource)] = resource
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

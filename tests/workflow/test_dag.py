@@ -172,3 +172,13 @@ def test_another_label_trains_nothing(finished):
     path.write_text(before)
     assert jobs["table1_accuracy"] == 1
     assert not {"train", "evaluate", "prepare_model"} & set(jobs)
+
+
+def test_editing_the_credit_maps_style_draws_the_maps_only(finished):
+    path = finished / "src" / "cfdapo" / "analysis" / "credit_map.css"
+    before = path.read_text()
+    path.write_text(before + "\n/* edited */\n")
+    jobs = rerun(finished)
+    path.write_text(before)
+    assert jobs["credit_map"] == 3
+    assert set(jobs) <= {"all", "figures", "credit_map", "total"}

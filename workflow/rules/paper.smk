@@ -182,3 +182,4 @@ rule figures:
         rules.figure5_drop_histogram.output,
         rules.figure6_importance_position.output,
         rules.figure7_weights.output,
+        CREDIT_MAPS,

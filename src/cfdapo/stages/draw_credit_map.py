@@ -1,0 +1,32 @@
+"""Draw the credit map of one model: a self-contained HTML page of its measured completions."""
+
+import argparse
+from pathlib import Path
+
+from cfdapo.analysis.credit import read_completions, read_spans
+from cfdapo.analysis.credit_map import credit_map
+from cfdapo.files import atomic_write
+from cfdapo.stages import run
+from cfdapo.stages.results import json_object
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spans", type=Path, required=True, help="credit/{model}.jsonl")
+    parser.add_argument(
+        "--completions", type=Path, required=True, help="credit/{model}.completions.jsonl"
+    )
+    parser.add_argument("--study", required=True, help="name of the study")
+    parser.add_argument("--label", required=True, help="display name of the model")
+    parser.add_argument(
+        "--credit", type=json_object, required=True, help="the study's credit settings"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the HTML file")
+    given = parser.parse_args()
+    spans, completions = read_spans(given.spans), read_completions(given.completions)
+    page = credit_map(spans, completions, given.study, given.label, given.credit)
+    atomic_write(given.out, page)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,36 @@
+localrules:
+    credit_map,
+
+
+rule credit_map:
+    input:
+        spans=f"{RESULTS}/credit/{{model}}.jsonl",
+        completions=f"{RESULTS}/credit/{{model}}.completions.jsonl",
+        code=code("draw_credit_map"),
+    output:
+        report(
+            f"{RESULTS}/figures/credit_map_{{model}}.html",
+            caption="../report/credit_map.rst",
+            category="Figures",
+            labels=report_labels,
+        ),
+    log:
+        f"{RESULTS}/logs/credit_map/{{model}}.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        study=config["study"],
+        label=lambda wildcards: LABELS[wildcards.model],
+        credit=as_json(
+            {
+                key: STUDY["credit"][key]
+                for key in ("intervention", "sink", "w_min", "w_max", "w_answer")
+            }
+        ),
+    shell:
+        "python -m cfdapo.stages.draw_credit_map --spans {input.spans}"
+        " --completions {input.completions} --study {params.study:q} --label {params.label:q}"
+        " --credit {params.credit:q} --out {output} > {log} 2>&1"
+
+
+CREDIT_MAPS = expand(rules.credit_map.output, model=MODELS)
