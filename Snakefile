@@ -16,6 +16,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/overhead.smk"
 include: "workflow/rules/statistics.smk"
+include: "workflow/rules/comparisons.smk"
 include: "workflow/rules/paper.smk"
 
 

@@ -167,11 +167,17 @@ rule tables:
         rules.table1_accuracy.output,
         rules.table2_auc.output,
         rules.table3_significance.output,
+        rules.table3b_comparisons.output,
         rules.table8_overhead.output,
         rules.table11_estimator_cost.output,
+        rules.table12_power.output,
+        rules.table13_sample_efficiency.output,
+        rules.table14_ordering.output,
 
 
 rule figures:
     input:
         rules.figure1_training_curves.output,
         rules.figure2_training_dynamics.output,
+        rules.figure3_accuracy_time.output,
+        rules.figure4_overhead.output,

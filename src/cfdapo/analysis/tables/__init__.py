@@ -2,12 +2,19 @@
 
 from cfdapo.analysis.tables.accuracy import table1_accuracy, table2_auc
 from cfdapo.analysis.tables.costs import table8_overhead, table11_estimator_cost
-from cfdapo.analysis.tables.significance import table3_significance
+from cfdapo.analysis.tables.efficiency import table13_sample_efficiency
+from cfdapo.analysis.tables.ordering import table14_ordering
+from cfdapo.analysis.tables.power import table12_power
+from cfdapo.analysis.tables.significance import table3_significance, table3b_comparisons
 
 __all__ = [
     "table1_accuracy",
     "table2_auc",
     "table3_significance",
+    "table3b_comparisons",
     "table8_overhead",
     "table11_estimator_cost",
+    "table12_power",
+    "table13_sample_efficiency",
+    "table14_ordering",
 ]
