@@ -19,6 +19,7 @@ include: "workflow/rules/credit.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/credit_map.smk"
+include: "workflow/rules/comparisons.smk"
 include: "workflow/rules/paper.smk"
 
 

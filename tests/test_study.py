@@ -20,6 +20,7 @@ from cfdapo.study import (
     credit_settings,
     load_study,
     mode_labels,
+    weight_groups,
 )
 
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
@@ -180,3 +181,22 @@ def test_a_variant_cannot_be_called_as_a_weighting_is(study_with_variant):
     study_with_variant["variants"]["random"] = study_with_variant["variants"]["wide"]
     with pytest.raises(UserError, match="variants.random: has the name of a weighting"):
         check_study(study_with_variant, "study.yaml")
+
+
+def test_modes_that_differ_in_their_weighting_only_are_a_group():
+    groups = weight_groups(load_study("tiny_powered"))
+    assert list(groups) == ["raw", "mean 1", "raw, sink rest", "mean 1, sink rest"]
+    assert groups["raw"] == {weighting: weighting for weighting in WEIGHTINGS}
+    assert groups["mean 1"] == {
+        "vanilla": "vanilla",
+        "counterfactual": "counterfactual-mean1",
+        "random": "random-mean1",
+        "inverted": "inverted-mean1",
+    }
+    assert groups["mean 1, sink rest"]["counterfactual"] == "counterfactual-rest-mean1"
+
+
+def test_a_study_whose_weights_are_rescaled_has_no_raw_group():
+    study = load_study("tiny")
+    study["credit"]["rescale_to_mean_one"] = True
+    assert list(weight_groups(study)) == ["mean 1"]

@@ -168,6 +168,33 @@ def mode_labels(study: dict[str, Any]) -> dict[str, str]:
     return {mode: variant["label"] for mode, variant in study["variants"].items()}
 
 
+def weight_groups(study: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Modes that differ in their weighting only: what is special -> weighting -> mode.
+
+    The study's own settings come first; vanilla, whose weights are 1 whatever the settings, is in
+    every group. "raw" and "mean 1" stand for `rescale_to_mean_one`.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for mode in study["modes"]:
+        variant = study["variants"].get(mode, {"mode": mode, "credit": {}})
+        groups.setdefault(_special(study["credit"], variant["credit"]), {})[variant["mode"]] = mode
+    own = groups.get(_special(study["credit"], {}), {})
+    if "vanilla" in own:
+        groups = {name: {"vanilla": own["vanilla"]} | group for name, group in groups.items()}
+    return groups
+
+
+def _special(credit: dict[str, Any], changed: dict[str, Any]) -> str:
+    """How weights are called that are given with these settings changed."""
+    scale = "mean 1" if {**credit, **changed}["rescale_to_mean_one"] else "raw"
+    others = [
+        f"{key} {value}"
+        for key, value in sorted(changed.items())
+        if key != "rescale_to_mean_one" and value != credit[key]
+    ]
+    return ", ".join([scale, *others])
+
+
 def checkpoint_steps(training: dict[str, Any]) -> list[int]:
     """Steps at which adapters are saved: every `checkpoint_every`-th, up to the last."""
     every = training["checkpoint_every"]

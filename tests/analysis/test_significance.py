@@ -6,7 +6,10 @@ import pytest
 from scipy import stats
 
 from cfdapo.analysis.curves import areas, final_accuracy
+from cfdapo.analysis.paired import holm
 from cfdapo.analysis.significance import (
+    ALL_MODELS,
+    Comparison,
     compare,
     paired_t_test,
     pairs_of,
@@ -40,12 +43,12 @@ def test_against_scipy_on_every_model_and_metric(curves, labels):
     comparisons = compare(curves)
     assert [(c.model, c.baseline, c.metric) for c in comparisons] == [
         (model, baseline, metric)
-        for model in labels
+        for model in [*labels, ALL_MODELS]
         for baseline in ("vanilla", "random", "inverted")
         for metric in ("accuracy", "auc")
     ]
     tables = {"accuracy": final_accuracy(curves), "auc": areas(curves)}
-    for comparison in comparisons:
+    for comparison in comparisons[: -3 * 2]:
         table = tables[comparison.metric].sort_values("seed")
         of_model = table[table["model"] == comparison.model]
         treated = of_model.loc[of_model["mode"] == "counterfactual", "value"]
@@ -114,19 +117,7 @@ def test_the_file_keeps_every_digit_and_every_none(tmp_path, curves):
     write_comparisons(path, comparisons)
     assert read_comparisons(path) == comparisons
     frame = pd.read_csv(path)
-    assert list(frame.columns) == [
-        *(
-            "model",
-            "treatment",
-            "baseline",
-            "metric",
-            "difference",
-            "p",
-            "statistic",
-            "seeds",
-            "reason",
-        )
-    ]
+    assert list(frame.columns) == list(Comparison.__dataclass_fields__)
     assert np.isclose(frame["p"].dropna().min(), min(c.p for c in comparisons if c.p is not None))
 
 
@@ -134,7 +125,7 @@ def test_the_file_keeps_every_digit_and_every_none(tmp_path, curves):
 def test_a_file_of_something_else_is_named(tmp_path, content):
     path = tmp_path / "significance.csv"
     path.write_text(content)
-    with pytest.raises(UserError, match="significance.csv: not a table of comparisons"):
+    with pytest.raises(UserError, match="significance.csv: not a table of Comparison rows"):
         read_comparisons(path)
 
 
@@ -155,3 +146,32 @@ def test_a_variant_against_vanilla_is_the_variant_minus_vanilla():
     found = {(c.treatment, c.baseline): c for c in compare(pd.concat([curves, wide]))}
     assert found["wide", "vanilla"].difference == pytest.approx(-9.5)
     assert found["counterfactual", "wide"].difference == pytest.approx(11.5)
+
+
+def test_effect_sizes_intervals_and_families(curves):
+    comparisons = compare(curves)
+    first = comparisons[0]
+    assert first.d_z == pytest.approx(first.statistic / math.sqrt(3))
+    assert first.g_z == pytest.approx(first.d_z / math.sqrt(math.pi))
+    assert first.low <= first.difference <= first.high
+    # Of three seeds the interquartile mean is the mean.
+    assert (first.iqm, first.iqm_low) == (pytest.approx(first.difference), pytest.approx(first.low))
+    for family, tests in (("primary", 3 * 2), ("others", 3 * 2 * 2)):
+        members = [c for c in comparisons if c.family == family]
+        assert len(members) == tests
+        assert [c.p_holm for c in members] == pytest.approx(holm([c.p for c in members]))
+
+
+def test_over_models_every_model_weighs_the_same(curves):
+    over = {(c.baseline, c.metric): c for c in compare(curves) if c.model == ALL_MODELS}
+    single = [c for c in compare(curves) if (c.baseline, c.metric) == ("vanilla", "auc")][:3]
+    found = over["vanilla", "auc"]
+    assert found.difference == pytest.approx(np.mean([c.difference for c in single]))
+    assert (found.seeds, found.family, found.p_holm) == (9, "", None)
+    assert found.low < found.difference < found.high
+
+
+def test_two_seeds_have_no_corrected_effect_size():
+    comparison = compare(two_modes({0: 81.0, 1: 83.0}, {0: 80.0, 1: 80.0}))[0]
+    assert comparison.d_z == pytest.approx(2 / math.sqrt(2))
+    assert comparison.g_z is None

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import cfdapo
-from cfdapo.analysis import tables
-from cfdapo.analysis.curves import areas
+from cfdapo.analysis import significance, tables
+from cfdapo.analysis.curves import MODE_LABELS, areas
+from cfdapo.analysis.problem_level import ProblemTest
 from cfdapo.analysis.rendering import to_latex, to_markdown
 from cfdapo.analysis.significance import compare
 from cfdapo.files import UserError
@@ -112,22 +114,30 @@ def test_table_2_of_one_step_is_dashes_with_the_reason():
 
 def test_table_3_shows_vanilla_only_with_stars_below_five_percent(curves, labels):
     comparisons = compare(curves)
-    table = tables.table3_significance(comparisons, curves, labels)
-    assert table.columns == ["Model", "Δ@100", "p@100", "ΔAUC", "p AUC"]
+    table = tables.table3_significance(comparisons, [], curves, labels)
+    assert table.columns == [
+        *("Model", "Δ@100", "p@100", "ΔAUC", "p AUC", "Holm p@100", "Holm p AUC"),
+        *("p@100 (problems)", "p AUC (problems)"),
+    ]
     assert set(table.data["treatment"] + table.data["baseline"]) == {"counterfactualvanilla"}
-    shown = [c for c in comparisons if c.baseline == "vanilla"]
+    shown = [c for c in comparisons if c.baseline == "vanilla" and c.model in labels]
     for index, comparison in enumerate(shown):
         row, column = divmod(index, 2)
         difference, p = table.rows[row][1 + 2 * column : 3 + 2 * column]
         assert difference.text == f"{comparison.difference:+.2f}".replace("-", "−")
         assert p.text.endswith("*") == (comparison.p < 0.05)
+        holm = table.rows[row][5 + column].text.removesuffix("*")
+        assert holm == f"{comparison.p_holm:.3f}"
     assert {cell.text.endswith("*") for row in table.rows for cell in row} == {True, False}
+    assert "Holm: adjusted for the 6 tests of this table" in notes(table)
+    adjusted = significance.holm([c.p for c in shown])
+    assert [c.p_holm for c in shown] == pytest.approx(adjusted)
 
 
 def test_table_3_of_one_seed_shows_the_difference_and_a_dash():
     curves = one_step({"counterfactual": [81.0], "vanilla": [80.0]})
-    table = tables.table3_significance(compare(curves), curves, {"m": "M"})
-    assert texts(table) == [["M", "+1.00", "–", "–", "–"]]
+    table = tables.table3_significance(compare(curves), [], curves, {"m": "M"})
+    assert texts(table) == [["M", "+1.00", *["–"] * 7]]
     assert "a one seed: a t-test needs at least two" in notes(table)
     assert "b an area under the curve needs" in notes(table)
     assert "nan" not in to_markdown(table) + to_latex(table)
@@ -135,11 +145,11 @@ def test_table_3_of_one_seed_shows_the_difference_and_a_dash():
 
 def test_table_3_without_vanilla_says_so_and_refuses_stale_comparisons(curves, labels):
     without = curves[curves["mode"] != "vanilla"]
-    table = tables.table3_significance(compare(without), without, labels)
+    table = tables.table3_significance(compare(without), [], without, labels)
     assert "no DAPO runs" in notes(table)
     stale = [c for c in compare(curves) if c.model != "llama"]
     with pytest.raises(UserError, match="lack llama"):
-        tables.table3_significance(stale, curves, labels)
+        tables.table3_significance(stale, [], curves, labels)
 
 
 def test_table_8_has_run_times_beside_profiles(records, history, profiles, labels):
@@ -236,7 +246,7 @@ def test_the_papers_values_stand_below_tables_of_its_own_models_only(curves, lab
         "Qwen2.5-3B CF 86.7 ± 0.2, DAPO 85.6 ± 0.2, Random 85.8 ± 0.8, Inverted 85.3 ± 0.3"
         in notes(papers)
     )
-    significance = tables.table3_significance(compare(curves), curves, PAPER_LABELS)
+    significance = tables.table3_significance(compare(curves), [], curves, PAPER_LABELS)
     assert "Qwen3-1.7B Δ@500 +0.90, p@500 0.112, ΔAUC +0.74, p AUC 0.035" in notes(significance)
     assert "ΔAUC +0.46 [sic: Table 2's means differ by 0.7" in notes(significance)
 
@@ -256,3 +266,89 @@ def test_analysis_and_its_stages_need_no_torch():
         check=True,
         env={**os.environ, "PYTHONPATH": str(source)},
     )
+
+
+def on_problems(model: str, reason: str = "", **values) -> ProblemTest:
+    fields = {"p_runs": 0.012, "p_crossed": 0.2, "low": -1.5, "high": 3.25}
+    fields |= {"problem_variance": 100.0, "residual_variance": 900.0}
+    pair = ("counterfactual", "vanilla", "accuracy")
+    return ProblemTest(model, *pair, 1.0, 3, 400, reason, **{**fields, **values})
+
+
+def test_table_3b_has_every_comparison_and_auc_for_the_papers(curves, labels):
+    comparisons = compare(curves)
+    table = tables.table3b_comparisons(comparisons, [on_problems("qwen3")], curves, labels)
+    assert [(row[0].text, row[1].text) for row in table.rows[::4]] == [
+        *(("CF − DAPO", "@100"), ("CF − DAPO", "AUC")),
+        *(("CF − Random", "@100"), ("CF − Inverted", "@100")),
+    ]
+    first, _, _, over_models = table.rows[:4]
+    c = comparisons[0]
+    interval = f"{c.difference:+.2f} [{c.low:+.2f}, {c.high:+.2f}]".replace("-", "−")
+    assert first[3].text == interval
+    assert [cell.text for cell in first[-3:]] == ["0.012*", "[−1.50, +3.25]", "0.200"]
+    assert [cell.text for cell in over_models[6:]] == ["–"] * 5
+    assert len(table.data) == len(comparisons) == 3 * 3 * 2 + 3 * 2
+    assert "has no more than their 3 values" in notes(table)
+
+
+def test_table_3b_names_variants_and_their_comparison_with_vanilla(curves, labels):
+    more = curves[curves["mode"] == "random"].assign(mode="wide")
+    both = pd.concat([curves, more])
+    table = tables.table3b_comparisons(compare(both), [], both, labels, modes={"wide": "CF, wide"})
+    assert {row[0].text for row in table.rows} == {
+        *("CF − DAPO", "CF − Random", "CF − Inverted", "CF − CF, wide", "CF, wide − DAPO")
+    }
+
+
+def test_table_12_by_hand():
+    curves = one_step({"counterfactual": [81.0, 83.0, 85.0], "vanilla": [80.0, 80.0, 80.0]})
+    table = tables.table12_power(curves, [on_problems("m")], {"m": "M"})
+    row = [cell.text for cell in table.rows[0]]
+    # Differences 1, 3, 5: standard deviation 2, its interval by chi-square of 2 degrees
+    # 2 sqrt(2 / 7.378) to 2 sqrt(2 / 0.0506); three pairs detect 3.264 standard deviations.
+    assert row[:4] == ["M", "3", "2.00 [1.04, 12.57]", "6.5 [3.4, 41.0]"]
+    assert row[6:] == ["1.50", "0.50", "1.4"]
+    # The paper's first row: 0.90 sqrt(3) / t with p = 0.112 at 2 degrees.
+    deviation = 0.9 * np.sqrt(3) / stats.t.isf(0.056, 2)
+    assert table.rows[1][0].text == "Qwen3-1.7B (paper)"
+    assert table.rows[1][2].text.startswith(f"{deviation:.2f} [")
+
+
+def test_table_12_of_one_seed_and_of_no_vanilla_is_dashes():
+    single = one_step({"counterfactual": [81.0], "vanilla": [80.0]})
+    for curves in (single, one_step({"counterfactual": [81.0, 82.0]})):
+        table = tables.table12_power(curves, [], {"m": "M"})
+        assert [cell.text for cell in table.rows[0][2:]] == ["–"] * 7
+        assert "nan" not in to_markdown(table) + table.data.to_csv()
+
+
+def test_table_13_says_never_and_counts_seeds(curves, labels, history):
+    steps = [{"step": step, "seconds_step": 60.0} for step in range(1, 101)]
+    runs = curves[["model", "mode", "seed"]].drop_duplicates()
+    timed = runs.merge(pd.DataFrame(steps), how="cross")
+    table = tables.table13_sample_efficiency(curves, timed, PAPER_LABELS)
+    assert table.columns[-1] == "Paper's step"
+    rows = {(row[0].text, row[1].text): [cell.text for cell in row[2:]] for row in table.rows}
+    cf, inverted = rows["Qwen2.5-3B", "CF"], rows["Qwen2.5-3B", "Inverted"]
+    # CF is ahead by a point, which is a tenth of 100 steps; evaluation is every 25.
+    assert (cf[2], cf[3], cf[-1]) == ("100", "100", "125")
+    assert (inverted[2:4], inverted[-1]) == (["never", "–"], "–")
+    assert inverted[4].startswith("0 of 3") and cf[4].startswith("3 of 3")
+    ours = tables.table13_sample_efficiency(curves, timed, labels)
+    assert "Paper's step" not in ours.columns
+    without = curves[curves["mode"] != "vanilla"]
+    assert "no DAPO runs" in notes(tables.table13_sample_efficiency(without, timed, labels))
+
+
+def test_table_14_states_every_claim(curves, labels):
+    groups = {"raw": {mode: mode for mode in MODE_LABELS}}
+    table = tables.table14_ordering(curves, groups, labels)
+    of_qwen3 = [[cell.text for cell in row] for row in table.rows if row[0].text == "Qwen3-tiny"]
+    assert [row[2] for row in of_qwen3] == [
+        *("CF > DAPO ≥ Random > Inverted", "CF > DAPO", "CF > Random", "CF > Inverted"),
+        *("DAPO ≥ Random", "DAPO > Inverted", "Random > Inverted"),
+    ]
+    assert of_qwen3[3][-1] == "100.0"
+    none = tables.table14_ordering(curves, {"raw": {"vanilla": "vanilla"}}, labels)
+    assert "fewer than two of the modes" in notes(none)

@@ -40,6 +40,7 @@ def study(tmp_path: Path) -> Path:
                 "weight_std": dice.random(),
                 "spans_per_completion": 3.0 if mode == "counterfactual" else None,
                 "seconds_credit": 0.5,
+                "seconds_step": 3.0,
             }
             for step in range(1, 21)
         ]

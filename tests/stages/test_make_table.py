@@ -22,7 +22,7 @@ def summed_up(study, run_flags, stage):
         ],
         [
             *("test_modes", "--curves", statistics / "curves.csv"),
-            *("--out", statistics / "significance.csv"),
+            *("--runs", study / "runs", *run_flags, "--out", statistics),
         ],
     ):
         done = stage(*flags)
@@ -51,10 +51,22 @@ def test_curves_and_tests_hold_every_run(summed_up):
     assert set(curves["problems"]) == {40}
     assert (curves.loc[curves["step"] == 0, "accuracy"] == 0).all()
     comparisons = pd.read_csv(summed_up / "statistics" / "significance.csv")
-    assert len(comparisons) == 2 * 3 * 2
+    # Two models and their mean, three pairs of modes, accuracy and area.
+    assert len(comparisons) == 3 * 3 * 2
+    on_problems = pd.read_csv(summed_up / "statistics" / "problem_level.csv")
+    assert len(on_problems) == 2 * 3 * 2
+    merged = comparisons.merge(on_problems, on=["model", "baseline", "metric"])
+    assert len(merged) == len(on_problems)
+    assert merged["difference_x"].to_list() == pytest.approx(merged["difference_y"].to_list())
 
 
-@pytest.mark.parametrize("table", ["table1_accuracy", "table2_auc", "table3_significance"])
+@pytest.mark.parametrize(
+    "table",
+    [
+        *("table1_accuracy", "table2_auc", "table3_significance", "table3b_comparisons"),
+        *("table12_power", "table13_sample_efficiency", "table14_ordering"),
+    ],
+)
 def test_tables_of_curves(summed_up, run_flags, stage, table):
     done = make(
         *(stage, summed_up, run_flags, table),
@@ -62,7 +74,9 @@ def test_tables_of_curves(summed_up, run_flags, stage, table):
     )
     assert done.returncode == 0, done.stderr
     files = {suffix: summed_up / "tables" / f"{table}.{suffix}" for suffix in ("csv", "md", "tex")}
-    assert set(pd.read_csv(files["csv"])["label"]) == {"qwen3-tiny", "Llama & Co"}
+    found = set(pd.read_csv(files["csv"])["label"])
+    assert found >= {"qwen3-tiny", "Llama & Co"}
+    assert all("nan" not in file.read_text() for file in files.values())
     markdown = files["md"].read_text()
     assert markdown.startswith("**GSM8K test accuracy")
     assert "at step 20" in markdown

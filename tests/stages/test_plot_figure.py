@@ -10,7 +10,13 @@ def flags(study, run_flags, stage) -> list[object]:
     return ["plot_figure", "--results", study, *run_flags]
 
 
-@pytest.mark.parametrize("figure", ["figure1_training_curves", "figure2_training_dynamics"])
+@pytest.mark.parametrize(
+    "figure",
+    [
+        *("figure1_training_curves", "figure2_training_dynamics"),
+        *("figure3_accuracy_time", "figure4_overhead"),
+    ],
+)
 def test_both_files_are_written(flags, stage, tmp_path, figure):
     done = stage(*flags, "--figure", figure, "--out", tmp_path / "figures")
     assert done.returncode == 0, done.stderr

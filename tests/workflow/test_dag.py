@@ -127,10 +127,9 @@ def test_editing_the_figures_redraws_figures_only(finished):
     path.write_text(before + "\n# edited\n")
     jobs = rerun(finished)
     path.write_text(before)
-    assert set(jobs) == {
-        "all", "figures", "figure1_training_curves", "figure2_training_dynamics", "total",
-        "figure5_drop_histogram", "figure6_importance_position", "figure7_weights",
-    } - ({"figures"} if "figures" not in jobs else set())  # fmt: skip
+    drawn = {rule for rule in jobs if rule.startswith("figure") and rule != "figures"}
+    assert {"figure1_training_curves", "figure3_accuracy_time", "figure4_overhead"} <= drawn
+    assert set(jobs) - drawn <= {"all", "figures", "total"}
 
 
 def test_editing_the_credit_reruns_training_but_not_the_models(finished):

@@ -16,6 +16,7 @@ from cfdapo.study import (
     credit_settings,
     load_study,
     mode_labels,
+    weight_groups,
 )
 
 put_interpreter_first()
@@ -149,6 +150,8 @@ _SUMMARY_FLAGS = (
     f"--results {RESULTS} {RUN_FLAGS} --labels {shlex.quote(as_json(LABELS))}"
     f" --mode-labels {shlex.quote(as_json(mode_labels(STUDY)))}"
 )
-_TASK = shlex.quote(as_json({"task": STUDY["data"]["task"]}))
-TABLE_FLAGS = f"{_SUMMARY_FLAGS} --study-settings {_TASK} --out {RESULTS}/tables"
+_SETTINGS = {"task": STUDY["data"]["task"], "weight_groups": weight_groups(STUDY)}
+TABLE_FLAGS = (
+    f"{_SUMMARY_FLAGS} --study-settings {shlex.quote(as_json(_SETTINGS))} --out {RESULTS}/tables"
+)
 FIGURE_FLAGS = f"{_SUMMARY_FLAGS} --out {RESULTS}/figures"

@@ -167,12 +167,16 @@ rule tables:
         rules.table1_accuracy.output,
         rules.table2_auc.output,
         rules.table3_significance.output,
+        rules.table3b_comparisons.output,
         rules.table8_overhead.output,
         rules.table11_estimator_cost.output,
         rules.table4_drop_distribution.output,
         rules.table5_content.output,
         rules.table6_example.output,
         rules.table15_span_statistics.output,
+        rules.table12_power.output,
+        rules.table13_sample_efficiency.output,
+        rules.table14_ordering.output,
 
 
 rule figures:
@@ -183,3 +187,5 @@ rule figures:
         rules.figure6_importance_position.output,
         rules.figure7_weights.output,
         CREDIT_MAPS,
+        rules.figure3_accuracy_time.output,
+        rules.figure4_overhead.output,

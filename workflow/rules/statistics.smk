@@ -23,13 +23,20 @@ rule collect_curves:
 
 rule test_modes:
     input:
+        evaluations=run_files("evaluation.jsonl"),
         curves=rules.collect_curves.output,
         code=code("test_modes"),
     output:
         f"{RESULTS}/statistics/significance.csv",
+        f"{RESULTS}/statistics/problem_level.csv",
     log:
         f"{RESULTS}/logs/test_modes.log",
     conda:
         "../../envs/analysis.yaml"
+    params:
+        runs=subpath(input[0], ancestor=4),
+        study=RUN_FLAGS,
+        folder=subpath(output[0], parent=True),
     shell:
-        "python -m cfdapo.stages.test_modes --curves {input.curves} --out {output} > {log} 2>&1"
+        "python -m cfdapo.stages.test_modes --curves {input.curves} --runs {params.runs}"
+        " {params.study} --out {params.folder} > {log} 2>&1"

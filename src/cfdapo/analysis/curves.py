@@ -61,7 +61,7 @@ def accuracy_curve(evaluation_rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
         ValueError: no rows, a row lacks a field, `correct` is not a bool, a problem is graded
             twice at a step, or steps were graded on different problems.
     """
-    graded = _graded_problems(evaluation_rows)
+    graded = graded_problems(evaluation_rows)
     first_step = min(graded)
     for step, answers in graded.items():
         if answers.keys() != graded[first_step].keys():
@@ -78,7 +78,8 @@ def accuracy_curve(evaluation_rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     )
 
 
-def _graded_problems(rows: Iterable[dict[str, Any]]) -> dict[int, dict[str, bool]]:
+def graded_problems(rows: Iterable[dict[str, Any]]) -> dict[int, dict[str, bool]]:
+    """Step -> problem -> whether it was answered right; faults as `accuracy_curve`."""
     graded: dict[int, dict[str, bool]] = {}
     for row in rows:
         try:

@@ -15,6 +15,8 @@ from cfdapo.analysis.curves import MODE_LABELS, named_modes
 from cfdapo.files import atomic_write
 
 PANELS_A_ROW = 3
+# The bands of more modes than these cover each other and every line.
+MOST_BANDS = 5
 # A training reward jumps from step to step; the mean over this share of the run is drawn.
 SMOOTHING = 0.05
 
@@ -83,11 +85,11 @@ def training_curves(
         modes: mode -> name in the legend, of a study's variants too; its order is the legend's.
     """
     modes = named_modes(curves["mode"], modes)
-    models = _panels(curves, labels)
+    models = panels_of(curves, labels)
     across = min(len(models), PANELS_A_ROW)
     down = -(-len(models) // across)
     with matplotlib.rc_context(TEXT):
-        figure = Figure(figsize=(max(2.4 * across, 3.6), 2.1 * down + 0.6), layout="constrained")
+        figure = Figure(figsize=panel_size(across, down, modes), layout="constrained")
         panels = figure.subplots(down, across, squeeze=False).flatten()
         for panel, (model, label) in zip(panels, models.items(), strict=False):
             _draw(panel, curves[curves["model"] == model], "accuracy", modes)
@@ -96,7 +98,7 @@ def training_curves(
             panel.remove()
         for panel in panels[: len(models) : across]:
             panel.set_ylabel("Test accuracy (%)")
-        _share_legend(figure, list(modes.values()), _spread_note(curves))
+        share_legend(figure, list(modes.values()), spread_note(curves))
     return figure
 
 
@@ -112,7 +114,7 @@ def reward_and_weights(
         modes: as for `training_curves`.
     """
     modes = named_modes(history["mode"], modes)
-    models = _panels(history, labels)
+    models = panels_of(history, labels)
     window = max(1, round(SMOOTHING * history["step"].nunique()))
     rows = {
         "reward": "Training reward",
@@ -132,11 +134,18 @@ def reward_and_weights(
         for row, heading in enumerate(rows.values()):
             panels[row, 0].set_ylabel(heading)
         average = f"; running mean of {window} steps" if window > 1 else ""
-        _share_legend(figure, list(modes.values()), _spread_note(history) + average)
+        share_legend(figure, list(modes.values()), spread_note(history) + average)
     return figure
 
 
-def _panels(frame: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, str]:
+def panel_size(across: int, down: int, modes: Mapping[str, str]) -> tuple[float, float]:
+    """Inches of a figure of panels; many modes need taller panels and more legend."""
+    many = len(modes) > MOST_BANDS
+    return max((3.0 if many else 2.4) * across, 3.6), (2.9 if many else 2.1) * down + 0.6
+
+
+def panels_of(frame: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, str]:
+    """Model -> title of its panel, in the order of `labels`, then models without a label."""
     present = list(frame["model"].unique())
     ordered = [model for model in labels if model in present]
     return {
@@ -174,21 +183,26 @@ def _draw(
             linewidth=1.4,
             label=modes[mode],
         )
-        panel.fill_between(
-            steps, mean - std, mean + std, color=style.colour, alpha=0.15, linewidth=0
-        )
+        if len(modes) <= MOST_BANDS:
+            panel.fill_between(
+                steps, mean - std, mean + std, color=style.colour, alpha=0.15, linewidth=0
+            )
     panel.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], integer=True))
 
 
-def _spread_note(frame: pd.DataFrame) -> str:
+def spread_note(frame: pd.DataFrame) -> str:
+    """What a legend says about lines and bands of runs, by `model`, `mode` and `seed`."""
     seeds = frame.groupby(["model", "mode"])["seed"].nunique()
     if seeds.max() == 1:
         return "one seed: no spread shown"
+    if frame["mode"].nunique() > MOST_BANDS:
+        return "lines: mean over seeds; their spread is in the tables"
     note = "lines: mean over seeds, bands: ±1 std"
     return note if seeds.min() > 1 else f"{note}; no band: one seed"
 
 
-def _share_legend(figure: Figure, order: Sequence[str], note: str) -> None:
+def share_legend(figure: Figure, order: Sequence[str], note: str) -> None:
+    """One legend below all panels, entries in this order, under a note."""
     entries = {}
     for panel in figure.axes:
         handles, names = panel.get_legend_handles_labels()

@@ -4,15 +4,21 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cfdapo.analysis import tables
+from cfdapo.analysis.problem_level import ProblemTest
+from cfdapo.analysis.records import read_records
 from cfdapo.analysis.rendering import Table, write
-from cfdapo.analysis.significance import read_comparisons
+from cfdapo.analysis.significance import Comparison, read_comparisons
 from cfdapo.stages import run
 from cfdapo.stages.results import Results, add_results_arguments, json_object
 
 # What the overhead is measured between.
 TIMED_MODES = ("vanilla", "counterfactual")
+
+# What tables need of the study's settings.
+Study = dict[str, Any]
 
 
 def main() -> None:
@@ -23,43 +29,80 @@ def main() -> None:
         "--study-settings",
         type=json_object,
         default={},
-        help='what titles need of the study\'s settings, as {"task": "gsm8k"}',
+        help='settings that tables need, as {"task": "gsm8k", "weight_groups": {"raw": {…}}}',
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the table's files")
     given = parser.parse_args()
-    table = TABLES[given.table](Results.of(given), given.study_settings.get("task"))
+    table = TABLES[given.table](Results.of(given), given.study_settings)
     write(table, given.out)
 
 
-def _accuracy(results: Results, task: str | None) -> Table:
-    return tables.table1_accuracy(results.curves(), results.labels, task, results.modes)
-
-
-def _auc(results: Results, task: str | None) -> Table:
-    return tables.table2_auc(results.curves(), results.labels, task, results.modes)
-
-
-def _significance(results: Results, task: str | None) -> Table:
-    comparisons = read_comparisons(results.folder / "statistics" / "significance.csv")
-    return tables.table3_significance(comparisons, results.curves(), results.labels, task)
-
-
-def _overhead(results: Results, task: str | None) -> Table:
-    timed = replace(results.runs, modes=[m for m in TIMED_MODES if m in results.runs.modes])
-    history = timed.history(["spans_per_completion", "seconds_credit"])
-    return tables.table8_overhead(
-        timed.records(), history, results.profiles(), results.labels, task
+def _accuracy(results: Results, study: Study) -> Table:
+    return tables.table1_accuracy(
+        results.curves(), results.labels, study.get("task"), results.modes
     )
 
 
-def _estimator_cost(results: Results, task: str | None) -> Table:
-    return tables.table11_estimator_cost(results.profiles(), results.labels, task)
+def _auc(results: Results, study: Study) -> Table:
+    return tables.table2_auc(results.curves(), results.labels, study.get("task"), results.modes)
 
 
-def _credit(name: str) -> Callable[[Results, str | None], Table]:
+def _significance(results: Results, study: Study) -> Table:
+    return tables.table3_significance(
+        *_tests(results), results.curves(), results.labels, study.get("task")
+    )
+
+
+def _comparisons(results: Results, study: Study) -> Table:
+    return tables.table3b_comparisons(
+        *_tests(results), results.curves(), results.labels, study.get("task"), results.modes
+    )
+
+
+def _tests(results: Results) -> tuple[list[Comparison], list[ProblemTest]]:
+    folder = results.folder / "statistics"
+    on_problems = read_records(folder / "problem_level.csv", ProblemTest)
+    return read_comparisons(folder / "significance.csv"), on_problems
+
+
+def _overhead(results: Results, study: Study) -> Table:
+    timed = replace(results.runs, modes=[m for m in TIMED_MODES if m in results.runs.modes])
+    history = timed.history(["spans_per_completion", "seconds_credit"])
+    return tables.table8_overhead(
+        timed.records(), history, results.profiles(), results.labels, study.get("task")
+    )
+
+
+def _estimator_cost(results: Results, study: Study) -> Table:
+    return tables.table11_estimator_cost(results.profiles(), results.labels, study.get("task"))
+
+
+def _power(results: Results, study: Study) -> Table:
+    _, on_problems = _tests(results)
+    return tables.table12_power(results.curves(), on_problems, results.labels, study.get("task"))
+
+
+def _sample_efficiency(results: Results, study: Study) -> Table:
+    history = results.runs.history(["seconds_step"])
+    return tables.table13_sample_efficiency(
+        results.curves(), history, results.labels, study.get("task"), results.modes
+    )
+
+
+def _ordering(results: Results, study: Study) -> Table:
+    groups = study.get("weight_groups", {"raw": {mode: mode for mode in results.modes}})
+    order = list(results.modes)
+    # JSON from the workflow is sorted; the order is that of the modes.
+    groups = dict(
+        sorted(groups.items(), key=lambda group: [order.index(m) for m in group[1].values()])
+    )
+    return tables.table14_ordering(results.curves(), groups, results.labels, study.get("task"))
+
+
+def _credit(name: str) -> Callable[[Results, Study], Table]:
     """A table that is made of measured credit alone."""
     make = getattr(tables, name)
-    return lambda results, task: make(results.credit(), results.labels, task)
+    return lambda results, study: make(results.credit(), results.labels, study.get("task"))
 
 
 CREDIT_TABLES = (
@@ -68,13 +111,17 @@ CREDIT_TABLES = (
     "table6_example",
     "table15_span_statistics",
 )
-TABLES: dict[str, Callable[[Results, str | None], Table]] = {
+TABLES: dict[str, Callable[[Results, Study], Table]] = {
     "table1_accuracy": _accuracy,
     "table2_auc": _auc,
     "table3_significance": _significance,
+    "table3b_comparisons": _comparisons,
     "table8_overhead": _overhead,
     "table11_estimator_cost": _estimator_cost,
     **{name: _credit(name) for name in CREDIT_TABLES},
+    "table12_power": _power,
+    "table13_sample_efficiency": _sample_efficiency,
+    "table14_ordering": _ordering,
 }
 
 if __name__ == "__main__":

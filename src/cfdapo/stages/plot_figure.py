@@ -6,7 +6,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from cfdapo.analysis import credit_figures, figures
+from cfdapo.analysis import cost_figures, credit_figures, figures
+from cfdapo.analysis.efficiency import training_minutes
 from cfdapo.stages import run
 from cfdapo.stages.results import Results, add_results_arguments
 
@@ -41,12 +42,23 @@ def _weights(results: Results) -> Figure:
     return credit_figures.weight_histogram(results.credit(), results.labels)
 
 
+def _accuracy_time(results: Results) -> Figure:
+    timed = training_minutes(results.curves(), results.runs.history(["seconds_step"]))
+    return cost_figures.accuracy_over_time(timed, results.labels, results.modes)
+
+
+def _overhead(results: Results) -> Figure:
+    return cost_figures.overhead_bars(results.profiles(), results.labels)
+
+
 FIGURES: dict[str, Callable[[Results], Figure]] = {
     "figure1_training_curves": _training_curves,
     "figure2_training_dynamics": _training_dynamics,
     "figure5_drop_histogram": _drop_histogram,
     "figure6_importance_position": _importance_position,
     "figure7_weights": _weights,
+    "figure3_accuracy_time": _accuracy_time,
+    "figure4_overhead": _overhead,
 }
 
 if __name__ == "__main__":

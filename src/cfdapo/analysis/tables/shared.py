@@ -85,3 +85,9 @@ def as_printed(entry: Reported) -> str:
     spread = "" if entry.std is None else f" ± {format(entry.std, style)}"
     note = f" [sic: {entry.note}]" if entry.note else ""
     return f"{entry.column} {signed(entry.value, style)}{spread}{note}"
+
+
+def p_text(p: float) -> str:
+    """A p-value with three digits, starred where it is significant."""
+    star = "*" if p < SIGNIFICANT else ""
+    return ("<0.001" if p < 0.001 else f"{p:.3f}") + star
