@@ -128,7 +128,8 @@ def test_editing_the_figures_redraws_figures_only(finished):
     jobs = rerun(finished)
     path.write_text(before)
     assert set(jobs) == {
-        "all", "figures", "figure1_training_curves", "figure2_training_dynamics", "total"
+        "all", "figures", "figure1_training_curves", "figure2_training_dynamics", "total",
+        "figure5_drop_histogram", "figure6_importance_position", "figure7_weights",
     } - ({"figures"} if "figures" not in jobs else set())  # fmt: skip
 
 

@@ -169,9 +169,16 @@ rule tables:
         rules.table3_significance.output,
         rules.table8_overhead.output,
         rules.table11_estimator_cost.output,
+        rules.table4_drop_distribution.output,
+        rules.table5_content.output,
+        rules.table6_example.output,
+        rules.table15_span_statistics.output,
 
 
 rule figures:
     input:
         rules.figure1_training_curves.output,
         rules.figure2_training_dynamics.output,
+        rules.figure5_drop_histogram.output,
+        rules.figure6_importance_position.output,
+        rules.figure7_weights.output,

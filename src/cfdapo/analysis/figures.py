@@ -36,7 +36,8 @@ STYLES = {
     "random": Style("#555555", ":", "^"),
     "inverted": Style("#CC79A7", "-.", "D"),
 }
-_TEXT = {
+# Of every figure.
+TEXT = {
     "font.size": 8,
     "axes.titlesize": 9,
     "axes.spines.top": False,
@@ -60,7 +61,7 @@ def training_curves(curves: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
     models = _panels(curves, labels)
     across = min(len(models), PANELS_A_ROW)
     down = -(-len(models) // across)
-    with matplotlib.rc_context(_TEXT):
+    with matplotlib.rc_context(TEXT):
         figure = Figure(figsize=(max(2.4 * across, 3.6), 2.1 * down + 0.6), layout="constrained")
         panels = figure.subplots(down, across, squeeze=False).flatten()
         for panel, (model, label) in zip(panels, models.items(), strict=False):
@@ -90,7 +91,7 @@ def reward_and_weights(history: pd.DataFrame, labels: Mapping[str, str]) -> Figu
         "weight_std": "Std of token weights",
     }
     smooth = _running_means(history, list(rows), window)
-    with matplotlib.rc_context(_TEXT):
+    with matplotlib.rc_context(TEXT):
         figure = Figure(figsize=(max(2.4 * len(models), 3.6), 5.4), layout="constrained")
         panels = figure.subplots(len(rows), len(models), squeeze=False, sharex="col", sharey="row")
         for column, (model, label) in enumerate(models.items()):
@@ -183,7 +184,7 @@ def save(figure: Figure, stem: str | Path) -> list[Path]:
     paths = []
     for suffix, fields in metadata.items():
         stream = io.BytesIO()
-        with matplotlib.rc_context(_TEXT):
+        with matplotlib.rc_context(TEXT):
             figure.savefig(stream, format=suffix, dpi=200, metadata=fields)
         paths.append(Path(f"{stem}.{suffix}"))
         atomic_write(paths[-1], stream.getvalue())

@@ -56,12 +56,25 @@ def _estimator_cost(results: Results, task: str | None) -> Table:
     return tables.table11_estimator_cost(results.profiles(), results.labels, task)
 
 
+def _credit(name: str) -> Callable[[Results, str | None], Table]:
+    """A table that is made of measured credit alone."""
+    make = getattr(tables, name)
+    return lambda results, task: make(results.credit(), results.labels, task)
+
+
+CREDIT_TABLES = (
+    "table4_drop_distribution",
+    "table5_content",
+    "table6_example",
+    "table15_span_statistics",
+)
 TABLES: dict[str, Callable[[Results, str | None], Table]] = {
     "table1_accuracy": _accuracy,
     "table2_auc": _auc,
     "table3_significance": _significance,
     "table8_overhead": _overhead,
     "table11_estimator_cost": _estimator_cost,
+    **{name: _credit(name) for name in CREDIT_TABLES},
 }
 
 if __name__ == "__main__":

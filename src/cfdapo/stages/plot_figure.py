@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from cfdapo.analysis import figures
+from cfdapo.analysis import credit_figures, figures
 from cfdapo.stages import run
 from cfdapo.stages.results import Results, add_results_arguments
 
@@ -29,9 +29,24 @@ def _training_dynamics(results: Results) -> Figure:
     return figures.reward_and_weights(history, results.labels)
 
 
+def _drop_histogram(results: Results) -> Figure:
+    return credit_figures.drop_histogram(results.credit(), results.labels)
+
+
+def _importance_position(results: Results) -> Figure:
+    return credit_figures.importance_by_position(results.credit(), results.labels)
+
+
+def _weights(results: Results) -> Figure:
+    return credit_figures.weight_histogram(results.credit(), results.labels)
+
+
 FIGURES: dict[str, Callable[[Results], Figure]] = {
     "figure1_training_curves": _training_curves,
     "figure2_training_dynamics": _training_dynamics,
+    "figure5_drop_histogram": _drop_histogram,
+    "figure6_importance_position": _importance_position,
+    "figure7_weights": _weights,
 }
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from cfdapo.analysis.credit import read_completions, read_spans
 from cfdapo.analysis.curves import MODE_LABELS, RUN_COLUMNS, Run, collect_history, read_curves
 from cfdapo.files import UserError, read_json, read_jsonl
 
@@ -147,3 +148,18 @@ class Results:
             if profile.get("model") != model:
                 raise UserError(f"{paths[model]}: is the profile of {profile.get('model')}")
         return profiles
+
+    def credit(self) -> dict[str, tuple[pd.DataFrame, list[dict[str, Any]]]]:
+        """Each model's measured credit: its spans and its completions.
+
+        Raises:
+            UserError: a file is absent or faulty; see `cfdapo.analysis.credit`.
+        """
+        folder = self.folder / "credit"
+        return {
+            model: (
+                read_spans(folder / f"{model}.jsonl"),
+                read_completions(folder / f"{model}.completions.jsonl"),
+            )
+            for model in self.runs.models
+        }

@@ -1,13 +1,21 @@
 """The study's tables, by what they are about; each is data and text (`rendering.Table`)."""
 
 from cfdapo.analysis.tables.accuracy import table1_accuracy, table2_auc
+from cfdapo.analysis.tables.content import table5_content
 from cfdapo.analysis.tables.costs import table8_overhead, table11_estimator_cost
+from cfdapo.analysis.tables.drops import table4_drop_distribution
+from cfdapo.analysis.tables.example import table6_example
 from cfdapo.analysis.tables.significance import table3_significance
+from cfdapo.analysis.tables.span_statistics import table15_span_statistics
 
 __all__ = [
     "table1_accuracy",
     "table2_auc",
     "table3_significance",
+    "table4_drop_distribution",
+    "table5_content",
+    "table6_example",
     "table8_overhead",
     "table11_estimator_cost",
+    "table15_span_statistics",
 ]

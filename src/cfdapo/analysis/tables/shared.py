@@ -45,6 +45,11 @@ def accuracy_title(task: str | None) -> str:
     return f"{TASK_LABELS.get(task, task)} test accuracy" if task else "Test accuracy"
 
 
+def on_task(task: str | None) -> str:
+    """The end of a title that names the task, as " on GSM8K"; empty without one."""
+    return f" on {TASK_LABELS.get(task, task)}" if task else ""
+
+
 def digits(value: float) -> str:
     """Three digits or more: studies last from seconds to hours."""
     places = next((n for n, limit in enumerate((100, 10, 1)) if value >= limit), 3)

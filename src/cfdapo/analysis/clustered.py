@@ -1,0 +1,150 @@
+"""Statistics of values that come in clusters, as the spans of the completions of one problem.
+
+Spans of one problem resemble each other, so that a test which takes them for independent finds
+differences too easily. Here the cluster is the unit: its summed influence on a mean or a share
+gives the standard error (linearisation, as in surveys), without random numbers; a correlation,
+which has no such simple form, is resampled by clusters.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+RESAMPLES = 2000
+LEVEL = 0.95
+FEW_CLUSTERS = "fewer than two problems"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate with its interval and two-sided p; None where undefined, which `reason` says."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    reason: str = ""
+
+
+def mean_difference(
+    first: np.ndarray, second: np.ndarray, clusters_first: Sequence, clusters_second: Sequence
+) -> Estimate:
+    """Mean of `first` minus mean of `second`, both of shape (n,), each value in a cluster.
+
+    A cluster may have values on both sides. The interval and p come from t with one degree of
+    freedom less than there are clusters.
+    """
+    if len(first) == 0 or len(second) == 0:
+        return Estimate(None, reason="one side has no spans")
+    value = float(np.mean(first) - np.mean(second))
+    influence = _join(
+        (np.asarray(first) - np.mean(first)) / len(first),
+        (np.mean(second) - np.asarray(second)) / len(second),
+        (clusters_first, clusters_second),
+    )
+    error, count = _standard_error(influence), len(influence)
+    if count < 2:
+        return Estimate(value, reason=FEW_CLUSTERS)
+    if error <= 1e-12 * max(1.0, abs(value)):
+        return Estimate(value, reason="the values do not vary")
+    width = stats.t.ppf((1 + LEVEL) / 2, count - 1) * error
+    p = 2 * stats.t.sf(abs(value) / error, count - 1)
+    return Estimate(value, value - width, value + width, float(p))
+
+
+def share_ratio(
+    first: np.ndarray, second: np.ndarray, clusters_first: Sequence, clusters_second: Sequence
+) -> Estimate:
+    """Share of true in `first` over its share in `second`, both boolean of shape (n,).
+
+    The interval is Katz's on the logarithm, with the standard error between clusters; where each
+    value is a cluster of its own it is Katz's own (but for n / (n - 1) in the variance). Where no
+    value or none of one side is true the ratio or its logarithm is undefined, and no constant is
+    added to make it defined: that would invent the effect that it reports.
+    """
+    first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if len(first) == 0 or len(second) == 0:
+        return Estimate(None, reason="too few spans for two classes")
+    shares = first.mean(), second.mean()
+    if shares == (0, 0):
+        return Estimate(None, reason="in neither class")
+    if shares[1] == 0:
+        return Estimate(None, reason="in no span of low importance, so the ratio has no bound")
+    value = shares[0] / shares[1]
+    if shares[0] == 0:
+        return Estimate(0.0, reason="in no critical span, so the ratio's logarithm has no bound")
+    influence = _join(
+        (first - shares[0]) / first.sum(),
+        (shares[1] - second) / second.sum(),
+        (clusters_first, clusters_second),
+    )
+    if len(influence) < 2:
+        return Estimate(value, reason=FEW_CLUSTERS)
+    error = _standard_error(influence)
+    if error <= 1e-12:
+        return Estimate(value, reason="the shares do not vary between problems")
+    factor = math.exp(stats.norm.ppf((1 + LEVEL) / 2) * error)
+    p = 2 * stats.norm.sf(abs(math.log(value)) / error)
+    return Estimate(value, value / factor, value * factor, float(p))
+
+
+def correlation(
+    x: np.ndarray, y: np.ndarray, clusters: Sequence, ranked: bool = False, seed: int = 0
+) -> Estimate:
+    """Pearson's r of x and y, shape (n,), or Spearman's where `ranked`, with a bootstrap interval.
+
+    Resamples whole clusters; ranks are those of the whole sample. `p` is scipy's own, which takes
+    the values for independent. Resamples without variance are left out.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Estimate(None, reason="needs three spans or more, and values that differ")
+    found = stats.spearmanr(x, y) if ranked else stats.pearsonr(x, y)
+    if ranked:
+        x, y = stats.rankdata(x), stats.rankdata(y)
+    value, p = float(found.statistic), float(found.pvalue)
+    # Standardised, so that sums of squares lose no digits.
+    x, y = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
+    codes, names = pd.factorize(np.asarray(clusters, dtype=object), sort=True)
+    if len(names) < 2:
+        return Estimate(value, p=p, reason=FEW_CLUSTERS)
+    sums = np.column_stack(
+        [np.bincount(codes, weights=w) for w in (np.ones_like(x), x, y, x * x, y * y, x * y)]
+    )
+    random = np.random.default_rng(seed)
+    counts = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+    n, sx, sy, sxx, syy, sxy = (counts @ sums).T
+    spread = (sxx - sx * sx / n) * (syy - sy * sy / n)
+    varied = spread > 1e-12
+    drawn = (sxy - sx * sy / n)[varied] / np.sqrt(spread[varied])
+    if len(drawn) == 0:
+        return Estimate(value, p=p, reason="no resample of problems varies")
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, float(low), float(high), p)
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """Holm's adjusted p-values of one family; what is None stays so and does not count."""
+    order = sorted((p, i) for i, p in enumerate(values) if p is not None)
+    adjusted: list[float | None] = [None] * len(values)
+    highest = 0.0
+    for rank, (p, index) in enumerate(order):
+        highest = max(highest, min(1.0, p * (len(order) - rank)))
+        adjusted[index] = highest
+    return adjusted
+
+
+def _join(first: np.ndarray, second: np.ndarray, clusters: tuple[Sequence, Sequence]) -> np.ndarray:
+    """Influence summed by cluster; a cluster of both sides is one."""
+    names = np.concatenate([np.asarray(side, dtype=object) for side in clusters])
+    codes, _ = pd.factorize(names)
+    return np.bincount(codes, weights=np.concatenate([first, second]))
+
+
+def _standard_error(influence: np.ndarray) -> float:
+    count = len(influence)
+    return math.sqrt(count / (count - 1) * np.sum(influence**2)) if count > 1 else 0.0
