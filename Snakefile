@@ -18,6 +18,8 @@ include: "workflow/rules/overhead.smk"
 include: "workflow/rules/credit.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/analysis.smk"
+include: "workflow/rules/validity.smk"
+include: "workflow/rules/reproduction.smk"
 include: "workflow/rules/paper.smk"
 
 

@@ -130,6 +130,7 @@ def test_editing_the_figures_redraws_figures_only(finished):
     assert set(jobs) == {
         "all", "figures", "figure1_training_curves", "figure2_training_dynamics", "total",
         "figure5_drop_histogram", "figure6_importance_position", "figure7_weights",
+        "figure8_credit_validity",
     } - ({"figures"} if "figures" not in jobs else set())  # fmt: skip
 
 

@@ -173,6 +173,9 @@ rule tables:
         rules.table5_content.output,
         rules.table6_example.output,
         rules.table15_span_statistics.output,
+        rules.table9_credit_validity.output,
+        rules.table10_reported_vs_reproduced.output,
+        rules.table16_inconsistencies.output,
 
 
 rule figures:
@@ -182,3 +185,4 @@ rule figures:
         rules.figure5_drop_histogram.output,
         rules.figure6_importance_position.output,
         rules.figure7_weights.output,
+        rules.figure8_credit_validity.output,

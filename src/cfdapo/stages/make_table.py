@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cfdapo.analysis import tables
+from cfdapo.analysis.counterparts import StudyTables
 from cfdapo.analysis.rendering import Table, write
 from cfdapo.analysis.significance import read_comparisons
 from cfdapo.stages import run
@@ -62,10 +63,19 @@ def _credit(name: str) -> Callable[[Results, str | None], Table]:
     return lambda results, task: make(results.credit(), results.labels, task)
 
 
+def _reproduced(results: Results, task: str | None) -> Table:
+    return tables.table10_reported_vs_reproduced(StudyTables(results.folder, task), results.labels)
+
+
+def _inconsistencies(results: Results, task: str | None) -> Table:
+    return tables.table16_inconsistencies()
+
+
 CREDIT_TABLES = (
     "table4_drop_distribution",
     "table5_content",
     "table6_example",
+    "table9_credit_validity",
     "table15_span_statistics",
 )
 TABLES: dict[str, Callable[[Results, str | None], Table]] = {
@@ -75,6 +85,8 @@ TABLES: dict[str, Callable[[Results, str | None], Table]] = {
     "table8_overhead": _overhead,
     "table11_estimator_cost": _estimator_cost,
     **{name: _credit(name) for name in CREDIT_TABLES},
+    "table10_reported_vs_reproduced": _reproduced,
+    "table16_inconsistencies": _inconsistencies,
 }
 
 if __name__ == "__main__":

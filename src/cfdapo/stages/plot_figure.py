@@ -4,9 +4,11 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
-from cfdapo.analysis import credit_figures, figures
+from cfdapo.analysis import credit_figures, figures, validity_figure
+from cfdapo.files import UserError
 from cfdapo.stages import run
 from cfdapo.stages.results import Results, add_results_arguments
 
@@ -41,12 +43,22 @@ def _weights(results: Results) -> Figure:
     return credit_figures.weight_histogram(results.credit(), results.labels)
 
 
+def _credit_validity(results: Results) -> Figure:
+    path = results.folder / "tables" / "table9_credit_validity.csv"
+    try:
+        found = pd.read_csv(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    return validity_figure.validity_dots(found, results.labels)
+
+
 FIGURES: dict[str, Callable[[Results], Figure]] = {
     "figure1_training_curves": _training_curves,
     "figure2_training_dynamics": _training_dynamics,
     "figure5_drop_histogram": _drop_histogram,
     "figure6_importance_position": _importance_position,
     "figure7_weights": _weights,
+    "figure8_credit_validity": _credit_validity,
 }
 
 if __name__ == "__main__":
