@@ -20,6 +20,8 @@ include: "workflow/rules/statistics.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/credit_map.smk"
 include: "workflow/rules/comparisons.smk"
+include: "workflow/rules/validity.smk"
+include: "workflow/rules/reproduction.smk"
 include: "workflow/rules/paper.smk"
 
 

@@ -212,3 +212,61 @@ def test_a_process_of_its_own_exits_with_2_and_one_line(study, run_flags, proces
     done = make(process, study, run_flags, "table1_accuracy")
     assert_refused(done, "curves.csv: cannot be read")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def measured(study, credit_folder):
+    """The study with made-up records of measured credit."""
+    shutil.copytree(credit_folder, study / "credit")
+    return study
+
+
+def test_table_9_and_figure_8_from_measured_credit(measured, run_flags, stage):
+    done = make(stage, measured, run_flags, "table9_credit_validity")
+    assert done.returncode == 0, done.stderr
+    data = pd.read_csv(measured / "tables" / "table9_credit_validity.csv")
+    assert set(data["model"]) == {"qwen3-tiny", "llama-tiny"}
+    figure = (
+        *("plot_figure", "--figure", "figure8_credit_validity", "--results", measured, *run_flags),
+        *("--out", measured / "figures"),
+    )
+    done = stage(*figure)
+    assert done.returncode == 0, done.stderr
+    assert (measured / "figures" / "figure8_credit_validity.png").read_bytes()[1:4] == b"PNG"
+    (measured / "tables" / "table9_credit_validity.csv").unlink()
+    assert_refused(stage(*figure), "table9_credit_validity.csv: cannot be read")
+
+
+def test_table_10_joins_what_other_tables_hold(summed_up, run_flags, stage, credit_folder):
+    shutil.copytree(credit_folder, summed_up / "credit")
+    for table in (
+        *("table1_accuracy", "table2_auc", "table3_significance", "table4_drop_distribution"),
+        *("table5_content", "table8_overhead", "table15_span_statistics"),
+        "table10_reported_vs_reproduced",
+    ):
+        done = make(stage, summed_up, run_flags, table, "--study-settings", '{"task": "gsm8k"}')
+        assert done.returncode == 0, done.stderr
+    folder = summed_up / "tables"
+    joined = pd.read_csv(folder / "table10_reported_vs_reproduced.csv")
+    joined = joined[joined["model"] == "qwen3-tiny"].set_index(["table", "row", "column"])
+    first = pd.read_csv(folder / "table1_accuracy.csv").set_index(["model", "mode"])["mean"]
+    key = ("table1_accuracy", "Llama3.2-3B", "DAPO")
+    assert joined.loc[key, "value"] == pytest.approx(first["qwen3-tiny", "vanilla"])
+    # What no table holds: three modes of the paper's own setting, code, forecasts, breakdowns.
+    absent = joined[joined["value"].isna()].reset_index()
+    assert set(absent["table"]) <= {
+        *("table5_content", "table6_example", "table7_code", "section4.2", "section4.4"),
+        *("section4.3", "appendixA"),
+    }
+    assert not absent["reason"].str.contains("no column").any()
+    missing = absent.loc[absent["reason"].str.contains("no such number"), ["table", "row"]]
+    # The made-up runs have no accelerator.
+    assert set(map(tuple, missing.to_numpy())) == {
+        *(("appendixA", "CF memory"), ("appendixA", "vanilla memory"))
+    }
+
+
+def test_table_16_needs_no_results(tmp_path, run_flags, stage):
+    done = make(stage, tmp_path, run_flags, "table16_inconsistencies")
+    assert done.returncode == 0, done.stderr
+    assert "contradicts" in (tmp_path / "tables" / "table16_inconsistencies.md").read_text()

@@ -177,6 +177,9 @@ rule tables:
         rules.table12_power.output,
         rules.table13_sample_efficiency.output,
         rules.table14_ordering.output,
+        rules.table9_credit_validity.output,
+        rules.table10_reported_vs_reproduced.output,
+        rules.table16_inconsistencies.output,
 
 
 rule figures:
@@ -189,3 +192,4 @@ rule figures:
         CREDIT_MAPS,
         rules.figure3_accuracy_time.output,
         rules.figure4_overhead.output,
+        rules.figure8_credit_validity.output,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cfdapo.analysis import tables
+from cfdapo.analysis.counterparts import StudyTables
 from cfdapo.analysis.problem_level import ProblemTest
 from cfdapo.analysis.records import read_records
 from cfdapo.analysis.rendering import Table, write
@@ -105,10 +106,20 @@ def _credit(name: str) -> Callable[[Results, Study], Table]:
     return lambda results, study: make(results.credit(), results.labels, study.get("task"))
 
 
+def _reproduced(results: Results, study: Study) -> Table:
+    found = StudyTables(results.folder, study.get("task"))
+    return tables.table10_reported_vs_reproduced(found, results.labels)
+
+
+def _inconsistencies(results: Results, study: Study) -> Table:
+    return tables.table16_inconsistencies()
+
+
 CREDIT_TABLES = (
     "table4_drop_distribution",
     "table5_content",
     "table6_example",
+    "table9_credit_validity",
     "table15_span_statistics",
 )
 TABLES: dict[str, Callable[[Results, Study], Table]] = {
@@ -122,6 +133,8 @@ TABLES: dict[str, Callable[[Results, Study], Table]] = {
     "table12_power": _power,
     "table13_sample_efficiency": _sample_efficiency,
     "table14_ordering": _ordering,
+    "table10_reported_vs_reproduced": _reproduced,
+    "table16_inconsistencies": _inconsistencies,
 }
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
-from cfdapo.analysis import cost_figures, credit_figures, figures
+from cfdapo.analysis import cost_figures, credit_figures, figures, validity_figure
 from cfdapo.analysis.efficiency import training_minutes
+from cfdapo.files import UserError
 from cfdapo.stages import run
 from cfdapo.stages.results import Results, add_results_arguments
 
@@ -51,6 +53,15 @@ def _overhead(results: Results) -> Figure:
     return cost_figures.overhead_bars(results.profiles(), results.labels)
 
 
+def _credit_validity(results: Results) -> Figure:
+    path = results.folder / "tables" / "table9_credit_validity.csv"
+    try:
+        found = pd.read_csv(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    return validity_figure.validity_dots(found, results.labels)
+
+
 FIGURES: dict[str, Callable[[Results], Figure]] = {
     "figure1_training_curves": _training_curves,
     "figure2_training_dynamics": _training_dynamics,
@@ -59,6 +70,7 @@ FIGURES: dict[str, Callable[[Results], Figure]] = {
     "figure7_weights": _weights,
     "figure3_accuracy_time": _accuracy_time,
     "figure4_overhead": _overhead,
+    "figure8_credit_validity": _credit_validity,
 }
 
 if __name__ == "__main__":
