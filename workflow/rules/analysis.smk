@@ -8,11 +8,7 @@ localrules:
     figure7_weights,
 
 
-CREDIT_FILES = expand(
-    f"{RESULTS}/credit/{{model}}{{suffix}}",
-    model=MODELS,
-    suffix=[".jsonl", ".completions.jsonl"],
-)
+CREDIT_FILES = expand(rules.measure_credit.output, model=MODELS)
 
 
 rule table4_drop_distribution:

@@ -46,12 +46,3 @@ rule measure_credit:
         "python -m cfdapo.stages.measure_credit --model-dir {input.model} --problems {input.data}"
         " {params.policy} --settings {params.settings:q} {params.proxy} --out {output.spans}"
         " > {log} 2>&1"
-
-
-CREDIT_RECORDS = expand(rules.measure_credit.output, model=MODELS)
-
-
-# All that needs no training where the untrained policy is measured.
-rule analysis:
-    input:
-        CREDIT_RECORDS,

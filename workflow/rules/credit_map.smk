@@ -4,8 +4,8 @@ localrules:
 
 rule credit_map:
     input:
-        spans=f"{RESULTS}/credit/{{model}}.jsonl",
-        completions=f"{RESULTS}/credit/{{model}}.completions.jsonl",
+        spans=rules.measure_credit.output.spans,
+        completions=rules.measure_credit.output.completions,
         code=code("draw_credit_map"),
     output:
         report(

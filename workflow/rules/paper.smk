@@ -168,17 +168,17 @@ rule tables:
         rules.table2_auc.output,
         rules.table3_significance.output,
         rules.table3b_comparisons.output,
-        rules.table8_overhead.output,
-        rules.table11_estimator_cost.output,
         rules.table4_drop_distribution.output,
         rules.table5_content.output,
         rules.table6_example.output,
-        rules.table15_span_statistics.output,
+        rules.table8_overhead.output,
+        rules.table9_credit_validity.output,
+        rules.table10_reported_vs_reproduced.output,
+        rules.table11_estimator_cost.output,
         rules.table12_power.output,
         rules.table13_sample_efficiency.output,
         rules.table14_ordering.output,
-        rules.table9_credit_validity.output,
-        rules.table10_reported_vs_reproduced.output,
+        rules.table15_span_statistics.output,
         rules.table16_inconsistencies.output,
 
 
@@ -186,10 +186,25 @@ rule figures:
     input:
         rules.figure1_training_curves.output,
         rules.figure2_training_dynamics.output,
+        rules.figure3_accuracy_time.output,
+        rules.figure4_overhead.output,
         rules.figure5_drop_histogram.output,
         rules.figure6_importance_position.output,
         rules.figure7_weights.output,
-        CREDIT_MAPS,
-        rules.figure3_accuracy_time.output,
-        rules.figure4_overhead.output,
         rules.figure8_credit_validity.output,
+        CREDIT_MAPS,
+
+
+# What measured credit alone decides: no training where the study measures the untrained policy.
+rule analysis:
+    input:
+        rules.table4_drop_distribution.output,
+        rules.table5_content.output,
+        rules.table6_example.output,
+        rules.table9_credit_validity.output,
+        rules.table15_span_statistics.output,
+        rules.figure5_drop_histogram.output,
+        rules.figure6_importance_position.output,
+        rules.figure7_weights.output,
+        rules.figure8_credit_validity.output,
+        CREDIT_MAPS,

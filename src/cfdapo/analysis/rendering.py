@@ -1,5 +1,6 @@
 """A table as data and as text: one `Table` written as CSV, Markdown and LaTeX."""
 
+import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ import pandas as pd
 from cfdapo.files import atomic_write
 
 DASH = "–"
+# A column of nothing but dashes is one of numbers that are undefined.
+_NUMERIC = re.compile(r"[-+−<>≤≥(\[]?\s*[.\d]|–$")
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,20 @@ def write(table: Table, folder: str | Path) -> list[Path]:
     return paths
 
 
+def _text_columns(table: Table) -> list[bool]:
+    """Which columns are set flush left: the first, and those where no cell begins as numbers do."""
+    columns = zip(*([cell.text for cell in row] for row in table.rows), strict=True)
+    words = [not any(map(_NUMERIC.match, texts)) for texts in columns] or [False] * len(
+        table.columns
+    )
+    return [True, *words[1:]]
+
+
 def to_markdown(table: Table) -> str:
     """The table as Markdown (pipe table), title above, notes below."""
     lines = [f"**{_escape_markdown(table.title)}**", ""]
     lines.append(_markdown_row([_escape_markdown(column) for column in table.columns]))
-    lines.append(_markdown_row([":---", *["---:"] * (len(table.columns) - 1)]))
+    lines.append(_markdown_row([":---" if text else "---:" for text in _text_columns(table)]))
     lines += [_markdown_row([_markdown_cell(cell) for cell in row]) for row in table.rows]
     for note in table.notes:
         mark = f"<sup>{note.mark}</sup> " if note.mark else ""
@@ -113,7 +125,7 @@ def to_latex(table: Table) -> str:
         "\\centering",
         f"\\caption{{{escape_latex(table.title)}}}",
         f"\\label{{tab:{table.name}}}",
-        f"\\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
+        f"\\begin{{tabular}}{{{''.join('l' if text else 'r' for text in _text_columns(table))}}}",
         "\\toprule",
         _latex_row([escape_latex(column) for column in table.columns]),
         "\\midrule",

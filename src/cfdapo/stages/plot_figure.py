@@ -65,11 +65,11 @@ def _credit_validity(results: Results) -> Figure:
 FIGURES: dict[str, Callable[[Results], Figure]] = {
     "figure1_training_curves": _training_curves,
     "figure2_training_dynamics": _training_dynamics,
+    "figure3_accuracy_time": _accuracy_time,
+    "figure4_overhead": _overhead,
     "figure5_drop_histogram": _drop_histogram,
     "figure6_importance_position": _importance_position,
     "figure7_weights": _weights,
-    "figure3_accuracy_time": _accuracy_time,
-    "figure4_overhead": _overhead,
     "figure8_credit_validity": _credit_validity,
 }
 
