@@ -7,6 +7,7 @@ from dataclasses import asdict
 import pytest
 import yaml
 
+from cfdapo.analysis.credit import COMBINATIONS
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.weights import MODES
 from cfdapo.files import UserError
@@ -60,6 +61,9 @@ def test_paper_study_has_the_papers_numbers():
         ("training.checkpoint_every", 7, "training.steps: 75 is not a multiple of"),
         ("training.steps", "many", "training.steps: 'many' is not of type 'integer'"),
         ("training.epsilon_high", 0.1, "training.epsilon_high: must be at least"),
+        ("measurement.mode", "best", "measurement.mode: 'best' is not one of the study's modes"),
+        ("measurement.combinations", ["pad/all"], "measurement.combinations: ['pad/all'] is not"),
+        ("measurement.policy", "both", "measurement.policy: 'both' is not one of untrained"),
         ("data.task", "gsm8k", "models.qwen3-tiny.source: made models only know"),
         ("models.qwen3-tiny.source", "ftp", "source: 'ftp' is not one of made, gguf, hub"),
         ("models.qwen3-tiny.pretraining.step", 3, "unknown key step; allowed: batch_size"),
@@ -91,6 +95,19 @@ def test_credit_s_defaults_are_the_code_s():
     keys = {key: sub["default"] for key, sub in schema.items()}
     assert keys | {"mode": "counterfactual"} == asdict(CreditConfig())
     assert WEIGHTINGS == MODES
+
+
+def test_the_combinations_of_the_schema_are_the_code_s():
+    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["measurement"]["properties"]
+    listed = schema["combinations"]["oneOf"][1]["items"]["enum"]
+    assert tuple(listed) == COMBINATIONS
+
+
+def test_a_measurement_of_nothing_is_refused():
+    study = load_study("tiny")
+    study["measurement"] |= {"prompts": 0, "gold": 0}
+    with pytest.raises(UserError, match="measurement.prompts: must be at least 1 where"):
+        check_study(study, "study.yaml")
 
 
 def test_missing_keys_are_named():
@@ -140,6 +157,7 @@ def test_checkpoint_steps_end_at_the_last():
 def study_with_variant():
     study = load_study("tiny")
     study["modes"] = ["vanilla", "wide"]
+    study["measurement"]["mode"] = "wide"
     study["variants"] = {
         "wide": {"mode": "inverted", "label": "Wide", "credit": {"sink": "rest", "w_max": 3}}
     }

@@ -173,3 +173,27 @@ def test_another_label_trains_nothing(finished):
     path.write_text(before)
     assert jobs["table1_accuracy"] == 1
     assert not {"train", "evaluate", "prepare_model"} & set(jobs)
+
+
+def test_analysis_of_an_untrained_policy_trains_nothing():
+    done = snakemake("--dry-run", "--forceall", "analysis", "--config", "study=smollm2")
+    counts = job_counts(done.stdout)
+    assert counts["measure_credit"] == counts["prepare_model"] == counts["prepare_measured"] == 1
+    assert not {"train", "evaluate", "prepare_data"} & set(counts)
+
+
+def test_analysis_of_a_trained_policy_trains_one_run_a_model():
+    done = snakemake("--dry-run", "--forceall", "analysis")
+    counts = job_counts(done.stdout)
+    assert counts["measure_credit"] == counts["train"] == 3 and "evaluate" not in counts
+
+
+def test_the_policy_that_is_measured_is_the_one_that_the_study_names(clone):
+    path = clone / "config" / "studies" / "tiny.yaml"
+    study = path.read_text().replace("mode: counterfactual, prompts", "mode: inverted, prompts")
+    path.write_text(study.replace("seeds: [0, 1, 2]", "seeds: [4, 1]"))
+    target = "results/tiny/credit/qwen2-tiny.jsonl"
+    done = snakemake("--dry-run", "--printshellcmds", target, cwd=clone)
+    run = "inverted/seed4"
+    folder = f"results/tiny/runs/qwen2-tiny/{run}/adapters/step50"
+    assert f"--policy {run}/step50 --adapter {folder} --settings" in done.stdout

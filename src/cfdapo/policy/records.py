@@ -1,4 +1,4 @@
-"""A policy's completions and what their spans are worth, as the rows that `analysis.credit` reads."""
+"""What the spans of a policy's completions are worth: the rows that `analysis.credit` reads."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
