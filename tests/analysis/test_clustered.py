@@ -83,10 +83,10 @@ def test_clusters_widen_a_ratio():
 @pytest.mark.parametrize(
     ("first", "second", "value", "reason"),
     [
-        ([0, 0], [0, 0], None, "in neither class"),
-        ([1, 0], [0, 0], None, "no span of low importance"),
+        ([0, 0], [0, 0], None, "in neither kind"),
+        ([1, 0], [0, 0], None, "in no low-importance span"),
         ([0, 0], [1, 0], 0.0, "no critical span"),
-        ([], [1, 0], None, "too few spans"),
+        ([], [1, 0], None, "not both critical and low-importance spans"),
         ([1, 1], [1, 1], 1.0, "do not vary"),
     ],
 )

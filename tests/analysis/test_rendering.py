@@ -36,6 +36,7 @@ def table() -> Table:
         ("a\\b~c^d", r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d"),
         ("p < 0.05 > |x|", r"p $<$ 0.05 $>$ \textbar{}x\textbar{}"),
         ("Δ −1 ± 2 × 3 –", r"$\Delta$ $-$1 $\pm$ 2 $\times$ 3 --"),
+        ("a ≤ b ≥ c ÷ d → ρ “e”", r"a $\leq$ b $\geq$ c $\div$ d $\rightarrow$ $\rho$ ``e''"),
         ("plain text, 1.5 (%)", r"plain text, 1.5 (\%)"),
     ],
 )

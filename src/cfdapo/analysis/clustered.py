@@ -57,26 +57,31 @@ def mean_difference(
 
 
 def share_ratio(
-    first: np.ndarray, second: np.ndarray, clusters_first: Sequence, clusters_second: Sequence
+    first: np.ndarray,
+    second: np.ndarray,
+    clusters_first: Sequence,
+    clusters_second: Sequence,
+    names: tuple[str, str] = ("critical", "low-importance"),
 ) -> Estimate:
     """Share of true in `first` over its share in `second`, both boolean of shape (n,).
 
     The interval is Katz's on the logarithm, with the standard error between clusters; where each
     value is a cluster of its own it is Katz's own (but for n / (n - 1) in the variance). Where no
     value or none of one side is true the ratio or its logarithm is undefined, and no constant is
-    added to make it defined: that would invent the effect that it reports.
+    added to make it defined: that would invent the effect that it reports. `names` say in the
+    reasons which spans the two are.
     """
     first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if len(first) == 0 or len(second) == 0:
-        return Estimate(None, reason="too few spans for two classes")
+        return Estimate(None, reason=f"there are not both {names[0]} and {names[1]} spans")
     shares = first.mean(), second.mean()
     if shares == (0, 0):
-        return Estimate(None, reason="in neither class")
+        return Estimate(None, reason="in neither kind of span")
     if shares[1] == 0:
-        return Estimate(None, reason="in no span of low importance, so the ratio has no bound")
+        return Estimate(None, reason=f"in no {names[1]} span, so the ratio has no bound")
     value = shares[0] / shares[1]
     if shares[0] == 0:
-        return Estimate(0.0, reason="in no critical span, so the ratio's logarithm has no bound")
+        return Estimate(0.0, reason=f"in no {names[0]} span, so its logarithm has no bound")
     influence = _join(
         (first - shares[0]) / first.sum(),
         (shares[1] - second) / second.sum(),

@@ -166,11 +166,13 @@ def _stack(panel: Axes, parts: Mapping[str, np.ndarray], edges: np.ndarray, tota
     for values, (colour, hatch) in zip(parts.values(), _fills(len(parts)), strict=True):
         counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
         height = 100 * counts / max(total, 1)
+        # Bars of no height, which are most, would only take time.
+        some = counts > 0
         panel.bar(
-            edges[:-1],
-            height,
-            np.diff(edges),
-            bottom,
+            edges[:-1][some],
+            height[some],
+            np.diff(edges)[some],
+            bottom[some],
             align="edge",
             facecolor=colour,
             hatch=hatch,

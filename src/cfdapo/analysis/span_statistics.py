@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cfdapo.analysis.clustered import Estimate, correlation, holm, mean_difference
+from cfdapo.analysis.clustered import Estimate, correlation, holm, mean_difference, share_ratio
 from cfdapo.analysis.distribution import NO_EFFECT
 
 THIRDS = ("early", "middle", "late")
@@ -95,6 +95,16 @@ def distractors(spans: pd.DataFrame) -> Mapping[str, float]:
     if len(found):
         values["incorrect"] = 1 - float(found["correct"].astype(float).mean())
     return values
+
+
+def distractor_ratio(spans: pd.DataFrame) -> Estimate:
+    """Share of distractors in incorrect completions over that in correct ones."""
+    right, harmful = spans["correct"].astype(bool), (spans["drop"] >= 0).to_numpy()
+    return share_ratio(
+        *(harmful[~right], harmful[right]),
+        *(spans.loc[~right, "problem"], spans.loc[right, "problem"]),
+        names=("incorrect completions'", "correct completions'"),
+    )
 
 
 def strongest_distractor(spans: pd.DataFrame) -> pd.Series | None:

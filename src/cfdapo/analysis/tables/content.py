@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from cfdapo.analysis.clustered import Estimate
 from cfdapo.analysis.content import Enrichment, measure_enrichment
 from cfdapo.analysis.distribution import split_quarters
 from cfdapo.analysis.rendering import Cell, Footnotes, Note, Table, signed
@@ -15,6 +16,7 @@ from cfdapo.analysis.tables.shared import counted, on_task
 DATA_COLUMNS = [
     *("model", "label", "source", "pattern", "critical_spans", "low_spans"),
     *("critical_share", "low_share", "enrichment", "low", "high", "p", "reason"),
+    *("earlier_enrichment", "earlier_low", "earlier_high", "earlier_reason"),
 ]
 _FEW = "fewer than four spans with drop < 0"
 
@@ -28,20 +30,21 @@ def table5_content(records: Records, labels: Mapping[str, str], task: str | None
     rows, data, classes = [], [], []
     for sample in split_samples(records, labels):
         critical, low = split_quarters(sample.spans)
+        earlier = split_quarters(sample.spans[~sample.spans["last_line"].astype(bool)])
         sizes = len(critical), len(low)
         name = heading(sample, labels)
         classes.append(f"{name}: {_class_limits(critical, low)}")
-        for found in measure_enrichment(critical, low):
-            rows.append([Cell(name), *_cells(found, footnotes)])
-            data.append(
-                (sample.model, labels[sample.model], sample.source, *_numbers(found, *sizes))
-            )
+        both = zip(measure_enrichment(critical, low), measure_enrichment(*earlier), strict=True)
+        for found, without in both:
+            rows.append([Cell(name), *_cells(found, without.ratio, footnotes)])
+            identity = (sample.model, labels[sample.model], sample.source)
+            data.append((*identity, *_numbers(found, *sizes), *_bounds(without.ratio)))
     return Table(
         name="table5_content",
         title=f"Content patterns in critical and in low-importance spans{on_task(task)}.",
         columns=[
             *("Completions", "Pattern", "Critical", "Low", "Enrichment", "95 % interval", "p"),
-            "Paper: critical, low, enrichment",
+            *("Enrichment without the last line", "Paper: critical, low, enrichment"),
         ],
         rows=rows,
         data=pd.DataFrame(data, columns=DATA_COLUMNS),
@@ -55,7 +58,11 @@ def _numbers(found: Enrichment, critical: int, low: int) -> tuple:
     return (found.pattern, critical, low, *numbers, ratio.reason)
 
 
-def _cells(found: Enrichment, footnotes: Footnotes) -> list[Cell]:
+def _bounds(ratio: Estimate) -> tuple:
+    return (ratio.value, ratio.low, ratio.high, ratio.reason)
+
+
+def _cells(found: Enrichment, without: Estimate, footnotes: Footnotes) -> list[Cell]:
     ratio = found.ratio
     critical, low, enriched = (
         reported("table5_content", found.pattern, column).value
@@ -66,13 +73,22 @@ def _cells(found: Enrichment, footnotes: Footnotes) -> list[Cell]:
     for share in (found.critical, found.low):
         shown = percent(share, _FEW)
         cells.append(Cell(shown.text) if shown.text else footnotes.dash(shown.reason))
+    last = [_with_interval(without, footnotes), paper]
     if ratio.value is None:
-        return [*cells, *(footnotes.dash(ratio.reason) for _ in range(3)), paper]
+        return [*cells, *(footnotes.dash(ratio.reason) for _ in range(3)), *last]
     cells.append(Cell(f"{ratio.value:.2f}×"))
     if ratio.low is None or ratio.high is None or ratio.p is None:
-        return [*cells, footnotes.dash(ratio.reason), footnotes.dash(ratio.reason), paper]
+        return [*cells, footnotes.dash(ratio.reason), footnotes.dash(ratio.reason), *last]
     interval = f"[{signed(ratio.low, '.2f')}, {signed(ratio.high, '.2f')}]"
-    return [*cells, Cell(interval), Cell(p_value(ratio.p)), paper]
+    return [*cells, Cell(interval), Cell(p_value(ratio.p)), *last]
+
+
+def _with_interval(ratio: Estimate, footnotes: Footnotes) -> Cell:
+    if ratio.value is None:
+        return footnotes.dash(ratio.reason)
+    if ratio.low is None or ratio.high is None:
+        return Cell(f"{ratio.value:.2f}×", mark=footnotes.mark(ratio.reason))
+    return Cell(f"{ratio.value:.2f}× [{ratio.low:.2f}, {ratio.high:.2f}]")
 
 
 def _class_limits(critical: pd.DataFrame, low: pd.DataFrame) -> str:
@@ -97,6 +113,11 @@ def _notes(classes: list[str]) -> list[Note]:
             "quarter with the highest drops, within each set of completions. The paper takes "
             "drops < −500 and in [−50, 0); no score of the answer's tokens alone reaches −500. "
             f"{'; '.join(classes)}."
+        ),
+        Note(
+            "Without the last line: quarters of the spans before the last line that holds any. "
+            "That line mostly states the answer's value, and masking it lowers the answer for this "
+            "reason, whatever else it says."
         ),
         Note(
             "A pattern is looked for in the whole line that the span begins in, since a span is "

@@ -14,6 +14,7 @@ from cfdapo.analysis.span_statistics import (
     by_third,
     compare_means,
     compare_thirds,
+    distractor_ratio,
     distractors,
     length_correlation,
     strongest_distractor,
@@ -130,6 +131,9 @@ def _position_rows(samples: Sequence[Sample]) -> Iterator[Row]:
 
 
 def _length_rows(samples: Sequence[Sample]) -> Iterator[Row]:
+    def before_last(sample: Sample) -> pd.DataFrame:
+        return sample.spans[~sample.spans["last_line"].astype(bool)]
+
     r = f"{_paper('length and drop', 'r', '.2f')}, p <{_paper('length and drop', 'p', '.0e')}"
     for ranked, name, paper in ((False, "Pearson's r", r), (True, "Spearman's ρ", "")):
         yield Row(
@@ -137,6 +141,11 @@ def _length_rows(samples: Sequence[Sample]) -> Iterator[Row]:
             paper,
             _each(samples, lambda s, by=ranked: estimate(length_correlation(s.spans, by), ".2f")),
         )
+    yield Row(
+        "Length (tokens) and drop: Pearson's r without the last line",
+        "",
+        _each(samples, lambda s: estimate(length_correlation(before_last(s)), ".2f")),
+    )
 
 
 def _correctness_rows(samples: Sequence[Sample]) -> Iterator[Row]:
@@ -196,12 +205,34 @@ def _distractor_rows(samples: Sequence[Sample]) -> Iterator[Row]:
         where("all_incorrect", _NONE),
         "computed from the paper's counts of spans",
     )
+    yield Row(
+        "Share of distractors: incorrect over correct completions",
+        f"{_paper_distractor_ratio():.2f}",
+        [
+            estimate(distractor_ratio(s.spans), ".2f")
+            if s.sampled
+            else Number(reason=_SAMPLED_ONLY)
+            for s in samples
+        ],
+        "computed from the paper's counts of spans",
+    )
     strongest = [strongest_distractor(sample.spans) for sample in samples]
     yield Row(
         "Strongest distractor: drop",
         _paper("distractors", "strongest drop", "+.0f"),
         [nats(None if s is None else float(s["drop"]), _NO_DISTRACTOR) for s in strongest],
     )
+
+
+def _paper_distractor_ratio() -> float:
+    """Distractors' share of the paper's spans in incorrect completions over that in correct."""
+    found = reported("section4.3", "distractors", "spans").value
+    wrong = reported("section4.3", "distractors", "in incorrect completions").value / 100
+    spans = {
+        side: reported("section4.3", f"{side} completions", "spans").value
+        for side in ("correct", "incorrect")
+    }
+    return (found * wrong / spans["incorrect"]) / (found * (1 - wrong) / spans["correct"])
 
 
 def _notes() -> Iterator[Note]:
