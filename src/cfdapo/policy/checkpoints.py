@@ -34,7 +34,10 @@ def mark(folder: Path) -> None:
     files = {}
     for path in _files(folder):
         flush(path)
-        files[path.name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        files[str(path.relative_to(folder))] = {
+            "bytes": path.stat().st_size,
+            "sha256": sha256_of(path),
+        }
     flush(folder)
     write_json(folder / MARK, {"files": files})
     flush(folder)
@@ -117,4 +120,5 @@ def _steps(state: Path) -> list[int]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file() and path.name != MARK)
+    """All files below `folder` but its mark; a checkpoint can hold a second adapter in a folder."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MARK)

@@ -88,7 +88,7 @@ class ResumableTrainer(GRPOTrainer):
             if step % self.args.save_steps == 0:
                 keep_adapter(state, step)
             mark(folder)
-        except (OSError, RuntimeError, SafetensorError, UserError) as error:
+        except Exception as error:
             if not _is_about_writing(error):
                 raise
             shutil.rmtree(folder, ignore_errors=True)
@@ -106,9 +106,12 @@ class ResumableTrainer(GRPOTrainer):
 
 
 def _is_about_writing(error: Exception) -> bool:
-    """Whether a failed save is the disk's fault; torch and safetensors have their own errors."""
-    kinds = (OSError, SafetensorError, UserError)
-    return isinstance(error, kinds) or "writ" in str(error)
+    """Whether a failed save is the disk's fault, and no mistake in code nor the accelerator's.
+
+    On a full disk torch raises RuntimeError with various texts, and tokenizers a bare Exception.
+    """
+    known = (OSError, SafetensorError, UserError)
+    return isinstance(error, known) or type(error) in (RuntimeError, Exception)
 
 
 def _cannot_save(folder: Path, error: Exception) -> UserError:
