@@ -1,5 +1,6 @@
 """Read and write the study's files; what others read appears whole or not at all."""
 
+import errno
 import hashlib
 import json
 import os
@@ -7,6 +8,9 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+# A disk, a quota or a limit that is used up.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):
@@ -17,22 +21,56 @@ class UserError(Exception):
 
 
 def atomic_write(path: str | Path, content: str | bytes) -> None:
-    """Write to a temporary name in the same folder, flush to disk, then rename onto `path`."""
-    path = Path(path)
+    """Write to a temporary name in the same folder, flush to disk, then rename onto `path`.
+
+    Raises `UserError` naming the file where there is no room for it; what stood at `path` then
+    still stands.
+    """
+    try:
+        _atomic_write(Path(path), content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: str | Path, error: Exception) -> UserError:
+    """What to tell the user when `path` could not be written, because of `error`."""
+    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return UserError(f"{path}: cannot be written ({reason}); make room there and run again")
+
+
+def _atomic_write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes files only their owner can read; results are shared on clusters.
-        os.chmod(temporary, 0o666 & ~_umask())
+        share(temporary)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def share(path: str | Path) -> None:
+    """Give a file the mode that the user's mask says.
+
+    Temporary files, and those that safetensors writes, are readable by their owner alone; results
+    are shared on clusters.
+    """
+    os.chmod(path, 0o666 & ~_umask())
+
+
+def flush(path: str | Path) -> None:
+    """Wait until a file's, or a folder's, content is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

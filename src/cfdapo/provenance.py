@@ -1,6 +1,7 @@
 """What a result came from: code, configuration, versions and machine."""
 
 import ast
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cfdapo.files import sha256_of
 from cfdapo.study import ROOT
 
 PACKAGES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate", "tokenizers", "numpy")
@@ -81,7 +83,13 @@ def peak_memory() -> dict[str, int | None]:
 
 
 # Modules that carry settings and files but decide no number; editing them reruns nothing.
-CARRIERS = ("cfdapo.files", "cfdapo.study", "cfdapo.provenance")
+CARRIERS = (
+    "cfdapo.files",
+    "cfdapo.study",
+    "cfdapo.provenance",
+    "cfdapo.locks",
+    "cfdapo.devices",
+)
 
 # Endings of the text that a module of the same name puts into what it writes.
 RESOURCES = (".html", ".css", ".js")
@@ -117,6 +125,14 @@ def _collect(module: str, found: dict[str, Path]) -> None:
         for name in names:
             if name.startswith("cfdapo."):
                 _collect(name, found)
+
+
+def code_hash(module: str) -> str:
+    """sha256 over the content of `source_files(module)`."""
+    digest = hashlib.sha256()
+    for file in source_files(module):
+        digest.update(f"{file}\0{sha256_of(ROOT / file)}\n".encode())
+    return digest.hexdigest()
 
 
 def put_interpreter_first() -> None:

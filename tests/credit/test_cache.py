@@ -44,3 +44,31 @@ def test_size_zero_keeps_nothing():
     cache = DropCache(0)
     cache.put([1], [9], DROPS)
     assert cache.get([1], [9]) is None
+
+
+def test_another_cache_goes_on_from_a_saved_state():
+    """The same drops, and the same order in which pairs are forgotten."""
+    cache = DropCache(3)
+    for size in (1, 2, 4):
+        cache.put([7] * size, list(range(size + 1)), torch.arange(size, dtype=torch.float32))
+    cache.put([5], [6], torch.empty(0))  # the pair of size 1 is forgotten
+    cache.get([7] * 2, [0, 1, 2])  # now the pair of size 4 went unused the longest
+    other = DropCache(3)
+    other.put([1], [1], torch.ones(1))
+    other.load_state(cache.state())
+    assert other.get([1], [1]) is None and other.get([7], [0, 1]) is None
+    for one in (cache, other):
+        one.put([8], [8], torch.ones(2))
+        assert one.get([7] * 4, list(range(5))) is None
+        assert one.get([7] * 2, [0, 1, 2]).tolist() == [0, 1]
+        assert one.get([5], [6]).tolist() == []
+    assert {k: v.tolist() for k, v in other.state().items()} == {
+        k: v.tolist() for k, v in cache.state().items()
+    }
+
+
+def test_an_empty_cache_has_no_state():
+    cache = DropCache(2)
+    assert cache.state() == {}
+    cache.load_state({})
+    assert cache.state() == {}

@@ -1,12 +1,19 @@
 """Evaluation: a record a problem and step, resumed to the byte, damaged adapters refused."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from cfdapo.files import UserError, read_jsonl
+import cfdapo
+from cfdapo.files import UserError, read_jsonl, write_json
 from cfdapo.policy.models import add_lora, load_base
-from cfdapo.stages.evaluate import evaluate
+from cfdapo.stages.evaluate import _identity, evaluate
 
 SETTINGS = {
     "task": "arithmetic",
@@ -63,10 +70,55 @@ def test_interrupted_evaluation_goes_on_to_the_same_bytes(prepared, run_dir, rec
     whole = run(prepared, run_dir)
     lines = whole.splitlines(keepends=True)
     (run_dir / "evaluation.jsonl").unlink()
-    partial = run_dir / "evaluation.partial.jsonl"
-    partial.write_bytes(b"".join(lines[:records]) + torn)
+    partial, mark = begin(prepared, run_dir, b"".join(lines[:records]) + torn)
     assert run(prepared, run_dir) == whole
-    assert not partial.exists()
+    assert not partial.exists() and not mark.exists()
+
+
+def begin(prepared: Path, run_dir: Path, content: bytes) -> tuple[Path, Path]:
+    """An interrupted evaluation that left `content`; its records and what they are of."""
+    partial, mark = run_dir / "evaluation.partial.jsonl", run_dir / "evaluation.partial.json"
+    identity = _identity(prepared / "model", prepared / "test.jsonl", run_dir, SETTINGS)
+    write_json(mark, identity)
+    partial.write_bytes(content)
+    return partial, mark
+
+
+def test_records_of_another_adapter_are_not_gone_on_from(prepared, run_dir):
+    whole = run(prepared, run_dir)
+    begin(prepared, run_dir, whole[: len(whole) // 2])
+    base, _ = load_base(prepared / "model")
+    folder = run_dir / "adapters" / "step1"
+    add_lora(base, {"r": 4, "alpha": 4, "dropout": 0.0}).save_pretrained(folder)
+    changed = run(prepared, run_dir)
+    steps = [[row for row in read_jsonl(run_dir / "evaluation.jsonl") if row["step"] == step]
+             for step in (0, 1)]  # fmt: skip
+    # The new adapter does nothing yet.
+    assert [row["completion"] for row in steps[0]] == [row["completion"] for row in steps[1]]
+    assert changed != whole
+
+
+def test_killed_evaluation_goes_on_to_the_same_bytes(prepared, run_dir):
+    """Killed from outside as soon as there are two batches, wherever it is then."""
+    whole = run(prepared, run_dir)
+    (run_dir / "evaluation.jsonl").unlink()
+    flags = ["--model-dir", prepared / "model", "--problems", prepared / "test.jsonl"]
+    flags += ["--run-dir", run_dir, "--settings", json.dumps(SETTINGS)]
+    flags += ["--out", run_dir / "evaluation.jsonl"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cfdapo.stages.evaluate", *map(str, flags)],
+        env=os.environ | {"PYTHONPATH": str(Path(cfdapo.__file__).parents[1])},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    partial = run_dir / "evaluation.partial.jsonl"
+    while process.poll() is None and not (partial.is_file() and partial.stat().st_size > 1000):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    kept = partial.read_bytes()
+    assert 1000 < len(kept) < len(whole) and whole.startswith(kept)
+    assert run(prepared, run_dir) == whole
 
 
 def test_missing_adapter_is_named(prepared, run_dir):

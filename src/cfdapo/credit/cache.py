@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 # A prompt's and a completion's token ids.
@@ -38,6 +39,39 @@ class DropCache:
         self._drops.move_to_end(pair)
         if len(self._drops) > self.size:
             self._drops.popitem(last=False)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that is kept, those that went unused the longest first; empty if nothing is.
+
+        `prompts`, `completions` and `drops` of all pairs in a row, shape (sum of lengths,), each
+        with its lengths in `{name}.lengths`, shape (pairs,).
+        """
+        if not self._drops:
+            return {}
+        prompts, completions = zip(*self._drops, strict=True)
+        columns = {
+            "prompts": [torch.tensor(ids, dtype=torch.int64) for ids in prompts],
+            "completions": [torch.tensor(ids, dtype=torch.int64) for ids in completions],
+            "drops": list(self._drops.values()),
+        }
+        state = {name: torch.cat(column) for name, column in columns.items()}
+        lengths = {
+            f"{name}.lengths": torch.tensor([len(one) for one in column])
+            for name, column in columns.items()
+        }
+        return state | lengths
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Keep what `state` of another cache gave, and nothing else."""
+        self._drops.clear()
+        if not state:
+            return
+        prompts, completions, drops = (
+            state[name].split(state[f"{name}.lengths"].tolist())
+            for name in ("prompts", "completions", "drops")
+        )
+        for prompt, completion, measured in zip(prompts, completions, drops, strict=True):
+            self.put(prompt.tolist(), completion.tolist(), measured)
 
 
 def _pair(prompt: Sequence[int], completion: Sequence[int]) -> _Pair:

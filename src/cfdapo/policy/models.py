@@ -17,7 +17,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from cfdapo.files import UserError, read_json, sha256_of, write_json
+from cfdapo.files import UserError, read_json, sha256_of, share, write_json
 
 MANIFEST = "manifest.json"
 
@@ -31,6 +31,9 @@ def save_base(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder
     """Save weights as safetensors, and the tokenizer, where `load_base` finds them."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    for path in Path(folder).iterdir():
+        if path.is_file():
+            share(path)
 
 
 def convert_gguf(entry: dict[str, Any], folder: Path) -> None:

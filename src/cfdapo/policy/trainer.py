@@ -4,11 +4,11 @@ import time
 from typing import Any
 
 import torch
-from trl import GRPOTrainer
 
 from cfdapo.credit.assigner import Assignment, CreditAssigner, CreditConfig
 from cfdapo.credit.proxy import Proxy
 from cfdapo.policy.generation import encode_prompt
+from cfdapo.policy.resuming import ResumableTrainer
 
 # Logged names of the credit's own figures; `stages.train` turns them into history's columns.
 METRICS = (
@@ -23,13 +23,13 @@ METRICS = (
 CACHE_HITS = "credit/cache_hits"
 
 
-class CFDAPOTrainer(GRPOTrainer):
-    """GRPOTrainer whose advantages are A_i * w_t, of shape (B, T) (equation 8).
+class CFDAPOTrainer(ResumableTrainer):
+    """GRPOTrainer, made resumable, whose advantages are A_i * w_t, of shape (B, T) (equation 8).
 
     With `loss_type="dapo"` the library's clipping and normaliser stay in place, and its KL term,
     where it is on, stays unweighted. `credit` is the `CreditConfig`. `proxy` is the loaded model
     that it may name, on the policy's device; it reads the prompts by its own chat template, with
-    `proxy_chat` as that template's arguments. Every other argument is GRPOTrainer's.
+    `proxy_chat` as that template's arguments. Every other argument is `ResumableTrainer`'s.
     """
 
     def __init__(
@@ -44,6 +44,14 @@ class CFDAPOTrainer(GRPOTrainer):
         self.credit = credit
         self.assigner = CreditAssigner(self.processing_class, credit, proxy)
         self.proxy_chat = proxy_chat or {}
+
+    def own_state(self) -> dict[str, torch.Tensor]:
+        """The drops that are kept for later steps."""
+        return self.assigner.cache.state()
+
+    def load_own_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on with the drops that an interrupted run kept."""
+        self.assigner.cache.load_state(state)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         began = time.perf_counter()

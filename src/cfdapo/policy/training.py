@@ -14,6 +14,7 @@ from cfdapo.credit.proxy import Proxy
 from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.generation import fitting_prompts, messages
 from cfdapo.policy.models import add_lora, device, load_base
+from cfdapo.policy.resuming import SAVE_MINUTES
 from cfdapo.policy.trainer import CACHE_HITS, CFDAPOTrainer
 from cfdapo.problems.task import Task, get_task
 
@@ -50,8 +51,9 @@ def make_trainer(
     output: Path,
     callbacks: Sequence[TrainerCallback] = (),
     proxy_dir: Path | None = None,
+    save_minutes: float = SAVE_MINUTES,
 ) -> CFDAPOTrainer:
-    """The trainer of one run; checkpoints go to `output`.
+    """The trainer of one run; checkpoints go to `output`, also every `save_minutes`.
 
     `settings` has task, chat, lora, training and credit (the fields of `CreditConfig`), and may
     have proxy_chat. `proxy_dir` is the prepared folder of the model that credit.proxy names. Seeds
@@ -79,6 +81,7 @@ def make_trainer(
         credit=credit,
         proxy=proxy,
         proxy_chat=settings.get("proxy_chat"),
+        save_minutes=save_minutes,
     )
 
 
@@ -130,7 +133,6 @@ def _arguments(training: dict[str, Any], seed: int, chat: dict[str, Any], output
         gradient_checkpointing=training["gradient_checkpointing"],
         save_strategy="steps",
         save_steps=training["checkpoint_every"],
-        save_total_limit=2,
         logging_steps=1,
         report_to=[],
         use_cpu=device().type == "cpu",

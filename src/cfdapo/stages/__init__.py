@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from cfdapo.files import UserError
+from cfdapo.files import NO_ROOM, UserError, cannot_write
 
 
 def run(main: Callable[[], None]) -> None:
@@ -12,4 +12,9 @@ def run(main: Callable[[], None]) -> None:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        print(f"error: {cannot_write(error.filename or 'a file', error)}", file=sys.stderr)
         sys.exit(2)

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from cfdapo.credit.alignment import completion_text
-from cfdapo.files import read_jsonl
+from cfdapo.devices import take_gpu
+from cfdapo.files import read_json, read_jsonl, sha256_of, write_json
+from cfdapo.locks import only_one
+from cfdapo.policy.checkpoints import ADAPTER_FILES
 from cfdapo.policy.generation import encode_prompt, generate, messages
-from cfdapo.policy.models import load_adapter, load_base
+from cfdapo.policy.models import MANIFEST, load_adapter, load_base
 from cfdapo.problems.answers import extract_answer
 from cfdapo.problems.task import get_task
+from cfdapo.provenance import code_hash
 from cfdapo.stages import run
 from cfdapo.study import checkpoint_steps
 
@@ -24,20 +28,36 @@ def main() -> None:
         "--settings", type=json.loads, required=True, help="task, chat, training and evaluation"
     )
     parser.add_argument("--out", type=Path, required=True, help="evaluation.jsonl")
-    evaluate(**vars(parser.parse_args()))
+    arguments = parser.parse_args()
+    take_gpu()
+    evaluate(**vars(arguments))
 
 
 def evaluate(
     model_dir: Path, problems: Path, run_dir: Path, settings: dict[str, Any], out: Path
 ) -> None:
     """Load the base once, swap adapters, append a record a problem; resume after the last one."""
+    with only_one(out.with_name(f".{out.stem}.lock"), f"evaluation of {run_dir}") as waited:
+        if waited and out.is_file():
+            print("the other process finished this evaluation")
+            return
+        _evaluate(model_dir, problems, run_dir, settings, out)
+
+
+def _evaluate(
+    model_dir: Path, problems: Path, run_dir: Path, settings: dict[str, Any], out: Path
+) -> None:
     training, task = settings["training"], get_task(settings["task"])
     rows = read_jsonl(problems)
     model, tokenizer = load_base(model_dir, training["precision"])
     prompts = [encode_prompt(tokenizer, messages(task, row), settings["chat"]) for row in rows]
     batch_size = settings["evaluation"]["batch_size"]
     partial = out.with_suffix(".partial.jsonl")
-    partial.parent.mkdir(parents=True, exist_ok=True)
+    mark = partial.with_suffix(".json")
+    identity = _identity(model_dir, problems, run_dir, settings)
+    if not mark.is_file() or read_json(mark) != identity:
+        partial.unlink(missing_ok=True)
+        write_json(mark, identity)
     done = _finished(partial, len(rows), batch_size)
     with open(partial, "a", encoding="utf-8") as stream:
         for index, step in enumerate([0, *checkpoint_steps(training)]):
@@ -58,6 +78,25 @@ def evaluate(
                 stream.flush()
             print(f"step {step}: evaluated", flush=True)
     partial.replace(out)
+    mark.unlink()
+
+
+def _identity(
+    model_dir: Path, problems: Path, run_dir: Path, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """What the records depend on; those of another adapter, say, must not be gone on from."""
+    adapters = [
+        run_dir / "adapters" / f"step{step}" / name
+        for step in checkpoint_steps(settings["training"])
+        for name in ADAPTER_FILES
+    ]
+    return {
+        "settings": settings,
+        "code": code_hash("cfdapo.stages.evaluate"),
+        "problems": sha256_of(problems),
+        "model": sha256_of(model_dir / MANIFEST),
+        "adapters": [sha256_of(path) if path.is_file() else None for path in adapters],
+    }
 
 
 def _finished(partial: Path, problems: int, batch_size: int) -> int:

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from cfdapo.devices import take_gpu
 from cfdapo.files import UserError
 from cfdapo.policy.models import convert_gguf, fetch_from_hub, save_base, write_manifest
 from cfdapo.policy.tiny import make_model, make_tokenizer, pretrain
@@ -27,6 +28,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     entry, made = arguments.entry, {}
     if entry["source"] == "made":
+        take_gpu()
         made = make(entry, arguments.task, arguments.out)
     elif entry["source"] == "gguf":
         convert_gguf(entry, arguments.out)

@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 
 from cfdapo.credit.assigner import Assignment, CreditAssigner, CreditConfig
 from cfdapo.credit.proxy import Proxy
+from cfdapo.devices import take_gpu
 from cfdapo.files import write_json
 from cfdapo.policy.generation import encode_prompt, generate
 from cfdapo.policy.trainer import CFDAPOTrainer
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--proxy-dir", type=Path, help="prepared folder of the model credit.proxy")
     parser.add_argument("--out", type=Path, required=True, help="overhead/{model}.json")
     arguments = parser.parse_args()
+    take_gpu()
     profile = profile_overhead(
         arguments.model_dir, arguments.problems, arguments.settings, arguments.proxy_dir
     )

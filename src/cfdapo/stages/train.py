@@ -1,27 +1,35 @@
-"""Train one run: a model, a mode, a seed; adapters at every checkpoint, a history, a record."""
+"""Train one run: a model, a mode, a seed; adapters at every checkpoint, a history, a record.
+
+Stopped by SIGTERM or Ctrl-C it saves its state and exits with code 75: run it again, and it goes
+on from there. Killed, it goes on from its last checkpoint. Either way it ends with the same bits.
+"""
 
 import argparse
 import json
-import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
-
-from cfdapo.files import read_json, write_json, write_jsonl
+from cfdapo.devices import take_gpu
+from cfdapo.files import read_json, sha256_of, write_json, write_jsonl
+from cfdapo.locks import only_one
+from cfdapo.policy.checkpoints import checkpoint, kept_adapter, last_whole, place_adapter
+from cfdapo.policy.interruption import RESUME_ME, Interrupted, Interruption
+from cfdapo.policy.models import MANIFEST
+from cfdapo.policy.resuming import SAVE_MINUTES
+from cfdapo.policy.trainer import CFDAPOTrainer
 from cfdapo.policy.training import history, make_trainer
-from cfdapo.provenance import environment, hardware, peak_memory
+from cfdapo.provenance import code_hash, environment, hardware, peak_memory
 from cfdapo.stages import run
 from cfdapo.study import checkpoint_steps, config_hash
 
-ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
-
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", required=True, help="the model's name in the study")
     parser.add_argument("--model-dir", type=Path, required=True, help="its prepared folder")
     parser.add_argument("--problems", type=Path, required=True, help="train.jsonl")
@@ -32,7 +40,15 @@ def main() -> None:
     )
     parser.add_argument("--proxy-dir", type=Path, help="prepared folder of the model credit.proxy")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
-    train(**vars(parser.parse_args()))
+    parser.add_argument(
+        "--save-minutes",
+        type=float,
+        default=SAVE_MINUTES,
+        help="most minutes between two saved states; a kill loses no more (default: %(default)g)",
+    )
+    arguments = parser.parse_args()
+    take_gpu()
+    train(**vars(arguments))
 
 
 def train(
@@ -44,71 +60,111 @@ def train(
     settings: dict[str, Any],
     out: Path,
     proxy_dir: Path | None = None,
+    save_minutes: float = SAVE_MINUTES,
 ) -> None:
-    """Train, or go on from the last checkpoint in `out`/state, then publish the run's files."""
+    """Train, or go on from the last checkpoint in `out`/state, then publish the run's files.
+
+    Raises SystemExit with `RESUME_ME` where SIGTERM or SIGINT ended it and its state is saved.
+    """
     began = time.perf_counter()
     identity = {"model": model, "mode": mode, "seed": seed, "settings": settings}
-    state = _state_folder(out, identity)
-    keep = _KeepAdapters(state)
-    trainer = make_trainer(model_dir, problems, seed, settings, state, [keep], proxy_dir)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(state)))
-    rows = history(trainer.state.log_history)
-    _publish(out, state, checkpoint_steps(settings["training"]))
-    write_jsonl(out / "history.jsonl", rows)
-    write_json(
-        out / "run.json",
-        {
-            **identity,
-            "config_hash": config_hash(identity),
-            **environment(),
-            "hardware": hardware(),
-            "peak_memory_bytes": peak_memory(),
-            "trainable_parameters": trainer.model.num_parameters(only_trainable=True),
-            "train_problems": len(trainer.train_dataset),
-            "steps": len(rows),
-            "seconds": _seconds(rows, time.perf_counter() - began),
-        },
-    )
-    shutil.rmtree(state)
+    with only_one(out / ".train.lock", f"training of {out}") as waited:
+        if waited and _is_finished(out, identity):
+            print("the other process finished this run")
+            return
+        state = _state_folder(out, identity | _origin(model_dir, problems, proxy_dir))
+        made = {"proxy_dir": proxy_dir, "save_minutes": save_minutes}
+        trainer = _run(model_dir, problems, seed, settings, state, made)
+        rows = history(_log(state, settings["training"]["steps"]))
+        _publish(out, state, checkpoint_steps(settings["training"]))
+        write_jsonl(out / "history.jsonl", rows)
+        write_json(
+            out / "run.json",
+            {
+                **identity,
+                "config_hash": config_hash(identity),
+                **environment(),
+                "hardware": hardware(),
+                "peak_memory_bytes": peak_memory(),
+                "trainable_parameters": trainer.model.num_parameters(only_trainable=True),
+                "train_problems": len(trainer.train_dataset),
+                "steps": len(rows),
+                "seconds": _seconds(rows, time.perf_counter() - began),
+            },
+        )
+        shutil.rmtree(state)
+
+
+def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
+    record = out / "run.json"  # written last
+    return record.is_file() and identity == {key: read_json(record).get(key) for key in identity}
+
+
+def _origin(model_dir: Path, problems: Path, proxy_dir: Path | None) -> dict[str, Any]:
+    """What else a saved state depends on: the code, the problems and the base models."""
+    folders = [model_dir, *([proxy_dir] if proxy_dir else [])]
+    keys = ("source", "id", "revision", "sha256")
+    manifests = [read_json(Path(folder) / MANIFEST) for folder in folders]
+    return {
+        "code": code_hash("cfdapo.stages.train"),
+        "problems": sha256_of(problems),
+        "models": [{key: manifest.get(key) for key in keys} for manifest in manifests],
+    }
 
 
 def _state_folder(out: Path, identity: dict[str, Any]) -> Path:
-    """Where the run keeps what it needs to resume; emptied if it belongs to another configuration.
+    """Where the run keeps what it needs to resume; emptied if it belongs to another run.
 
     It is no declared output of the rule, since a failed job's declared outputs are deleted.
     """
     state = out / "state"
     mark = state / "identity.json"
-    if mark.is_file() and read_json(mark) != identity:
-        print("the saved state is of another configuration; starting anew")
+    if mark.is_file() and read_json(mark) == identity:
+        return state
+    if state.exists():
+        print("the saved state is of another configuration, code or model; starting anew")
         shutil.rmtree(state)
-    state.mkdir(parents=True, exist_ok=True)
     write_json(mark, identity)
     return state
 
 
-class _KeepAdapters(TrainerCallback):
-    """Keeps every checkpoint's adapter; the trainer itself keeps its last two checkpoints only."""
+def _run(
+    model_dir: Path,
+    problems: Path,
+    seed: int,
+    settings: dict[str, Any],
+    state: Path,
+    made: dict[str, Any],
+) -> CFDAPOTrainer:
+    """Train until the last step's checkpoint is in `state`."""
+    interruption = Interruption()
+    trainer = None
+    with interruption.watch():
+        try:
+            trainer = make_trainer(
+                model_dir, problems, seed, settings, state, [interruption], **made
+            )
+            last = last_whole(state, checkpoint_steps(settings["training"]))
+            # The library would take one step more from the last one's checkpoint.
+            if last != checkpoint(state, settings["training"]["steps"]):
+                print(f"going on from {last}" if last else "starting at step 0", flush=True)
+                trainer.train(resume_from_checkpoint=str(last) if last else None)
+        except Interrupted:
+            if trainer is not None and trainer.save_boundary():
+                print(f"saved after step {trainer.state.global_step}", flush=True)
+            print("interrupted; run again to go on", flush=True)
+            sys.exit(RESUME_ME)
+    return trainer
 
-    def __init__(self, state: Path):
-        self.folder = state / "adapters"
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        _copy_adapter(checkpoint, self.folder / f"step{state.global_step}")
-
-
-def _copy_adapter(source: Path, target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    for name in ADAPTER_FILES:
-        temporary = target / f".{name}"
-        shutil.copyfile(source / name, temporary)
-        os.replace(temporary, target / name)
+def _log(state: Path, steps: int) -> list[dict[str, Any]]:
+    """What was logged in every step of a finished training."""
+    return read_json(checkpoint(state, steps) / "trainer_state.json")["log_history"]
 
 
 def _publish(out: Path, state: Path, steps: list[int]) -> None:
     for step in steps:
-        _copy_adapter(state / "adapters" / f"step{step}", out / "adapters" / f"step{step}")
+        place_adapter(kept_adapter(state, step), out / "adapters" / f"step{step}")
 
 
 def _seconds(history: list[dict[str, Any]], process: float) -> dict[str, float]:

@@ -1,0 +1,182 @@
+"""A trainer that can be killed at any moment and, run again, ends with the same bits."""
+
+import random
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import TrainerCallback
+from trl import GRPOTrainer
+from trl.trainer.utils import RepeatSampler
+
+from cfdapo.files import UserError, cannot_write
+from cfdapo.policy.checkpoints import checkpoint, flaw, keep_adapter, mark, thin_out
+
+# What of a run is neither in the library's checkpoint nor follows from the step.
+OWN_FILE = "own_state.safetensors"
+# Minutes between two checkpoints at most: what a kill without a warning loses. It is no setting of
+# a study, as no result depends on it.
+SAVE_MINUTES = 10.0
+
+
+class ResumableTrainer(GRPOTrainer):
+    """GRPOTrainer whose checkpoints are whole or do not count.
+
+    To the library's it adds a mark with checksums, this package's own state and, in every
+    `save_steps`-th step, a copy of the adapter that stays (see `policy.checkpoints`). A checkpoint
+    is also written when `save_minutes` have passed since the last one; when does not matter to what
+    a run ends with. `args.save_total_limit` is left alone: older checkpoints go once a newer one is
+    whole. Rollouts are used up within an optimizer step, so that no checkpoint holds any;
+    ValueError where `num_iterations` or `steps_per_generation` say otherwise.
+    """
+
+    def __init__(self, *args: Any, save_minutes: float = SAVE_MINUTES, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        used = self.args.steps_per_generation * self.num_iterations
+        if used != self.args.gradient_accumulation_steps:
+            raise ValueError("rollouts must be used up within one optimizer step to be resumable")
+        # The end of the last step, and the own state to save in place of the present one.
+        self._boundary: dict[str, Any] | None = None
+        self._own: dict[str, Tensor] | None = None
+        self.add_callback(_SaveSometimes(self, save_minutes))
+
+    def own_state(self) -> dict[str, Tensor]:
+        """This package's own state that a checkpoint must hold; empty if there is none."""
+        return {}
+
+    def load_own_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `own_state` gave."""
+
+    def remember(self) -> None:
+        """Note all that the next step changes before the optimizer moves."""
+        self._boundary = {
+            "random": _random_state(),
+            "tokens": self.state.num_input_tokens_seen,
+            "own": self.own_state(),
+        }
+
+    def save_boundary(self) -> bool:
+        """Give up the step that was begun and save the state before it; False if it is saved.
+
+        To be called when `train` ended by `Interrupted`.
+        """
+        folder = checkpoint(Path(self.args.output_dir), self.state.global_step)
+        if self._boundary is None or flaw(folder) is None:
+            return False
+        _set_random_state(self._boundary["random"])
+        self.state.num_input_tokens_seen = self._boundary["tokens"]
+        self.current_flos = 0
+        self._own = self._boundary["own"]
+        self._save_checkpoint(self.model, None)
+        return True
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Save, vouch for what was saved, then thin out; a checkpoint that fails is removed."""
+        state, step = Path(self.args.output_dir), self.state.global_step
+        folder = checkpoint(state, step)
+        own = self.own_state() if self._own is None else self._own
+        try:
+            super()._save_checkpoint(model, trial)
+            if own:
+                save_file(own, folder / OWN_FILE)
+            if step % self.args.save_steps == 0:
+                keep_adapter(state, step)
+            mark(folder)
+        except Exception as error:
+            if not _is_about_writing(error):
+                raise
+            shutil.rmtree(folder, ignore_errors=True)
+            raise _cannot_save(folder, error) from error
+        thin_out(state)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and (file := Path(checkpoint) / OWN_FILE).is_file():
+            self.load_own_state(load_file(file))
+
+    def _get_train_sampler(self, dataset: Any = None) -> RepeatSampler:
+        """The library's sampler, in the order of any epoch at once."""
+        return _EpochSampler(super()._get_train_sampler(dataset))
+
+
+def _is_about_writing(error: Exception) -> bool:
+    """Whether a failed save is the disk's fault, and no mistake in code nor the accelerator's.
+
+    On a full disk torch raises RuntimeError with various texts, and tokenizers a bare Exception.
+    """
+    known = (OSError, SafetensorError, UserError)
+    return isinstance(error, known) or type(error) in (RuntimeError, Exception)
+
+
+def _cannot_save(folder: Path, error: Exception) -> UserError:
+    free = shutil.disk_usage(folder.parent).free / 2**20
+    return UserError(
+        f"{cannot_write(folder, error)}, {free:.0f} MiB are free. "
+        "Checkpoints before this one are whole: training goes on from the last of them"
+    )
+
+
+class _EpochSampler(RepeatSampler):
+    """The same order as the library's sampler, whose generator forgets the epochs before a resume.
+
+    Each epoch draws a new order; one that is resumed in its second epoch would draw the first's.
+    """
+
+    def __init__(self, sampler: RepeatSampler):
+        super().__init__(
+            sampler.data_source,
+            sampler.mini_repeat_count,
+            sampler.batch_size,
+            sampler.repeat_count,
+            sampler.shuffle,
+            sampler.seed,
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Stand where `epoch` begins, counted from 0; the data loader calls this."""
+        if not self.shuffle:
+            return
+        self.generator.manual_seed(self.seed)
+        for _ in range(epoch):
+            torch.randperm(self.num_samples, generator=self.generator)
+
+
+class _SaveSometimes(TrainerCallback):
+    """Remembers every step's end, and saves after some time even between the kept steps."""
+
+    def __init__(self, trainer: ResumableTrainer, minutes: float):
+        self.trainer = trainer
+        self.seconds = minutes * 60
+        self.last = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.trainer.remember()
+        if time.monotonic() - self.last >= self.seconds:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.last = time.monotonic()
+
+
+def _random_state() -> dict[str, Any]:
+    """Where all generators stand that a step may draw from."""
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "cpu": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None,
+    }
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] is not None:
+        torch.cuda.set_rng_state_all(state["cuda"])
