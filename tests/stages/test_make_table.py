@@ -182,3 +182,14 @@ def test_a_process_of_its_own_exits_with_2_and_one_line(study, run_flags, proces
     done = make(process, study, run_flags, "table1_accuracy")
     assert_refused(done, "curves.csv: cannot be read")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_runs_of_another_configuration_are_named(study, run_flags, stage):
+    path = study / "runs" / "llama-tiny" / "inverted" / "seed1" / "run.json"
+    record = read_json(path)
+    record["settings"]["training"]["steps"] = 40
+    write_json(path, record)
+    out = study / "curves.csv"
+    done = stage("collect_curves", "--runs", study / "runs", *run_flags, "--out", out)
+    assert_refused(done, "llama-tiny/inverted/seed1: training.steps is 40", "it is 20")
+    assert not out.exists()
