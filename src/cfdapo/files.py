@@ -5,9 +5,10 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 # A disk, a quota or a limit that is used up.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -26,33 +27,39 @@ def atomic_write(path: str | Path, content: str | bytes) -> None:
     Raises `UserError` naming the file where there is no room for it; what stood at `path` then
     still stands.
     """
+    with atomic_stream(path) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def atomic_stream(path: str | Path) -> Iterator[IO[bytes]]:
+    """A stream whose bytes appear as `path` when the block ends; nothing does if it fails.
+
+    Raises `UserError` as `atomic_write`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = None
     try:
-        _atomic_write(Path(path), content.encode() if isinstance(content, str) else content)
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        raise cannot_write(path, error) from error
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        share(temporary)
+        os.replace(temporary, path)
+    except BaseException as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise cannot_write(path, error) from error
+        raise
 
 
 def cannot_write(path: str | Path, error: Exception) -> UserError:
     """What to tell the user when `path` could not be written, because of `error`."""
     reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
     return UserError(f"{path}: cannot be written ({reason}); make room there and run again")
-
-
-def _atomic_write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        share(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def share(path: str | Path) -> None:

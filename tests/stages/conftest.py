@@ -49,6 +49,13 @@ def study(tmp_path: Path) -> Path:
             "model": model,
             "mode": mode,
             "seed": seed,
+            "settings": {
+                "task": "arithmetic",
+                "chat": {},
+                "lora": {"r": 32},
+                "training": {"steps": 20},
+                "credit": {"mode": mode, "method": "prefix", "proxy": None},
+            },
             "steps": 20,
             "seconds": {"total": 60.0 * minutes, "credit": 10.0},
             "peak_memory_bytes": {"resident": 2**30, "accelerator": None},

@@ -270,3 +270,14 @@ def test_table_16_needs_no_results(tmp_path, run_flags, stage):
     done = make(stage, tmp_path, run_flags, "table16_inconsistencies")
     assert done.returncode == 0, done.stderr
     assert "contradicts" in (tmp_path / "tables" / "table16_inconsistencies.md").read_text()
+
+
+def test_runs_of_another_configuration_are_named(study, run_flags, stage):
+    path = study / "runs" / "llama-tiny" / "inverted" / "seed1" / "run.json"
+    record = read_json(path)
+    record["settings"]["training"]["steps"] = 40
+    write_json(path, record)
+    out = study / "curves.csv"
+    done = stage("collect_curves", "--runs", study / "runs", *run_flags, "--out", out)
+    assert_refused(done, "llama-tiny/inverted/seed1: training.steps is 40", "it is 20")
+    assert not out.exists()

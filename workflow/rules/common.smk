@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
@@ -20,8 +21,12 @@ from cfdapo.study import (
 )
 
 put_interpreter_first()
+# A conda environment is activated before this prefix, and a failed activation is silent: with
+# --use-conda, a job ends here unless its interpreter is that of an environment of envs/.
+USE_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 shell.prefix(
     f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(SOURCE))} TOKENIZERS_PARALLELISM=false; "
+    + ("python -m cfdapo.environments; " if USE_CONDA else "")
 )
 
 try:
@@ -30,6 +35,7 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = f"results/{config['study']}"
+HUB_MODELS = [name for name, entry in STUDY["models"].items() if entry["source"] == "hub"]
 MODELS, MODES, SEEDS = list(STUDY["models"]), STUDY["modes"], STUDY["seeds"]
 LABELS = {name: entry["label"] for name, entry in STUDY["models"].items()}
 PROXY = STUDY["credit"]["proxy"]
@@ -37,10 +43,15 @@ STEPS = checkpoint_steps(STUDY["training"])
 RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
 
 
+def one_of(names):
+    """A wildcard's constraint to some names; where there are none, nothing matches."""
+    return "|".join(map(str, sorted(names))) or "(?!)"
+
+
 wildcard_constraints:
-    model="|".join(MODELS),
-    mode="|".join(MODES),
-    seed="|".join(map(str, SEEDS)),
+    model=one_of(MODELS),
+    mode=one_of(MODES),
+    seed=one_of(SEEDS),
 
 
 def as_json(value):
@@ -51,6 +62,12 @@ def as_json(value):
 def code(stage):
     """The source files that decide what a stage leaves; Snakemake reruns on their content."""
     return source_files(f"cfdapo.stages.{stage}")
+
+
+def scaled(rule, resource):
+    """The study's mem_mb or runtime of a rule; each retry asks for as much again on top."""
+    asked = STUDY["resources"][rule][resource]
+    return lambda wildcards, attempt: asked * attempt
 
 
 def model_entry(wildcards):

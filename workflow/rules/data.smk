@@ -1,3 +1,7 @@
+localrules:
+    prepare_data,
+
+
 rule prepare_data:
     input:
         code=code("prepare_data"),

@@ -14,11 +14,11 @@ rule evaluate:
     threads: STUDY["resources"]["evaluate"]["threads"]
     resources:
         gpu=STUDY["resources"]["evaluate"]["gpu"],
-        mem_mb=STUDY["resources"]["evaluate"]["mem_mb"],
-        runtime=STUDY["resources"]["evaluate"]["runtime"],
+        mem_mb=scaled("evaluate", "mem_mb"),
+        runtime=scaled("evaluate", "runtime"),
     params:
         settings=evaluate_settings,
         run=subpath(output[0], parent=True),
     shell:
-        "python -m cfdapo.stages.evaluate --model-dir {input.model} --problems {input.data}"
+        "HF_HUB_OFFLINE=1 python -m cfdapo.stages.evaluate --model-dir {input.model} --problems {input.data}"
         " --run-dir {params.run} --settings {params.settings:q} --out {output} > {log} 2>&1"

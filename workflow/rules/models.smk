@@ -1,3 +1,8 @@
+localrules:
+    fetch_model,
+    downloads,
+
+
 rule prepare_model:
     input:
         code=code("prepare_model"),
@@ -10,11 +15,39 @@ rule prepare_model:
     threads: STUDY["resources"]["prepare_model"]["threads"]
     resources:
         gpu=STUDY["resources"]["prepare_model"]["gpu"],
-        mem_mb=STUDY["resources"]["prepare_model"]["mem_mb"],
-        runtime=STUDY["resources"]["prepare_model"]["runtime"],
+        mem_mb=scaled("prepare_model", "mem_mb"),
+        runtime=scaled("prepare_model", "runtime"),
+    wildcard_constraints:
+        model=one_of(set(MODELS) - set(HUB_MODELS)),
     params:
         entry=model_entry,
         task=STUDY["data"]["task"],
     shell:
         "python -m cfdapo.stages.prepare_model --name {wildcards.model}"
         " --entry {params.entry:q} --task {params.task} --out {output} > {log} 2>&1"
+
+
+# Needs the network, no memory and no GPU: on a cluster it runs where snakemake was called.
+rule fetch_model:
+    input:
+        code=code("prepare_model"),
+    output:
+        directory(f"{RESULTS}/models/{{model}}"),
+    log:
+        f"{RESULTS}/logs/fetch_model/{{model}}.log",
+    conda:
+        "../../envs/train.yaml"
+    wildcard_constraints:
+        model=one_of(HUB_MODELS),
+    params:
+        entry=model_entry,
+        task=STUDY["data"]["task"],
+    shell:
+        "python -m cfdapo.stages.prepare_model --name {wildcards.model}"
+        " --entry {params.entry:q} --task {params.task} --out {output} > {log} 2>&1"
+
+
+rule downloads:
+    input:
+        rules.prepare_data.output,
+        expand(rules.fetch_model.output, model=HUB_MODELS),

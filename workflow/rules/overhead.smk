@@ -13,12 +13,12 @@ rule profile_overhead:
     threads: STUDY["resources"]["profile_overhead"]["threads"]
     resources:
         gpu=STUDY["resources"]["profile_overhead"]["gpu"],
-        mem_mb=STUDY["resources"]["profile_overhead"]["mem_mb"],
-        runtime=STUDY["resources"]["profile_overhead"]["runtime"],
+        mem_mb=scaled("profile_overhead", "mem_mb"),
+        runtime=scaled("profile_overhead", "runtime"),
     params:
         proxy=proxy_flag,
         settings=overhead_settings,
     shell:
-        "python -m cfdapo.stages.profile_overhead --model {wildcards.model}"
+        "HF_HUB_OFFLINE=1 python -m cfdapo.stages.profile_overhead --model {wildcards.model}"
         " --model-dir {input.model} --problems {input.data} --settings {params.settings:q}"
         " {params.proxy} --out {output} > {log} 2>&1"

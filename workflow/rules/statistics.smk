@@ -6,6 +6,7 @@ localrules:
 rule collect_curves:
     input:
         evaluations=run_files("evaluation.jsonl"),
+        records=run_files("run.json"),
         code=code("collect_curves"),
     output:
         f"{RESULTS}/statistics/curves.csv",

@@ -24,13 +24,13 @@ rule train:
     threads: STUDY["resources"]["train"]["threads"]
     resources:
         gpu=STUDY["resources"]["train"]["gpu"],
-        mem_mb=STUDY["resources"]["train"]["mem_mb"],
-        runtime=STUDY["resources"]["train"]["runtime"],
+        mem_mb=scaled("train", "mem_mb"),
+        runtime=scaled("train", "runtime"),
     params:
         proxy=proxy_flag,
         settings=train_settings,
         out=subpath(output.record, parent=True),
     shell:
-        "python -m cfdapo.stages.train --model {wildcards.model} --model-dir {input.model}"
+        "HF_HUB_OFFLINE=1 python -m cfdapo.stages.train --model {wildcards.model} --model-dir {input.model}"
         " --problems {input.data} --mode {wildcards.mode} --seed {wildcards.seed}"
         " --settings {params.settings:q} {params.proxy} --out {params.out} > {log} 2>&1"

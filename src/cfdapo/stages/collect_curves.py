@@ -17,7 +17,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="curves.csv")
     given = parser.parse_args()
     runs = Runs(given.runs, given.models, given.modes, given.seeds)
-    write_curves(given.out, collect(runs.rows("evaluation.jsonl")))
+    evaluations = runs.rows("evaluation.jsonl")
+    runs.records()  # refuses runs of different configurations
+    write_curves(given.out, collect(evaluations))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from cfdapo.analysis.comparable import require_same_settings
 from cfdapo.analysis.credit import read_completions, read_spans
 from cfdapo.analysis.curves import (
     MODE_LABELS,
@@ -86,7 +87,8 @@ class Runs:
         """Every run's `run.json`.
 
         Raises:
-            UserError: files are absent, or a file is the record of another run.
+            UserError: files are absent, a file is the record of another run, or the runs had
+                different settings.
         """
         records = []
         for key, path in self._paths("run.json").items():
@@ -95,6 +97,7 @@ class Runs:
             if found != key:
                 raise UserError(f"{path}: is the record of {found}, not of {key}")
             records.append(record)
+        require_same_settings(records)
         return records
 
     def _paths(self, name: str) -> dict[tuple[str, str, int], Path]:
