@@ -7,7 +7,7 @@ from scipy import stats
 from cfdapo.analysis.consistency import check_paper
 from cfdapo.analysis.consistency.accuracy import attainable_p
 from cfdapo.analysis.printed import Interval, Paper, exactly, half_digit, hull
-from cfdapo.analysis.rendering import to_markdown
+from cfdapo.analysis.rendering import to_latex, to_markdown
 from cfdapo.analysis.reported import REPORTED, reported
 from cfdapo.analysis.tables.consistency import table16_inconsistencies
 
@@ -189,6 +189,8 @@ def test_table_16_puts_contradictions_first_and_says_how_many():
     text = to_markdown(table)
     assert "nan" not in text
     assert "| Table 8, Qwen3-1.7B, CF − DAPO minutes | 130 min |" in text
+    # LaTeX knows every sign.
+    assert to_latex(table).isascii()
 
 
 def test_table_16_of_a_paper_that_fits_together():

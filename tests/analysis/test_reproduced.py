@@ -42,8 +42,16 @@ def results(tmp_path):
         for source, factor in (("gold", 7), ("sampled", 1))
         for q, v, low in ((q, v * factor, low) for q, v, low in sampled)
     ]
+    # The mean over seeds goes first; Llama's never gets there.
+    reached = [
+        {"model": m, "mode": mode, "seed": seed, "step": None if m == "l3" else step}
+        for m in models
+        for mode, step in (("vanilla", 500), ("counterfactual", 125))
+        for seed, step in ((None, step), (0, 75))
+    ]
     for name, rows in (
         ("table1_accuracy", accuracy),
+        ("table13_sample_efficiency", reached),
         ("table3_significance", tests),
         ("table15_span_statistics", spans),
     ):
@@ -75,6 +83,9 @@ def test_numbers_are_read_from_the_tables(results):
     assert look_up(results, "q3", "section4.3", "correct completions", "spans").value == 50
     # The row is "Tokens" itself, not one that begins so.
     assert look_up(results, "q3", "section4.3", "sample", "tokens").value == 4000
+    step = "step of DAPO's final accuracy"
+    assert look_up(results, "q3", "section4.2", "Qwen3-1.7B", step).value == 125
+    assert look_up(results, "l3", "section4.2", "Llama3.2-3B", step).reason == "never reached"
     found = look_up(results, "q3", "section4.3", "length and drop", "r")
     assert (found.value, found.low, found.high) == (-0.3, -0.6, 0.0)
 

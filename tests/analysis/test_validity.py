@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from cfdapo.analysis.credit import COMBINATIONS, read_completions, read_spans
-from cfdapo.analysis.rendering import to_markdown
+from cfdapo.analysis.rendering import to_latex, to_markdown
 from cfdapo.analysis.samples import split_samples
 from cfdapo.analysis.tables.validity import table9_credit_validity
 from cfdapo.analysis.validity import BASELINES, Ranked, measure_validity, same_scores, scores_of
@@ -203,6 +203,8 @@ def test_table_9_shows_every_score_and_marks_the_papers(made):
     text = to_markdown(table)
     assert "on Arithmetic" in text and "nan" not in text
     assert table.data["label"].isin(["Q", "L"]).all()
+    # LaTeX knows every sign.
+    assert to_latex(table).isascii()
 
 
 def test_a_table_without_labels_still_has_the_last_lines_share():

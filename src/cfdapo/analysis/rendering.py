@@ -165,6 +165,8 @@ _LATEX = str.maketrans(
         "≥": r"$\geq$",
         "→": r"$\rightarrow$",
         "ρ": r"$\rho$",
+        "τ": r"$\tau$",
+        "…": r"\ldots{}",
         "“": "``",
         "”": "''",
         "–": "--",
