@@ -11,7 +11,10 @@ from typing import Any
 
 from cfdapo.study import ROOT
 
-PACKAGES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate", "tokenizers", "numpy")
+PACKAGES = (
+    *("torch", "transformers", "peft", "trl", "datasets", "accelerate", "tokenizers"),
+    *("numpy", "pandas", "scipy", "matplotlib"),
+)
 
 
 def environment(packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
@@ -81,7 +84,7 @@ def peak_memory() -> dict[str, int | None]:
 
 
 # Modules that carry settings and files but decide no number; editing them reruns nothing.
-CARRIERS = ("cfdapo.files", "cfdapo.study", "cfdapo.provenance")
+CARRIERS = ("cfdapo.files", "cfdapo.study", "cfdapo.provenance", "cfdapo.environments")
 
 
 def source_files(module: str) -> list[str]:

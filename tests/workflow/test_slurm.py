@@ -165,7 +165,10 @@ def test_results_equal_a_local_runs_to_the_bit(ran):
     for path in (ran.local / "results").rglob("history.jsonl"):
         same = [ran.slurm / path.relative_to(ran.local), path]
         rows = [
-            [{k: v for k, v in row.items() if not k.startswith("seconds_")} for row in read_jsonl(p)]
+            [
+                {k: v for k, v in row.items() if not k.startswith("seconds_")}
+                for row in read_jsonl(p)
+            ]
             for p in same
         ]
         assert rows[0] == rows[1] and len(rows[0]) == 12

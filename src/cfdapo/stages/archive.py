@@ -1,7 +1,7 @@
 """Pack a study's records with checksums, and verify them: tables without anybody's weights.
 
-    python -m cfdapo.stages.archive pack --results results/paper --out results/paper.tar.gz
-    python -m cfdapo.stages.archive verify --results results/paper
+python -m cfdapo.stages.archive pack --results results/paper --out results/paper.tar.gz
+python -m cfdapo.stages.archive verify --results results/paper
 """
 
 import argparse
