@@ -3,8 +3,8 @@
 What is real: the environment file is read as it is, its dependencies are solved and installed into
 the prefix by py-rattler, a conda solver and installer, from a local channel in conda's format. What
 is not: the channel holds just the running CPython and its pip (as links to the files that are
-there), and the `pip:` section is linked from the running interpreter's packages, version by version,
-with what they require and nothing else.
+there), and the `pip:` section is linked from the running interpreter's packages, version by
+version, with what they require and nothing else.
 
 `install(folder)` leaves `folder`/bin/conda and `folder`/bin/activate.
 """

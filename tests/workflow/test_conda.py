@@ -1,4 +1,4 @@
-"""--use-conda: jobs run in the environments of envs/, made by a stand-in for conda, or not at all."""
+"""--use-conda: jobs run in the environments of envs/, made by a stand-in, or not at all."""
 
 import json
 import os

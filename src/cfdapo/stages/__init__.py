@@ -11,8 +11,8 @@ from cfdapo.provenance import environment
 def run(main: Callable[[], None]) -> None:
     """Call a stage's main; what the user can mend is printed without a traceback, exit code 2.
 
-    The first line of its output, which the workflow keeps as the job's log, is where it ran: commit,
-    sys.prefix and versions. Tables and figures must not hold that, since they are the same anywhere.
+    The first line of its output, which the workflow keeps as the job's log, is where it ran:
+    commit, sys.prefix and versions. Tables must not hold that, since they are the same anywhere.
     """
     try:
         if len(sys.argv) > 1 and not {"-h", "--help"} & set(sys.argv):
