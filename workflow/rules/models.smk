@@ -10,6 +10,8 @@ rule prepare_model:
         directory(f"{RESULTS}/models/{{model}}"),
     log:
         f"{RESULTS}/logs/prepare_model/{{model}}.log",
+    wildcard_constraints:
+        model=one_of(set(MODELS) - set(HUB_MODELS)),
     conda:
         "../../envs/train.yaml"
     threads: STUDY["resources"]["prepare_model"]["threads"]
@@ -17,8 +19,6 @@ rule prepare_model:
         gpu=STUDY["resources"]["prepare_model"]["gpu"],
         mem_mb=scaled("prepare_model", "mem_mb"),
         runtime=scaled("prepare_model", "runtime"),
-    wildcard_constraints:
-        model=one_of(set(MODELS) - set(HUB_MODELS)),
     params:
         entry=model_entry,
         task=STUDY["data"]["task"],
@@ -35,10 +35,10 @@ rule fetch_model:
         directory(f"{RESULTS}/models/{{model}}"),
     log:
         f"{RESULTS}/logs/fetch_model/{{model}}.log",
-    conda:
-        "../../envs/train.yaml"
     wildcard_constraints:
         model=one_of(HUB_MODELS),
+    conda:
+        "../../envs/train.yaml"
     params:
         entry=model_entry,
         task=STUDY["data"]["task"],
