@@ -1,4 +1,4 @@
-"""Refuse to run outside the conda environment that a job was given: `python -m cfdapo.environments`.
+"""Refuse a job outside the conda environment it was given: `python -m cfdapo.environments`.
 
 Snakemake activates a rule's environment in the job's shell, and a failed activation is silent: the
 job would run with whatever `python` comes first. So with --use-conda every job starts with this

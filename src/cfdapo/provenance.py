@@ -13,7 +13,10 @@ from typing import Any
 from cfdapo.files import sha256_of
 from cfdapo.study import ROOT
 
-PACKAGES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate", "tokenizers", "numpy")
+PACKAGES = (
+    *("torch", "transformers", "peft", "trl", "datasets", "accelerate", "tokenizers"),
+    *("numpy", "pandas", "scipy", "matplotlib"),
+)
 
 
 def environment(packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
@@ -89,6 +92,7 @@ CARRIERS = (
     "cfdapo.provenance",
     "cfdapo.locks",
     "cfdapo.devices",
+    "cfdapo.environments",
 )
 
 # Endings of the text that a module of the same name puts into what it writes.

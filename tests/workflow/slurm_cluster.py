@@ -149,8 +149,9 @@ def main(folder: Path, gpus: int) -> None:
     settings |= {"cores": CLAIMED_CORES, "memory": CLAIMED_MEMORY}
     (etc / "slurm.conf").write_text(CONFIGURATION.format(**settings))
     # CUDA_VISIBLE_DEVICES is set only for a file that is a device: /dev/null is one.
+    files = f"{devices}/gpu[0-{gpus - 1}]"
     (etc / "gres.conf").write_text(
-        f"NodeName={NODE} Name=gpu Type=fake File={devices}/gpu[0-{gpus - 1}] Flags=nvidia_gpu_env\n"
+        f"NodeName={NODE} Name=gpu Type=fake File={files} Flags=nvidia_gpu_env\n"
     )
     (folder / "hosts").write_text(f"127.0.0.1 localhost {NODE}\n")
     socket.sethostname(NODE)
@@ -160,8 +161,9 @@ def main(folder: Path, gpus: int) -> None:
     subprocess.run(["mount", "--bind", str(folder / "hosts"), "/etc/hosts"], check=True)
     key = folder / "munge.key"
     subprocess.run(["mungekey", "--create", f"--keyfile={key}"], check=True)
-    _start(folder, "munged", "--force", f"--key-file={key}", f"--socket={folder}/munge.socket",
-           f"--pid-file={folder}/munged.pid", f"--seed-file={folder}/munge.seed", "--foreground")  # fmt: skip
+    munged = [f"--key-file={key}", f"--socket={folder}/munge.socket", "--force", "--foreground"]
+    munged += [f"--pid-file={folder}/munged.pid", f"--seed-file={folder}/munge.seed"]
+    _start(folder, "munged", *munged)
     while not (folder / "munge.socket").exists():
         time.sleep(0.05)
     _start(folder, "slurmctld", "-D", "-c")

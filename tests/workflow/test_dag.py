@@ -2,12 +2,12 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from clones import copy_workflow
 
 from cfdapo.study import ROOT, STUDIES
 
@@ -27,14 +27,6 @@ def job_counts(text: str) -> dict[str, int]:
     return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)}
 
 
-def copy_workflow(folder: Path) -> Path:
-    for name in ("Snakefile", "workflow", "config", "envs", "src", "profiles", "slurm"):
-        source = ROOT / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, folder / name)
-    return folder
-
-
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """The workflow's files in a folder of their own, to edit."""
@@ -50,7 +42,7 @@ def test_every_study_has_a_dag(study):
 def test_paper_has_36_runs():
     done = snakemake("--dry-run", "--forceall", "--config", "study=paper")
     counts = job_counts(done.stdout)
-    assert (counts["train"], counts["evaluate"], counts["prepare_model"]) == (36, 36, 3)
+    assert (counts["train"], counts["evaluate"], counts["fetch_model"]) == (36, 36, 3)
 
 
 @pytest.mark.parametrize(
@@ -205,3 +197,29 @@ def test_the_policy_that_is_measured_is_the_one_that_the_study_names(clone):
     run = "inverted/seed4"
     folder = f"results/tiny/runs/qwen2-tiny/{run}/adapters/step50"
     assert f"--policy {run}/step50 --adapter {folder} --settings" in done.stdout
+
+
+def test_downloads_are_the_data_and_the_models_of_the_hub_and_run_where_snakemake_is_called():
+    done = snakemake("downloads", "--dry-run", "--forceall", "--config", "study=paper")
+    assert job_counts(done.stdout) == {
+        "downloads": 1, "fetch_model": 3, "prepare_data": 1, "total": 5
+    }  # fmt: skip
+    assert done.stdout.count("localrule fetch_model:") == 3
+    assert "localrule prepare_data:" in done.stdout
+    made = snakemake("downloads", "--dry-run", "--forceall", "--config", "study=smoke")
+    assert "fetch_model" not in made.stdout
+
+
+def test_the_slurm_profile_is_the_papers_study_and_asks_for_a_gpu_where_the_study_does():
+    done = snakemake("--dry-run", "--profile", "slurm", "--printshellcmds")
+    assert done.returncode == 0, done.stderr
+    jobs = re.findall(r"^(?:local)?rule (\w+):$(.*?)(?=^\[|\Z)", done.stdout, re.M | re.S)
+    gpus = {rule for rule, text in jobs if "gpu=1" in text}
+    assert {"train", "evaluate", "profile_overhead"} <= gpus
+    assert not gpus & {"fetch_model", "prepare_data", "table1_accuracy", "collect_curves"}
+    # What loads a model needs no network: the model is in the cache by then.
+    for rule, text in jobs:
+        if "stages.train" in text or "stages.evaluate" in text:
+            assert "HF_HUB_OFFLINE=1 python" in text, rule
+    remote = set(re.findall(r"^rule (\w+):$", done.stdout, re.MULTILINE))
+    assert not {rule for rule in remote if rule.startswith(("table", "figure", "test_"))}

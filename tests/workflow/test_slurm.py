@@ -1,4 +1,4 @@
-"""The workflow on a real SLURM: GPUs are never shared, results are a local run's, lost jobs go on."""
+"""The workflow on a real SLURM: no GPU is shared, results are a local run's, lost jobs go on."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ CANCELLED, REQUEUED = "counterfactual", "vanilla"
 
 
 def write_study(clone: Path) -> None:
-    """The smoke study with GPUs asked for, more checkpoints to lose jobs between, fewer problems."""
+    """The smoke study with GPUs asked for, more checkpoints to go on from, fewer problems."""
     study = yaml.safe_load((STUDIES / "smoke.yaml").read_text())
     study["data"] |= {"test_problems": 16}
     study["training"] |= {"steps": 12, "checkpoint_every": 2}

@@ -71,15 +71,17 @@ def _packaged_file(package: str, name: str) -> Path:
     raise UserError(f"models: package {package} has no file {name}")
 
 
-def fetch_from_hub(entry: dict[str, Any]) -> None:
-    """Bring a pinned model into the hub's local cache, or find it there when offline."""
+def fetch_from_hub(entry: dict[str, Any]) -> Path:
+    """Bring a pinned model into the hub's local cache, or find it there; returns its snapshot."""
     from huggingface_hub import snapshot_download
 
     try:
-        snapshot_download(
-            entry["id"],
-            revision=entry["revision"],
-            allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"],
+        return Path(
+            snapshot_download(
+                entry["id"],
+                revision=entry["revision"],
+                allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"],
+            )
         )
     except Exception as error:  # the hub's client raises many unrelated types when offline
         raise UserError(_cannot_load(entry["id"], entry["revision"], error)) from error

@@ -9,6 +9,7 @@ from typing import Any
 
 from cfdapo.devices import take_gpu
 from cfdapo.files import UserError
+from cfdapo.policy.hub import verify_snapshot
 from cfdapo.policy.models import convert_gguf, fetch_from_hub, save_base, write_manifest
 from cfdapo.policy.tiny import make_model, make_tokenizer, pretrain
 from cfdapo.problems.task import get_task
@@ -33,7 +34,7 @@ def main() -> None:
     elif entry["source"] == "gguf":
         convert_gguf(entry, arguments.out)
     else:
-        fetch_from_hub(entry)
+        made = {"files": verify_snapshot(fetch_from_hub(entry))}
     write_manifest(arguments.out, arguments.name, entry, {**made, **environment()})
 
 

@@ -1,0 +1,110 @@
+"""Records travel without weights, are the same archive twice, and show every change."""
+
+import os
+import subprocess
+import tarfile
+
+import pytest
+
+from cfdapo.files import write_json
+
+
+@pytest.fixture
+def finished(study):
+    """The made-up study with what an archive must leave out, and what it must take along."""
+    run = study / "runs" / "llama-tiny" / "random" / "seed0"
+    for name in ("adapters/step10/adapter_model.safetensors", "state/checkpoint-10/optimizer.pt",
+                 "evaluation.partial.jsonl"):  # fmt: skip
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("heavy")
+    for name in ("models/llama-tiny/model.safetensors", "data/train.jsonl", "logs/train.log"):
+        (study / name).parent.mkdir(parents=True, exist_ok=True)
+        (study / name).write_text("heavy")
+    for name in ("models/llama-tiny/manifest.json", "data/manifest.json", "overhead/x.json"):
+        write_json(study / name, {})
+    (study / "credit").mkdir()
+    (study / "credit" / "llama-tiny.jsonl").write_text("{}\n")
+    (study / "statistics").mkdir()
+    (study / "statistics" / "curves.csv").write_text("model\n")
+    return study
+
+
+def pack(stage, study, out):
+    done = stage("archive", "pack", "--results", study, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def verify(stage, folder):
+    return stage("archive", "verify", "--results", folder)
+
+
+@pytest.fixture
+def unpacked(finished, stage, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clone")
+    archive = pack(stage, finished, folder / "records.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    return folder / "results" / finished.name
+
+
+def test_the_archive_holds_records_and_no_weights(unpacked):
+    files = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+    assert len(files) == 2 * 4 * 3 * 3 + 5 + 1  # 24 runs' three records, five others, the sums
+    assert "credit/llama-tiny.jsonl" in files and "models/llama-tiny/manifest.json" in files
+    assert not [name for name in files if name.endswith((".safetensors", ".pt", ".log"))]
+    assert "data/train.jsonl" not in files
+
+
+def test_equal_records_are_an_equal_archive(finished, stage, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("twice")
+    first = pack(stage, finished, folder / "one.tar.gz").read_bytes()
+    for path in finished.rglob("*"):
+        os.utime(path, (1, 1))
+    assert pack(stage, finished, folder / "two.tar.gz").read_bytes() == first
+    with tarfile.open(folder / "one.tar.gz") as packed:
+        names = [member.name for member in packed.getmembers()]
+        assert {(m.uid, m.mode, m.uname) for m in packed.getmembers()} == {(0, 0o644, "")}
+    assert names[1:] == sorted(names[1:]) and names[0].endswith("/SHA256SUMS")
+
+
+def test_unpacked_records_are_verified_here_and_by_sha256sum(unpacked, stage):
+    done = verify(stage, unpacked)
+    assert done.returncode == 0 and "77 files are as they were packed" in done.stdout
+    standard = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=unpacked)
+    assert standard.returncode == 0
+
+
+def test_changed_missing_and_added_records_are_all_named(unpacked, stage):
+    run = unpacked / "runs" / "qwen3-tiny" / "vanilla" / "seed1"
+    (run / "history.jsonl").write_text("{}\n")
+    (run / "run.json").unlink()
+    (unpacked / "statistics" / "more.csv").write_text("")
+    done = verify(stage, unpacked)
+    assert done.returncode == 2
+    assert "runs/qwen3-tiny/vanilla/seed1/history.jsonl: changed" in done.stderr
+    assert "runs/qwen3-tiny/vanilla/seed1/run.json: missing" in done.stderr
+    assert "statistics/more.csv: not in SHA256SUMS" in done.stderr
+    assert "seed2" not in done.stderr
+
+
+@pytest.mark.parametrize("line", ["no checksum", f"{'0' * 64}  ../../etc/passwd"])
+def test_a_faulty_list_of_checksums_is_refused(unpacked, stage, line):
+    with open(unpacked / "SHA256SUMS", "a") as stream:
+        stream.write(f"{line}\n")
+    done = verify(stage, unpacked)
+    assert done.returncode == 2 and "SHA256SUMS, line 78" in done.stderr
+
+
+def test_unfinished_runs_are_named_and_nothing_is_packed(finished, stage, tmp_path_factory):
+    (finished / "runs" / "qwen3-tiny" / "random" / "seed2" / "evaluation.jsonl").unlink()
+    out = tmp_path_factory.mktemp("out") / "records.tar.gz"
+    done = stage("archive", "pack", "--results", finished, "--out", out)
+    assert done.returncode == 2 and "random/seed2/evaluation.jsonl" in done.stderr
+    assert not out.exists()
+
+
+def test_a_folder_without_runs_or_sums_is_refused(stage, tmp_path):
+    done = stage("archive", "pack", "--results", tmp_path / "x", "--out", tmp_path / "x.tar.gz")
+    assert done.returncode == 2 and "has no runs" in done.stderr
+    assert verify(stage, tmp_path).returncode == 2
