@@ -83,7 +83,7 @@ def test_a_table_from_records_trains_nothing_and_needs_no_torch(made, clone, con
 
 
 def test_data_is_prepared_in_the_training_environment(made, clone, conda):
-    done = snakemake(clone, conda, "results/smoke/data/train.jsonl")
+    done = snakemake(clone, conda, "--", "results/smoke/data/train.jsonl")
     assert done.returncode == 0, done.stderr
     record = logged(clone, "prepare_data")
     assert Path(record["sys_prefix"]).parent == clone / ".snakemake" / "conda"
