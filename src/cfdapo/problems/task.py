@@ -1,11 +1,11 @@
 """One interface to every kind of problem: its prompt, its data and its grader."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cfdapo.files import UserError
-from cfdapo.problems import answers, arithmetic, gsm8k
+from cfdapo.problems import answers, arithmetic, code_tests, gsm8k, mbpp
 
 Row = dict[str, Any]
 
@@ -24,14 +24,33 @@ class Task:
     template: str
     load: Callable[[str, dict[str, Any]], list[Row]]
     corpus: Callable[[dict[str, Any]], Iterator[Row]] | None = None
+    # Code, whose "answer" holds the tests that it is run on.
+    is_code: bool = False
 
     def prompt(self, row: Row) -> str:
         """The user's message for one problem."""
         return self.template.format(question=row["question"])
 
     def grade(self, completion: str, gold: str) -> bool:
-        """Whether a completion's final answer equals the gold answer."""
-        return answers.is_correct(completion, gold)
+        """Whether a completion's final answer equals the gold answer, or its code passes."""
+        return self.grade_many([completion], [gold])[0]
+
+    def grade_many(self, completions: Sequence[str], golds: Sequence[str]) -> list[bool]:
+        """`grade` for many; code runs on all cores at once."""
+        if self.is_code:
+            return code_tests.grade_many(completions, golds)
+        pairs = zip(completions, golds, strict=True)
+        return [answers.is_correct(completion, gold) for completion, gold in pairs]
+
+    def extract(self, completion: str) -> str | None:
+        """What is graded in a completion: its final answer, normalised, or its code."""
+        if self.is_code:
+            return code_tests.extract_code(completion)
+        return answers.extract_answer(completion)
+
+    def gold_to_show(self, gold: str) -> str:
+        """The gold answer as records keep it: of tests, which are long, the function's name."""
+        return code_tests.CodeTests.from_gold(gold).function if self.is_code else gold
 
 
 def _load_arithmetic(split: str, data: dict[str, Any]) -> list[Row]:
@@ -43,6 +62,11 @@ def _load_arithmetic(split: str, data: dict[str, Any]) -> list[Row]:
 
 def _load_gsm8k(split: str, data: dict[str, Any]) -> list[Row]:
     rows = gsm8k.load(split, path=data["path"], revision=data["revision"])
+    return rows[: data[f"{split}_problems"]]
+
+
+def _load_mbpp(split: str, data: dict[str, Any]) -> list[Row]:
+    rows = mbpp.load(split, path=data["path"], seed=data["seed"])
     return rows[: data[f"{split}_problems"]]
 
 
@@ -60,6 +84,12 @@ TASKS = {
         "gsm8k",
         "{question}\n\nPlease reason step by step, and put your final answer within \\boxed{{}}.",
         _load_gsm8k,
+    ),
+    "mbpp": Task(
+        "mbpp",
+        "{question}\n\nPlease write the function and put it in a ```python block.",
+        _load_mbpp,
+        is_code=True,
     ),
 }
 

@@ -9,7 +9,6 @@ from cfdapo.credit.alignment import completion_text
 from cfdapo.files import read_jsonl
 from cfdapo.policy.generation import encode_prompt, generate, messages
 from cfdapo.policy.models import load_adapter, load_base
-from cfdapo.problems.answers import extract_answer
 from cfdapo.problems.task import get_task
 from cfdapo.stages import run
 from cfdapo.study import checkpoint_steps
@@ -83,8 +82,8 @@ def _record(
         "step": step,
         "problem": row["id"],
         "completion": text,
-        "extracted": extract_answer(text),
-        "gold": row["answer"],
+        "extracted": task.extract(text),
+        "gold": task.gold_to_show(row["answer"]),
         "correct": task.grade(text, row["answer"]),
         "tokens": len(ids),
     }

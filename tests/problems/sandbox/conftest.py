@@ -29,6 +29,6 @@ def attack(walls: tuple[str, ...]) -> Callable[..., Outcome]:
     """Run code with a function `f`, called once with the arguments given."""
 
     def run_attack(code: str, *arguments: object, limits: Limits = QUICK) -> Outcome:
-        return run(Job(code, "f", [arguments]), limits, walls=walls, allow_weak=True)
+        return run(Job(code, "f", [arguments], limits), walls=walls, allow_weak=True)
 
     return run_attack

@@ -12,7 +12,7 @@ GUESSES = '["list","ok",41]\\n'
 
 
 def call(code: str, *arguments: object, calls: int = 1, **limits: int):
-    return run(Job(code, "f", [arguments] * calls), Limits(**limits))
+    return run(Job(code, "f", [arguments] * calls, Limits(**limits)))
 
 
 def test_values_come_back_as_they_are():

@@ -52,7 +52,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Job:
-    """Code that defines `function`, and the arguments of every call of it.
+    """Code that defines `function`, the arguments of every call of it, and what it may use.
 
     With `stop_at_error` calls after one that raises are left out.
     """
@@ -60,6 +60,7 @@ class Job:
     code: str
     function: str
     calls: Sequence[Sequence[Any]] = ()
+    limits: Limits = Limits()
     stop_at_error: bool = False
 
 
@@ -108,7 +109,7 @@ def capabilities() -> Capabilities:
     walls, missing = set(), {}
     for wall in WALLS:
         try:
-            _exchange(Job("def f(): pass", "f"), Limits(), frozenset({wall}))
+            _exchange(Job("def f(): pass", "f"), frozenset({wall}))
             walls.add(wall)
         except UserError as error:
             missing[wall] = str(error)
@@ -117,7 +118,6 @@ def capabilities() -> Capabilities:
 
 def run(
     job: Job,
-    limits: Limits | None = None,
     *,
     walls: Iterable[str] | None = None,
     allow_weak: bool = False,
@@ -135,19 +135,17 @@ def run(
             "sandbox: this machine cannot hold untrusted code; needed are seccomp, and namespaces "
             f"or Landlock (Linux 6.2 or later). {reasons}"
         )
-    return _judge(job, limits or Limits(), *_exchange(job, limits or Limits(), chosen))
+    return _judge(job, *_exchange(job, chosen))
 
 
-def run_many(
-    jobs: Iterable[Job], limits: Limits | None = None, workers: int | None = None
-) -> list[Outcome]:
+def run_many(jobs: Iterable[Job], workers: int | None = None) -> list[Outcome]:
     """`run` for every job, `workers` at a time (by default as many as there are cores)."""
     workers = workers or len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(lambda job: run(job, limits), jobs))
+        return list(pool.map(run, jobs))
 
 
-def _exchange(job: Job, limits: Limits, walls: frozenset[str]) -> tuple[dict[str, Any], bytes]:
+def _exchange(job: Job, walls: frozenset[str]) -> tuple[dict[str, Any], bytes]:
     """A keeper's report, and what its guest wrote; `UserError` where there was no guest."""
     if sys.platform != "linux":
         raise UserError(f"sandbox: needs Linux, not {sys.platform}")
@@ -157,7 +155,7 @@ def _exchange(job: Job, limits: Limits, walls: frozenset[str]) -> tuple[dict[str
         "calls": [dumps(list(arguments)) for arguments in job.calls],
         "stop_at_error": job.stop_at_error,
         "walls": sorted(walls),
-        **asdict(limits),
+        **asdict(job.limits),
     }
     # The interpreter itself, also from within a virtual environment.
     python = getattr(sys, "_base_executable", sys.executable)
@@ -172,7 +170,7 @@ def _exchange(job: Job, limits: Limits, walls: frozenset[str]) -> tuple[dict[str
     )
     with process:
         try:
-            answer = _converse(process, json.dumps(request), limits)
+            answer = _converse(process, json.dumps(request), job.limits.wall_seconds)
             trouble = process.stderr.read() if not answer else b""
         finally:
             # Also when this process is interrupted: the keeper ends its guest as stdin closes.
@@ -187,12 +185,12 @@ def _exchange(job: Job, limits: Limits, walls: frozenset[str]) -> tuple[dict[str
     return ending, output
 
 
-def _converse(process: subprocess.Popen[bytes], request: str, limits: Limits) -> bytes:
+def _converse(process: subprocess.Popen[bytes], request: str, seconds: float) -> bytes:
     """Send the request and read all that the keeper writes; it is killed if it takes too long."""
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(request.encode() + b"\n")
         process.stdin.flush()
-    deadline = time.monotonic() + limits.wall_seconds + _PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds + _PATIENCE_SECONDS
     poll = select.poll()
     poll.register(process.stdout, select.POLLIN)
     answer = bytearray()
@@ -205,7 +203,7 @@ def _converse(process: subprocess.Popen[bytes], request: str, limits: Limits) ->
     return b""
 
 
-def _judge(job: Job, limits: Limits, ending: dict[str, Any], output: bytes) -> Outcome:
+def _judge(job: Job, ending: dict[str, Any], output: bytes) -> Outcome:
     """What the guest's lines amount to; they may say anything."""
     used = {key: ending[key] for key in ("cpu_seconds", "wall_seconds")}
     # What follows the last line's end is a line that was cut off.
@@ -222,7 +220,7 @@ def _judge(job: Job, limits: Limits, ending: dict[str, Any], output: bytes) -> O
     stopped = job.stop_at_error and calls and calls[-1].error is not None
     if len(calls) == len(job.calls) or stopped:
         return Outcome("finished", calls, **used)
-    return Outcome(calls=calls, **_cut_short(ending, limits), **used)
+    return Outcome(calls=calls, **_cut_short(ending, job.limits), **used)
 
 
 def _cut_short(ending: dict[str, Any], limits: Limits) -> dict[str, str]:
