@@ -162,7 +162,7 @@ def test_a_variant_changes_the_credit_that_it_names_and_no_more(study_with_varia
             {"credit": {"sink": "end"}},
             "variants.wide.credit.sink: 'end' is not one of answer, rest",
         ),
-        ({"credit": {"snk": "rest"}}, "variants.wide.credit: unknown key snk; allowed: answer, cache"),
+        ({"credit": {"snk": "rest"}}, "variants.wide.credit: unknown key snk; allowed: answer"),
         ({"credit": {"w_min": 5}}, "variants.wide.credit.w_min: 5 is greater than"),
         ({"credit": {"proxy": "llama-tiny"}}, "variants.wide.credit.proxy: one proxy serves"),
         ({"mode": "uniform"}, "variants.wide.mode: 'uniform' is not one of counterfactual"),

@@ -13,8 +13,9 @@ import sys
 
 from cfdapo.problems.sandbox.syscalls import filter_program
 
-# Where a guest may write, and its current folder: a file system of its own in memory.
-PRIVATE = "/tmp"
+# Where a guest may write, and its current folder: a file system of its own in memory. No name that
+# an interpreter or a library may lie below, as it hides what is there.
+PRIVATE = "/private"
 # What an interpreter reads besides its own standard library: shared libraries.
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _NOBODY = 65534
@@ -92,7 +93,7 @@ def enter_root(paths: list[str], disk_bytes: int) -> None:
             os.makedirs(os.path.dirname(f"{base}{path}"), exist_ok=True)
             os.close(os.open(f"{base}{path}", os.O_CREAT | os.O_WRONLY, 0o644))
         _mount(path, f"{base}{path}", None, _MS_BIND | _MS_REC)
-    os.makedirs(f"{base}{PRIVATE}", exist_ok=True)
+    os.mkdir(f"{base}{PRIVATE}")
     _set_read_only(base)
     user, group = _ordinary_user()
     _mount(
