@@ -89,12 +89,15 @@ def main() -> None:
     given = sum(len(task["base_input"]) + len(task["plus_input"]) for task in tasks)
     print(f"inputs: {given}, used: {sum(len(one.calls) for one in tests)}")
     codes = [task["canonical_solution"] for task in tasks]
+    used = sum(os.times()[:4])
     canonical, seconds = run_all(codes, tests, arguments.workers)
+    used = sum(os.times()[:4]) - used
     passed = [passes(outcome, one) for outcome, one in zip(canonical, tests, strict=True)]
-    cpu = sum(outcome.cpu_seconds for outcome in canonical)
+    guests = sum(outcome.cpu_seconds for outcome in canonical)
     print(
         f"canonical solutions: {sum(passed)} of {len(passed)} pass; {seconds:.1f} s with "
-        f"{arguments.workers} workers, {cpu:.1f} s of CPU in guests; load {os.getloadavg()[0]:.1f}"
+        f"{arguments.workers} workers; CPU {used:.1f} s, of which guests {guests:.1f} s; "
+        f"load {os.getloadavg()[0]:.1f}"
     )
     mutants = [mutate(code, seed) for seed, code in enumerate(codes)]
     # Mutants may never end: what they lose by a shorter time is a verdict that they fail anyway.
