@@ -52,7 +52,7 @@ def test_paper_study_has_the_papers_numbers():
     ("where", "value", "message"),
     [
         ("colour", 1, "unknown key colour; allowed: credit, data"),
-        ("credit.w_minimum", 1, "credit: unknown key w_minimum; allowed: cache, every"),
+        ("credit.w_minimum", 1, "credit: unknown key w_minimum; allowed: answer, cache, every"),
         ("modes", ["uniform"], "modes.0: 'uniform' is not one of counterfactual, vanilla"),
         ("credit.w_min", 5.0, "credit.w_min: 5.0 is greater than credit.w_max"),
         ("credit.proxy", "gpt", "credit.proxy: 'gpt' is not one of the study's models: qwen3-tiny"),
@@ -181,7 +181,7 @@ def test_a_variant_changes_the_credit_that_it_names_and_no_more(study_with_varia
             {"credit": {"sink": "end"}},
             "variants.wide.credit.sink: 'end' is not one of answer, rest",
         ),
-        ({"credit": {"snk": "rest"}}, "variants.wide.credit: unknown key snk; allowed: cache"),
+        ({"credit": {"snk": "rest"}}, "variants.wide.credit: unknown key snk; allowed: answer"),
         ({"credit": {"w_min": 5}}, "variants.wide.credit.w_min: 5 is greater than"),
         ({"credit": {"proxy": "llama-tiny"}}, "variants.wide.credit.proxy: one proxy serves"),
         ({"mode": "uniform"}, "variants.wide.mode: 'uniform' is not one of counterfactual"),

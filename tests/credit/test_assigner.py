@@ -181,3 +181,36 @@ def test_senseless_numbers_are_refused(wrong):
 def test_unknown_selection_is_refused(loaded):
     with pytest.raises(ValueError, match="unknown select 'best'"):
         assign(loaded, [SOLUTION], select="best")
+
+
+CODE = "Sum:\n```python\ndef f(x):\n    y = x + 3\n    z = 7\n    return y * 2\n```"
+
+
+@pytest.mark.parametrize(
+    ("spans", "answer", "expected"),
+    [
+        ("code", "returns", (["y = x + 3", "z = 7"], "y * 2")),
+        # The whole function leaves nothing before it; the number is stated nowhere.
+        ("code", "function", ([], None)),
+        ("code", "number", ([], None)),
+        ("arithmetic", "number", ([], None)),
+    ],
+)
+def test_code_has_spans_and_an_answer_of_its_own(loaded, spans, answer, expected):
+    (credit,) = assign(loaded, [CODE], spans=spans, answer=answer).credits
+    assert (texts_of(credit), credit.answer and credit.text[slice(*answer_of(credit))]) == expected
+    if credit.answer:
+        assert credit.drops.isfinite().all()
+        assert credit.weights[credit.answer].eq(1.5).all()
+
+
+def answer_of(credit):
+    start = credit.text.index("y * 2")
+    return start, start + len("y * 2")
+
+
+def test_unknown_spans_and_answers_are_refused():
+    with pytest.raises(ValueError, match="unknown spans 'prose'; allowed: arithmetic, code"):
+        CreditConfig(spans="prose")
+    with pytest.raises(ValueError, match="unknown answer 'x'; allowed: number, returns, function"):
+        CreditConfig(answer="x")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from cfdapo.credit.alignment import completion_text, to_tokens
 from cfdapo.credit.cache import DropCache
+from cfdapo.credit.code_spans import find_code_answer, find_code_spans
 from cfdapo.credit.importance import (
     METHODS,
     TOKEN_BUDGET,
@@ -22,6 +24,14 @@ from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.spans import SELECTIONS, Span, find_answer, find_spans, select_spans
 from cfdapo.credit.weights import MODES, rescale_to_mean_one, token_weights
 
+# What finds spans before an answer, and what finds the answer.
+SPANS = {"arithmetic": find_spans, "code": find_code_spans}
+ANSWERS = {
+    "number": find_answer,
+    "returns": partial(find_code_answer, sink="returns"),
+    "function": partial(find_code_answer, sink="function"),
+}
+
 # What the fields that are names may be.
 CHOICES = {
     "mode": MODES,
@@ -29,6 +39,8 @@ CHOICES = {
     "intervention": INTERVENTIONS,
     "sink": SINKS,
     "select": SELECTIONS,
+    "spans": tuple(SPANS),
+    "answer": tuple(ANSWERS),
 }
 
 
@@ -50,8 +62,11 @@ class CreditConfig:
     every: credit is given in every n-th step, from the first on; in between all weights are 1.
     cache: how many (prompt, completion) pairs keep their drops for later steps, 0 for none.
     proxy: name of the model that measures in the policy's place; it comes loaded, as a `Proxy`.
+    spans: arithmetic (the paper's patterns) or code (from its syntax tree).
+    answer: number (the stated answer), or in code returns (the expression of the entry point's
+        last return) or function (all of it).
 
-    Raises ValueError for an unknown mode, method, intervention, sink or selection, and where
+    Raises ValueError for an unknown name (`CHOICES`), and where
     select_k or every is below 1, or cache below 0.
     """
 
@@ -70,6 +85,8 @@ class CreditConfig:
     every: int = 1
     cache: int = 0
     proxy: str | None = None
+    spans: str = "arithmetic"
+    answer: str = "number"
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
@@ -198,8 +215,9 @@ class CreditAssigner:
     def _find(self, text: str) -> tuple[list[Span], Span | None]:
         """The spans to measure, and the answer."""
         config = self.config
-        spans = find_spans(text, config.max_spans)
-        return select_spans(text, spans, config.select, config.select_k), find_answer(text)
+        answer = ANSWERS[config.answer](text)
+        spans = SPANS[config.spans](text, config.max_spans, answer)
+        return select_spans(text, spans, config.select, config.select_k), answer
 
     def _measure(
         self,

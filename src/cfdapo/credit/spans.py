@@ -90,7 +90,8 @@ _QUANTITY_LEFT = re.compile(
 class Span:
     """Characters `start` to `end` (exclusive) of a completion's text.
 
-    `kind` is "arithmetic", "calculation" (in words), "sentence" or "answer".
+    `kind` is "arithmetic", "calculation" (in words), "sentence" or "answer"; in code one of
+    `code_spans.CODE_KINDS` or "answer".
     """
 
     start: int
@@ -107,13 +108,14 @@ def find_answer(text: str) -> Span | None:
     return Span(*found, "answer") if found and found[0] < found[1] else None
 
 
-def find_spans(text: str, max_spans: int = 10) -> list[Span]:
-    """At most `max_spans` reasoning spans, sorted, disjoint, and before the stated answer if any.
+def find_spans(text: str, max_spans: int = 10, answer: Span | None = None) -> list[Span]:
+    """At most `max_spans` reasoning spans, sorted, disjoint, and before the answer if any.
 
+    `answer` is by default the stated one.
     Where there are more than K_max = `max_spans`, arithmetic goes before calculations in words,
     and those before sentences; within a kind, what stands first in the text goes first.
     """
-    answer = find_answer(text)
+    answer = answer or find_answer(text)
     spans = _reasoning_spans(text[: answer.start] if answer else text, bool(answer))
     chosen = sorted(spans, key=lambda span: (REASONING_KINDS.index(span.kind), span.start))
     return sorted(chosen[: max(max_spans, 0)], key=lambda span: span.start)

@@ -7,16 +7,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from cfdapo.credit.alignment import completion_text, to_tokens, token_offsets
-from cfdapo.credit.assigner import Credit, CreditAssigner, CreditConfig
+from cfdapo.credit.assigner import ANSWERS, Credit, CreditAssigner, CreditConfig
 from cfdapo.credit.combinations import Combination, measure_combinations
 from cfdapo.credit.importance import placeholder_id
 from cfdapo.credit.interventions import DropRequest
 from cfdapo.credit.padding import padded_drops
 from cfdapo.credit.proxy import Proxy
-from cfdapo.credit.spans import Span, find_answer
+from cfdapo.credit.spans import Span
 from cfdapo.credit.weights import normalized_importance
 from cfdapo.policy.sampling import token_entropies
-from cfdapo.problems.answers import extract_answer
 from cfdapo.problems.arithmetic import Sentence
 from cfdapo.problems.task import Task
 
@@ -118,19 +117,19 @@ class Recorder:
             "policy": self.policy,
             "problem": one.problem["id"],
             "question": one.problem["question"],
-            "gold": one.problem["answer"],
+            "gold": self.task.gold_to_show(one.problem["answer"]),
             "text": credit.text,
             "tokens": [list(pair) for pair in token_offsets(one.ids, self.tokenizer)],
             "weights": _numbers(credit.weights),
             "answer": self._answer(one, credit),
-            "extracted": extract_answer(credit.text),
+            "extracted": self.task.extract(credit.text),
             "correct": bool(self.reward(one.problem, one.ids)),
             "group": one.group,
             "advantage": one.advantage,
         }
 
     def _answer(self, one: Completion, credit: Credit) -> Row | None:
-        answer = find_answer(credit.text)
+        answer = ANSWERS[self.credit.answer](credit.text)
         if answer is None:
             return None
         (tokens,) = (

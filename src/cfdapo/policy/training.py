@@ -144,10 +144,8 @@ def _reward(task: Task) -> Any:
     """Binary outcome reward, by the grader that evaluation uses too (Section 4.1)."""
 
     def correct(completions: list[Any], answer: list[str], **_: Any) -> list[float]:
-        return [
-            float(task.grade(completion[0]["content"], gold))
-            for completion, gold in zip(completions, answer, strict=True)
-        ]
+        texts = [completion[0]["content"] for completion in completions]
+        return [float(passed) for passed in task.grade_many(texts, answer)]
 
     return correct
 

@@ -1,11 +1,11 @@
 """One interface to every kind of problem: its prompt, its data and its grader."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cfdapo.files import UserError
-from cfdapo.problems import answers, arithmetic, gsm8k, value_flow
+from cfdapo.problems import answers, arithmetic, code_tests, gsm8k, mbpp, value_flow
 from cfdapo.problems.arithmetic import Sentence
 
 Row = dict[str, Any]
@@ -29,14 +29,33 @@ class Task:
     reference: Callable[[Row], str]
     label: Callable[[Row, str, bool], list[Sentence]]
     corpus: Callable[[dict[str, Any]], Iterator[Row]] | None = None
+    # Code, whose "answer" holds the tests that it is run on.
+    is_code: bool = False
 
     def prompt(self, row: Row) -> str:
         """The user's message for one problem."""
         return self.template.format(question=row["question"])
 
     def grade(self, completion: str, gold: str) -> bool:
-        """Whether a completion's final answer equals the gold answer."""
-        return answers.is_correct(completion, gold)
+        """Whether a completion's final answer equals the gold answer, or its code passes."""
+        return self.grade_many([completion], [gold])[0]
+
+    def grade_many(self, completions: Sequence[str], golds: Sequence[str]) -> list[bool]:
+        """`grade` for many; code runs on all cores at once."""
+        if self.is_code:
+            return code_tests.grade_many(completions, golds)
+        pairs = zip(completions, golds, strict=True)
+        return [answers.is_correct(completion, gold) for completion, gold in pairs]
+
+    def extract(self, completion: str) -> str | None:
+        """What is graded in a completion: its final answer, normalised, or its code."""
+        if self.is_code:
+            return code_tests.extract_code(completion)
+        return answers.extract_answer(completion)
+
+    def gold_to_show(self, gold: str) -> str:
+        """The gold answer as records keep it: of tests, which are long, the function's name."""
+        return code_tests.CodeTests.from_gold(gold).function if self.is_code else gold
 
 
 def _load_arithmetic(split: str, data: dict[str, Any]) -> list[Row]:
@@ -62,6 +81,11 @@ def _load_gsm8k(split: str, data: dict[str, Any]) -> list[Row]:
     return rows[: data[f"{split}_problems"]]
 
 
+def _load_mbpp(split: str, data: dict[str, Any]) -> list[Row]:
+    rows = mbpp.load(split, path=data["path"], seed=data["seed"])
+    return rows[: data[f"{split}_problems"]]
+
+
 TASKS = {
     # The made models only ever see this format, so the question alone is the prompt.
     "arithmetic": Task(
@@ -80,6 +104,15 @@ TASKS = {
         _load_gsm8k,
         lambda row: gsm8k.strip_marks(row["solution"]),
         _label_gsm8k,
+    ),
+    "mbpp": Task(
+        "mbpp",
+        "{question}\n\nPlease write the function and put it in a ```python block.",
+        _load_mbpp,
+        lambda row: f"```python\n{row['solution'].strip()}\n```",
+        # Which parts of a real program its result depends on is not known.
+        lambda row, text, is_reference: [],
+        is_code=True,
     ),
 }
 

@@ -12,7 +12,6 @@ from cfdapo.locks import only_one
 from cfdapo.policy.checkpoints import ADAPTER_FILES
 from cfdapo.policy.generation import encode_prompt, generate, messages
 from cfdapo.policy.models import MANIFEST, load_adapter, load_base
-from cfdapo.problems.answers import extract_answer
 from cfdapo.problems.task import get_task
 from cfdapo.provenance import code_hash
 from cfdapo.stages import run
@@ -122,8 +121,8 @@ def _record(
         "step": step,
         "problem": row["id"],
         "completion": text,
-        "extracted": extract_answer(text),
-        "gold": row["answer"],
+        "extracted": task.extract(text),
+        "gold": task.gold_to_show(row["answer"]),
         "correct": task.grade(text, row["answer"]),
         "tokens": len(ids),
     }

@@ -1,0 +1,237 @@
+"""Find the spans and the answer sink of a completion that is code, from its syntax tree.
+
+The code is the last fenced block, else the whole completion; words around a block are in no span.
+
+- A span is a simple statement, or the head of a compound one without its colon ("if x > 0",
+  "for x in xs"), so that spans never nest. Imports, assignments, conditionals (if, elif, match),
+  loops, calls and returns are spans, comprehensions the assignments and calls whose value holds
+  one. Signatures, docstrings, comments and other statements are in no span: the task gives them, or
+  they say nothing of the result.
+- The sink is by default the expression of the entry point's last return: what the function gives,
+  as the stated number is what a solution in words gives. It leaves nearly all of the code before it
+  to be measured; the whole function, the other option, leaves only imports and helpers.
+  Equation 5 scores one run of tokens, so of several returns the last one counts, and the earlier
+  ones, which guard special cases, are spans.
+- The entry point is the last function at the top level that no other function there uses.
+
+Code that does not parse is read line by line, by its first words. No text raises an error.
+"""
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator
+
+from cfdapo.credit.spans import Span
+from cfdapo.problems.code_tests import find_code
+
+# In the order in which they are kept where there are more than max_spans: what decides the result.
+CODE_KINDS = ("return", "conditional", "loop", "comprehension", "assignment", "call", "import")
+
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_NEW_LINE = re.compile(r"\r\n|\r|\n")
+# Kinds of line by their beginning; the first that fits.
+_LINES = tuple(
+    (re.compile(pattern), kind)
+    for pattern, kind in (
+        (r"(?:async\s+)?def\b|class\b|@|#|\"\"\"|'''|(?:else|try|finally|pass)\b", None),
+        (r"(?:import|from)\b", "import"),
+        (r"(?:if|elif|match|case)\b", "conditional"),
+        (r"(?:async\s+)?(?:for|while)\b", "loop"),
+        (r"return\b", "return"),
+        (r"[^=(#]*=[^=].*\bfor\b", "comprehension"),
+        (r"[\w.,*\[\]'\" \t:]+?(?:[-+*/%&|^@]|//|\*\*|<<|>>)?=(?!=)", "assignment"),
+        (r"[\w.]+\s*\(", "call"),
+    )
+)
+_RETURN = re.compile(r"[ \t]*return[ \t]+(?=\S)")
+_DEFINITION = re.compile(r"(?:async[ \t]+)?def\b")
+
+
+def find_code_answer(text: str, sink: str = "returns") -> Span | None:
+    """The characters of the sink: of the last return's expression ("returns"), or the "function".
+
+    None if there is no function, or nothing that it returns.
+    """
+    start, end = find_code(text)
+    tree = _parse(text[start:end])
+    if tree is None:
+        found = _sink_by_lines(text, start, end, sink)
+    else:
+        node = _sink_node(tree, sink)
+        found = _Places(text, start, end).of(node) if node else None
+    return Span(*found, "answer") if found and found[0] < found[1] else None
+
+
+def find_code_spans(text: str, max_spans: int = 10, answer: Span | None = None) -> list[Span]:
+    """At most `max_spans` spans of the code, sorted, disjoint, and before `answer` if given.
+
+    Where there are more than K_max = `max_spans`, they are kept in the order of `CODE_KINDS`;
+    within a kind, what stands first in the text goes first.
+    """
+    start, end = find_code(text)
+    tree = _parse(text[start:end])
+    if tree is None:
+        found = _spans_by_lines(text, start, end)
+    else:
+        places = _Places(text, start, end)
+        found = [Span(*places.between(first, last), kind) for first, last, kind in _pieces(tree)]
+    spans = _disjoint(span for span in found if answer is None or span.end <= answer.start)
+    kept = sorted(spans, key=lambda span: (CODE_KINDS.index(span.kind), span.start))
+    return sorted(kept[: max(max_spans, 0)], key=lambda span: span.start)
+
+
+def _parse(code: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on "\d" and the like
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+class _Places:
+    """Characters of a text where the tree of its code, from `start` to `end`, has its nodes.
+
+    A node counts lines from 1, and columns in bytes of UTF-8.
+    """
+
+    def __init__(self, text: str, start: int, end: int):
+        self.text = text
+        code = text[start:end]
+        self.lines = [start, *(start + match.end() for match in _NEW_LINE.finditer(code))]
+
+    def of(self, node: ast.AST) -> tuple[int, int]:
+        """The range of one node."""
+        return self.between(node, node)
+
+    def between(self, first: ast.AST, last: ast.AST) -> tuple[int, int]:
+        """From the first node's first character to behind the last node's last one."""
+        return (
+            self._character(first.lineno, first.col_offset),
+            self._character(last.end_lineno, last.end_col_offset),
+        )
+
+    def _character(self, line: int, column: int) -> int:
+        start = self.lines[line - 1]
+        # A character has one byte or more.
+        prefix = self.text[start : start + column].encode(errors="surrogatepass")[:column]
+        return start + len(prefix.decode(errors="ignore"))
+
+
+def _pieces(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.AST, str]]:
+    """The first and last node, and the kind, of every span."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node, node, "import"
+        elif isinstance(node, ast.Return):
+            yield node, node, "return"
+        elif isinstance(node, ast.If | ast.While):
+            yield node, node.test, "conditional" if isinstance(node, ast.If) else "loop"
+        elif isinstance(node, ast.For | ast.AsyncFor):
+            yield node, node.iter, "loop"
+        elif isinstance(node, ast.Match):
+            yield node, node.subject, "conditional"
+        elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
+            yield node, node, "comprehension" if _has(node, _COMPREHENSIONS) else "assignment"
+        elif isinstance(node, ast.Expr) and _has(node, ast.Call):
+            yield node, node, "comprehension" if _has(node, _COMPREHENSIONS) else "call"
+
+
+def _has(node: ast.AST, kinds: type | tuple[type, ...]) -> bool:
+    return any(isinstance(inner, kinds) for inner in ast.walk(node))
+
+
+def _sink_node(tree: ast.Module, sink: str) -> ast.AST | None:
+    function = _entry_point(tree)
+    if function is None or sink == "function":
+        return function
+    if isinstance(function, ast.Assign):
+        return function.value.body
+    returns = [node.value for node in _own_nodes(function) if isinstance(node, ast.Return)]
+    return max(
+        (value for value in returns if value is not None),
+        key=lambda value: (value.lineno, value.col_offset),
+        default=None,
+    )
+
+
+def _entry_point(tree: ast.Module) -> ast.AST | None:
+    """The last function at the top level that no other one there uses; else the last one."""
+    functions = {}
+    for node in tree.body:
+        if isinstance(node, _FUNCTIONS):
+            functions[node.name] = node
+        elif (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Lambda)
+            and isinstance(node.targets[0], ast.Name)
+        ):
+            functions[node.targets[0].id] = node
+    used = {
+        inner.id
+        for name, node in functions.items()
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load) and inner.id != name
+    }
+    own = [node for name, node in functions.items() if name not in used]
+    return max(own or functions.values(), key=lambda node: node.lineno, default=None)
+
+
+def _own_nodes(function: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a function without those of functions and classes inside it."""
+    waiting = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, (*_FUNCTIONS, ast.Lambda, ast.ClassDef)):
+            waiting += ast.iter_child_nodes(node)
+
+
+def _disjoint(spans: Iterator[Span]) -> list[Span]:
+    """Non-empty spans, sorted; of two that overlap the first (no parsed code has such)."""
+    found: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, span.end)):
+        if span.start < span.end and (not found or found[-1].end <= span.start):
+            found.append(span)
+    return found
+
+
+def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Ranges of the lines of the code, without the spaces around them; none is empty."""
+    edges = [start, *(match.end() for match in _NEW_LINE.finditer(text, start, end)), end]
+    for first, last in zip(edges, edges[1:], strict=False):
+        line = text[first:last]
+        if stripped := line.strip():
+            begin = first + line.index(stripped)
+            yield begin, begin + len(stripped)
+
+
+def _spans_by_lines(text: str, start: int, end: int) -> list[Span]:
+    found = []
+    for first, last in _lines(text, start, end):
+        line = text[first:last]
+        kind = next((kind for pattern, kind in _LINES if pattern.match(line)), None)
+        if kind:
+            found.append(Span(first, last, kind))
+    return found
+
+
+def _sink_by_lines(text: str, start: int, end: int, sink: str) -> tuple[int, int] | None:
+    lines = list(_lines(text, start, end))
+    if sink == "function":
+        # At the top level: no spaces before it.
+        heads = [
+            first
+            for first, last in lines
+            if _DEFINITION.match(text, first, last)
+            and (first == start or text[first - 1] in "\r\n")
+        ]
+        return (heads[-1], lines[-1][1]) if heads else None
+    returns = [
+        (match.end(), last)
+        for first, last in lines
+        if (match := _RETURN.match(text, first, last)) and match.end() < last
+    ]
+    return returns[-1] if returns else None

@@ -1,0 +1,180 @@
+"""Grade a completion that is code: find the code, run it in the sandbox, compare what it returns.
+
+The sandboxed code is given arguments, never what is expected of them; the comparison is made here.
+"""
+
+import cmath
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cfdapo.problems.sandbox.host import Call, Job, Limits, Outcome, run_many
+from cfdapo.problems.sandbox.values import dumps, loads
+
+# How a returned value is compared with an accepted one.
+RULES = ("equal", "set", "truth")
+# Values that are longer as text are kept as hashes.
+LONGEST = 1 << 16
+# A busy machine may take long over a second of computing.
+WALL_SECONDS_PER_CPU_SECOND = 20
+
+_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})([^`\n]*)$", re.MULTILINE)
+# Where floats are expected and the task names no tolerance; and the relative one, always. Both are
+# EvalPlus's.
+_ATOL, _RTOL = 1e-6, 1e-7
+
+
+@dataclass(frozen=True)
+class CodeTests:
+    """What a function must do to pass.
+
+    `calls`: the arguments of every call. `accepted`: for every call the values that pass, one or
+    more. `rule`: "equal", "set" (in any order, any number of times), or "truth" (only whether it
+    is something: a boolean, or None and not None). `atol`: absolute tolerance of floats.
+    `digests`: instead of accepted values, by a call's place, the `digest` of the only one, where
+    that is long. `cpu_seconds`, `output_bytes`: what all calls together may take.
+    """
+
+    function: str
+    calls: list[list[Any]]
+    accepted: list[list[Any]]
+    atol: float = 0.0
+    rule: str = "equal"
+    digests: dict[int, str] = field(default_factory=dict)
+    cpu_seconds: int = 5
+    output_bytes: int = 1 << 20
+
+    @property
+    def limits(self) -> Limits:
+        """What a run of the tests may use."""
+        return Limits(
+            cpu_seconds=self.cpu_seconds,
+            wall_seconds=self.cpu_seconds * WALL_SECONDS_PER_CPU_SECOND,
+            output_bytes=self.output_bytes,
+        )
+
+    def to_gold(self) -> str:
+        """The tests as text, a row's "answer"."""
+        return dumps(asdict(self))
+
+    @classmethod
+    def from_gold(cls, gold: str) -> "CodeTests":
+        """The tests that `to_gold` wrote."""
+        return cls(**loads(gold))
+
+
+def find_code(text: str) -> tuple[int, int]:
+    """The characters of the code in a completion: the last fenced block's, else all.
+
+    A block that is not closed goes on to the end of the text. Linear in the text.
+    """
+    start, end, fence = 0, len(text), ""
+    for mark in _FENCE.finditer(text):
+        if not fence:
+            fence, start, end = mark[1], min(mark.end() + 1, len(text)), len(text)
+        elif mark[1].startswith(fence) and not mark[2].strip():
+            end, fence = max(mark.start() - 1, start), ""
+    return start, end
+
+
+def extract_code(text: str) -> str:
+    """The code in a completion."""
+    start, end = find_code(text)
+    return text[start:end]
+
+
+def grade_many(completions: Sequence[str], golds: Sequence[str]) -> list[bool]:
+    """Whether each completion's code passes its tests, on all cores."""
+    tests = [CodeTests.from_gold(gold) for gold in golds]
+    jobs = [
+        Job(extract_code(text), one.function, one.calls, one.limits, stop_at_error=True)
+        for text, one in zip(completions, tests, strict=True)
+    ]
+    return [passes(outcome, one) for outcome, one in zip(run_many(jobs), tests, strict=True)]
+
+
+def passes(outcome: Outcome, tests: CodeTests) -> bool:
+    """Whether a run came to its end and returned an accepted value for every call."""
+    return (
+        outcome.status == "finished"
+        and len(outcome.calls) == len(tests.calls)
+        and all(_is_right(call, place, tests) for place, call in enumerate(outcome.calls))
+    )
+
+
+def digest(value: Any) -> str:
+    """Hash of a value (sha256); equal values of other types (1 and True) have other hashes."""
+    return hashlib.sha256(dumps(value).encode()).hexdigest()
+
+
+def _is_right(call: Call, place: int, tests: CodeTests) -> bool:
+    if call.error is not None:
+        return False
+    found, accepted = call.value, tests.accepted[place]
+    if place in tests.digests:
+        return digest(found) == tests.digests[place]
+    if tests.rule == "set":
+        return any(_same_set(found, wanted) for wanted in accepted)
+    if tests.rule == "truth":
+        return (found if isinstance(found, bool) else found is not None) in accepted
+    return any(_same(found, one) or _close(found, one, tests.atol) for one in accepted)
+
+
+def _same_set(found: Any, wanted: Any) -> bool:
+    """Whether two collections hold the same items; `found` may be made to collide in a table."""
+    table, seen = set(wanted), set()
+    try:
+        for item in found:
+            if item not in table:
+                return False
+            seen.add(item)
+    except TypeError:
+        return False
+    return len(seen) == len(table)
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    """Equality as Python has it, but nan equals nan."""
+    if isinstance(wanted, float) and math.isnan(wanted):
+        return isinstance(found, float) and math.isnan(found)
+    if isinstance(wanted, list | tuple) and type(found) is type(wanted):
+        return len(found) == len(wanted) and all(map(_same, found, wanted))
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return found.keys() == wanted.keys() and all(_same(found[k], wanted[k]) for k in wanted)
+    return bool(found == wanted)
+
+
+def _close(found: Any, wanted: Any, atol: float) -> bool:
+    """Whether numbers, or lists and tuples of them, are equal up to `atol` and rounding.
+
+    Without an `atol` this holds for floats only.
+    """
+    if type(found) is not type(wanted) or not (atol or _is_floats(wanted)):
+        return False
+    return _all_close(found, wanted, atol or _ATOL)
+
+
+def _is_floats(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return bool(value) and all(isinstance(item, float) for item in value)
+    return isinstance(value, float)
+
+
+def _all_close(found: Any, wanted: Any, atol: float) -> bool:
+    if isinstance(wanted, list | tuple):
+        return (
+            type(found) is type(wanted)
+            and len(found) == len(wanted)
+            and all(_all_close(one, two, atol) for one, two in zip(found, wanted, strict=True))
+        )
+    numbers = isinstance(wanted, int | float | complex) and isinstance(found, int | float | complex)
+    if _same(found, wanted) or not numbers:
+        return _same(found, wanted)
+    try:
+        # Not with infinities, whose differences and tolerances are infinite, too.
+        return cmath.isfinite(wanted) and abs(found - wanted) <= atol + _RTOL * abs(wanted)
+    except OverflowError:  # an integer that no float can hold
+        return False

@@ -1,0 +1,111 @@
+"""The notation of values: what is written comes back, and hostile text is refused, fast."""
+
+import contextlib
+import json
+import math
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cfdapo.problems.sandbox.values import MAX_DEPTH, dumps, loads
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
+    | st.complex_numbers()
+)  # fmt: skip
+HASHABLE = st.recursive(SCALARS.filter(lambda x: x == x), lambda s: st.tuples(s, s), max_leaves=4)
+VALUES = st.recursive(
+    SCALARS | st.sets(HASHABLE) | st.frozensets(HASHABLE),
+    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(HASHABLE, inner),
+    max_leaves=20,
+)
+
+
+def shape(value):
+    """With types, and equal for nan and signed zeros alike."""
+    if isinstance(value, list | tuple):
+        return type(value), [shape(item) for item in value]
+    if isinstance(value, dict):
+        return dict, [(shape(key), shape(item)) for key, item in value.items()]
+    if isinstance(value, set | frozenset):
+        return type(value), sorted(map(repr, value))
+    return type(value), repr(value)
+
+
+@settings(max_examples=100, deadline=None)
+@given(VALUES)
+def test_what_is_written_comes_back(value):
+    line = dumps(value)
+    assert line.isascii() and "\n" not in line
+    assert shape(loads(line)) == shape(value)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text() | st.binary() | VALUES.map(lambda v: json.dumps(repr(v))))
+def test_any_text_is_a_value_or_a_value_error(text):
+    with contextlib.suppress(ValueError):
+        loads(text)
+
+
+def test_subclasses_are_what_they_inherit_from():
+    point = namedtuple("point", "x y")
+    for value, plain in (
+        (Counter("aab"), {"a": 2, "b": 1}),
+        (OrderedDict(a=1), {"a": 1}),
+        (defaultdict(int, a=1), {"a": 1}),
+        (point(1, 2), (1, 2)),
+    ):
+        assert loads(dumps(value)) == plain and type(loads(dumps(value))) is type(plain)
+    assert loads(dumps(deque([1]))) == deque([1]) != [1]
+
+
+def test_other_types_equal_nothing():
+    for value in (range(3), object(), map(str, []), len, int, NotImplemented):
+        read = loads(dumps(value))
+        assert read != value and read != read and repr(read) == f"<{type(value).__name__}>"
+
+
+def test_nesting_has_an_end():
+    value = 1
+    for _ in range(MAX_DEPTH):
+        value = [value]
+    assert loads(dumps(value)) == value
+    with pytest.raises(ValueError, match="nested"):
+        dumps([value])
+    for depth in (MAX_DEPTH + 2, 10**6):
+        with pytest.raises(ValueError):
+            loads('["list",' * depth + "1" + "]" * depth)
+
+
+# hash(k * (2**61 - 1)) is 0 for every k.
+COLLIDING = [k * (2**61 - 1) for k in range(1, 20_000)]
+
+
+@pytest.mark.parametrize("tag", ["set", "frozenset", "dict"])
+def test_items_made_to_collide_are_refused(tag):
+    """A set of these would take 2 * 10**8 comparisons, and ten times as many a hundred times as
+    long."""
+    items = [["int", hex(number)] for number in COLLIDING]
+    items = [[item, 1] for item in items] if tag == "dict" else items
+    with pytest.raises(ValueError, match="share a hash"):
+        loads(json.dumps([tag, *items]))
+
+
+def test_what_is_not_the_notation_is_refused():
+    for text in (
+        "", "[", "[]", "{}", '{"a":1}', "NaN", "Infinity", "[1]", '["ok",1]', '["list",[]]',
+        '["set",["list"]]', '["dict",1]', '["dict",["list",1,2]]', '["int"]', '["int","x"]',
+        '["int",1]', '["float","1"]', '["bytes","0"]', '["complex",1]', '["complex",1,"a"]',
+        '["complex",true,1]', "1" * 5000, '["list",' + "9" * 5000 + "]", '["other",1]', "\xff",
+    ):  # fmt: skip
+        with pytest.raises(ValueError):
+            loads(text)
+
+
+def test_floats_keep_their_bits():
+    for number in (0.1, -0.0, 1e-320, math.pi, math.inf, -math.inf):
+        assert math.copysign(1, loads(dumps(number))) == math.copysign(1, number)
+        assert loads(dumps(number)) == number
+    assert math.isnan(loads(dumps(math.nan)))

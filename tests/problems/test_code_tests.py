@@ -1,0 +1,158 @@
+"""Code is found in completions, and what it returns is compared as EvalPlus compares."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cfdapo.problems.code_tests import (
+    CodeTests,
+    digest,
+    extract_code,
+    find_code,
+    grade_many,
+    passes,
+)
+from cfdapo.problems.sandbox.host import Call, Outcome
+from cfdapo.problems.task import get_task
+
+DOUBLE = CodeTests("double", [[1], ["ab"], [(1, 2)]], [[2], ["abab"], [(1, 2, 1, 2)]])
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("x = 1", "x = 1"),
+        ("", ""),
+        ("```python\nx = 1\n```", "x = 1"),
+        ("Here:\n```py\nx = 1\ny = 2\n```\nDone.", "x = 1\ny = 2"),
+        ("```\na\n```\nor\n~~~python\nb\n~~~\n", "b"),
+        ("```python\na\n```\n```python\nb", "b"),  # not closed
+        ("```python", ""),
+        ("```python\n```", ""),
+        ("````\n```\nx\n```\n````", "```\nx\n```"),
+        ("  ```python\n  x = 1\n  ```", "  x = 1"),
+        ("`x`", "`x`"),
+        ("```python\ns = '''\n``` not a fence'''\n```", "s = '''\n``` not a fence'''"),
+    ],
+)
+def test_the_last_block_or_everything_is_code(text, code):
+    assert extract_code(text) == code
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text() | st.lists(st.sampled_from(["```", "~~~", "python", "\n", " ", "x"])).map("".join))
+def test_code_is_a_part_of_any_text(text):
+    start, end = find_code(text)
+    assert 0 <= start <= end <= len(text)
+
+
+def test_tests_survive_as_text():
+    tests = CodeTests("f", [[{1}, (2,)]], [[1j, math.inf]], 0.1, "set", {3: "a"}, 7, 9)
+    assert CodeTests.from_gold(tests.to_gold()) == tests
+
+
+def right(found, wanted, atol=0.0, rule="equal", more=()) -> bool:
+    tests = CodeTests("f", [[]], [[wanted, *more]], atol, rule)
+    return passes(Outcome("finished", [Call(found)]), tests)
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "atol", "verdict"),
+    [
+        (1, 1, 0, True), (1, 2, 0, False), (True, 1, 0, True), (1.0, 1, 0, True),
+        ([1, 2], (1, 2), 0, False), ([1], [1, 2], 0, False), ({1, 2}, {2, 1}, 0, True),
+        (None, 0, 0, False), ("1", 1, 0, False), ({"a": 1}, {"a": 1.0}, 0, True),
+        # Without a tolerance floats have 1e-6 and a relative 1e-7, and integers none.
+        (0.3, 0.1 + 0.2, 0, True), (1.0000009, 1.0, 0, True), (1.00001, 1.0, 0, False),
+        (1e9 + 99, 1e9, 0, True), (1e9 + 101, 1e9, 0, False), (10**9 + 1, 10**9, 0, False),
+        ([0.3, 1.0], [0.1 + 0.2, 1.0], 0, True), ((0.3,), (0.1 + 0.2,), 0, True),
+        # Not all are floats: exact.
+        ([0.3, 1], [0.1 + 0.2, 1], 0, False),
+        (1.00005, 1.0, 1e-4, True), (1.0002, 1.0, 1e-4, False),
+        ([(1.00005, "a")], [(1.0, "a")], 1e-4, True), ([(1.00005, "b")], [(1.0, "a")], 1e-4, False),
+        ([1.0], [1.0, 1.0], 1e-4, False), (1, 1.00005, 1e-4, False), ([1.0], (1.0,), 1e-4, False),
+        (1.00005 + 1j, 1 + 1j, 1e-4, True), (None, 1.0, 1e-4, False), ("a", 1.0, 1e-4, False),
+        (math.nan, math.nan, 0, True), (0.0, math.nan, 0, False), (math.nan, 1.0, 1e-4, False),
+        ([math.nan], [math.nan], 0, True), (math.inf, math.inf, 0, True),
+        (-math.inf, math.inf, 0, False), (math.inf, 1.0, 1e-4, False), (1.0, math.inf, 0, False),
+        ({"a": math.nan}, {"a": math.nan}, 0, True), (10**400, 1.0, 1e-4, False),
+    ],
+)  # fmt: skip
+def test_values_are_compared_as_evalplus_compares(found, wanted, atol, verdict):
+    assert right(found, wanted, atol) is verdict
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        ([2, 1, 1], True), ((1, 2), True), ({1, 2}, True), ([1], False), ([1, 2, 3], False),
+        ([], False), (None, False), (1, False), ([[1], 2], False),
+        # Made to collide in a table; refused at the first.
+        ([k * (2**61 - 1) for k in range(1, 10**5)], False),
+    ],
+)  # fmt: skip
+def test_some_tasks_compare_sets(found, verdict):
+    assert right(found, [1, 2, 1], rule="set") is verdict
+
+
+def test_some_tasks_compare_truth():
+    assert right("match", True, rule="truth") and right(True, True, rule="truth")
+    assert right(None, False, rule="truth") and right(False, False, rule="truth")
+    assert not right(False, True, rule="truth") and not right(None, True, rule="truth")
+    assert not right("", False, rule="truth")  # something is found
+
+
+def test_each_accepted_value_passes():
+    assert right(3, 2, more=[3]) and right(2, 2, more=[3]) and not right(4, 2, more=[3])
+
+
+def test_long_values_are_kept_as_hashes():
+    value = [(number, str(number)) for number in range(1000)]
+    tests = CodeTests("f", [[]], [[]], digests={0: digest(value)})
+    assert passes(Outcome("finished", [Call(list(value))]), tests)
+    assert not passes(Outcome("finished", [Call(value[1:])]), tests)
+
+
+def test_every_call_has_to_return():
+    tests = CodeTests("f", [[], []], [[1], [1]])
+    assert passes(Outcome("finished", [Call(1), Call(1)]), tests)
+    assert not passes(Outcome("finished", [Call(1), Call(error="ValueError: ")]), tests)
+    assert not passes(Outcome("finished", [Call(1)]), tests)
+    for status in ("undefined", "time", "output", "died", "garbled"):
+        assert not passes(Outcome(status, [Call(1), Call(1)]), tests)
+    # None is a value.
+    assert passes(Outcome("finished", [Call(None)]), CodeTests("f", [[]], [[None]]))
+
+
+COMPLETIONS = {
+    "So:\n```python\ndef double(x):\n    return x + x\n```": True,
+    "def double(x): return x * 2": True,
+    "def double(x): return 2": False,
+    "def double(x): return x + x +": False,
+    "def twice(x): return x + x": False,
+    "": False,
+    "double = lambda x: x + x": True,
+    "print('passed')\nimport os\nos._exit(0)": False,
+    "class Any:\n    __eq__ = lambda s, o: True\ndef double(x): return Any()": False,
+    "def double(x):\n    while True: pass": False,
+}
+
+
+def test_completions_are_graded_in_the_sandbox():
+    task = get_task("mbpp")
+    tests = CodeTests(DOUBLE.function, DOUBLE.calls, DOUBLE.accepted, cpu_seconds=1)
+    gold = tests.to_gold()
+    graded = grade_many(list(COMPLETIONS), [gold] * len(COMPLETIONS))
+    assert dict(zip(COMPLETIONS, graded, strict=True)) == COMPLETIONS
+    first = next(iter(COMPLETIONS))
+    assert task.grade(first, gold) is True
+    assert task.extract(first) == "def double(x):\n    return x + x"
+    assert task.gold_to_show(gold) == "double"
+
+
+def test_other_tasks_are_graded_as_before():
+    task = get_task("gsm8k")
+    assert task.grade_many(["#### 7", "#### 8"], ["7", "7"]) == [True, False]
+    assert task.extract("#### 7") == "7" and task.gold_to_show("7") == "7"
