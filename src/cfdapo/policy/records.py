@@ -82,13 +82,20 @@ class Recorder:
         requests = [
             self.assigner.locate(one.ids, read)[1] for one, read in zip(batch, reads, strict=True)
         ]
-        found = [number for number, request in enumerate(requests) if request]
+        sentences = [
+            self.task.label(one.problem, credit.text, one.source == "gold")
+            for one, credit in zip(batch, credits, strict=True)
+        ]
+        # Interventions and sinks are compared by what is known of the spans, and cost most here.
+        found = [n for n, request in enumerate(requests) if request and sentences[n]]
         by_combination = self._combinations([requests[number] for number in found])
         others = dict(zip(found, by_combination, strict=True))
+        padded = [self._padded(request) if request else {} for request in requests]
         spans: list[Row] = []
-        for number, (one, credit, request) in enumerate(zip(batch, credits, requests, strict=True)):
-            if request:
-                spans += self._spans(one, credit, others[number], self._padded(request))
+        for number, (one, credit) in enumerate(zip(batch, credits, strict=True)):
+            if requests[number]:
+                measured = others.get(number, {}), padded[number]
+                spans += self._spans(one, credit, sentences[number], *measured)
         completions = [
             self._completion(one, credit) for one, credit in zip(batch, credits, strict=True)
         ]
@@ -146,11 +153,11 @@ class Recorder:
         self,
         one: Completion,
         credit: Credit,
+        sentences: Sequence[Sentence],
         others: dict[Combination, Tensor],
         padded: dict[int, Tensor],
     ) -> list[Row]:
         text = credit.text
-        sentences = self.task.label(one.problem, text, one.source == "gold")
         entropies = token_entropies(self.model, one.prompt, one.ids, self.temperature)
         normalized = _numbers(normalized_importance(credit.drops))
         drops = _numbers(credit.drops)

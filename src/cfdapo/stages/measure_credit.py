@@ -8,7 +8,9 @@ from typing import Any
 
 from cfdapo.analysis.credit import COMBINATIONS
 from cfdapo.credit.assigner import CreditConfig
+from cfdapo.devices import take_gpu
 from cfdapo.files import UserError, read_jsonl, sha256_of, write_jsonl
+from cfdapo.locks import only_one
 from cfdapo.policy.generation import encode_prompt, messages
 from cfdapo.policy.models import MANIFEST, load_adapter, load_base
 from cfdapo.policy.records import Completion, Recorder
@@ -36,7 +38,12 @@ def main() -> None:
     )
     parser.add_argument("--proxy-dir", type=Path, help="prepared folder of the model credit.proxy")
     parser.add_argument("--out", type=Path, required=True, help="credit/{model}.jsonl")
-    measure_credit(**vars(parser.parse_args()))
+    given = vars(parser.parse_args())
+    take_gpu()
+    with only_one(
+        given["out"].with_name(f".{given['out'].stem}.lock"), f"credit of {given['out']}"
+    ):
+        measure_credit(**given)
 
 
 def measure_credit(
