@@ -43,7 +43,8 @@ class Completion:
 class Recorder:
     """Measures completions of one policy by `credit` (mode counterfactual) and writes them down.
 
-    `combinations` are measured beside the credit's own drops, all exactly (method "prefix").
+    `combinations` are measured beside the credit's own drops, all exactly (method "prefix"), where
+    the task knows labels of the completion's spans.
     `padding` lists the numbers of pads of `padded_drops`. `temperature` is that of the entropies.
     `policy` names the model's state.
     """
