@@ -180,7 +180,9 @@ def test_a_mode_without_a_name_is_refused_and_a_variant_has_its_own(summed_up, r
     flags = [*run_flags, "--modes", "counterfactual", "uniform"]
     assert_refused(make(stage, summed_up, flags, "table1_accuracy"), "no such mode: uniform")
     for run in (summed_up / "runs").glob("*/inverted"):
-        run.rename(run.with_name("wide"))
+        wide = run.rename(run.with_name("wide"))
+        for record in wide.glob("seed*/run.json"):
+            write_json(record, read_json(record) | {"mode": "wide"})
     modes = [*run_flags, "--modes", "wide", "vanilla", "counterfactual"]
     curves = summed_up / "statistics" / "curves.csv"
     done = stage("collect_curves", "--runs", summed_up / "runs", *modes, "--out", curves)
