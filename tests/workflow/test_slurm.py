@@ -96,11 +96,12 @@ def lose_jobs(cluster, clone, running):
             running.kill()
             raise RuntimeError((clone / "snakemake.log").read_text()[-6000:])
         time.sleep(0.3)
-        training = {
-            mode_of(job): job["JobId"]
-            for job in cluster.jobs()
-            if is_training(job) and job["JobState"] == "RUNNING"
-        }
+        jobs = [job for job in cluster.jobs() if is_training(job)]
+        training = {mode_of(job): job["JobId"] for job in jobs if job["JobState"] == "RUNNING"}
+        for job in jobs:
+            # A requeued job would wait for two minutes.
+            if job["JobState"] == "PENDING" and job["Reason"] == "BeginTime":
+                cluster.run("scontrol", "update", f"jobid={job['JobId']}", "StartTime=now")
         most = max(most, len(training))
         for mode in (CANCELLED, REQUEUED):
             state = clone / f"results/cluster/runs/qwen3-tiny/{mode}/seed0/state"
@@ -111,9 +112,8 @@ def lose_jobs(cluster, clone, running):
             assert checkpoint_step(checkpoint) < 12
             if mode == CANCELLED:
                 cluster.run("scancel", training[mode])
-            else:  # what preemption does; a requeued job waits two minutes unless told otherwise
+            else:  # what preemption does
                 cluster.run("scontrol", "requeue", training[mode])
-                cluster.run("scontrol", "update", f"jobid={training[mode]}", "StartTime=now")
     return saved, most
 
 
