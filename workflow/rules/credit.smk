@@ -36,13 +36,13 @@ rule measure_credit:
     threads: STUDY["resources"]["measure_credit"]["threads"]
     resources:
         gpu=STUDY["resources"]["measure_credit"]["gpu"],
-        mem_mb=STUDY["resources"]["measure_credit"]["mem_mb"],
-        runtime=STUDY["resources"]["measure_credit"]["runtime"],
+        mem_mb=scaled("measure_credit", "mem_mb"),
+        runtime=scaled("measure_credit", "runtime"),
     params:
         proxy=proxy_flag,
         policy=measured_policy,
         settings=measurement_settings,
     shell:
-        "python -m cfdapo.stages.measure_credit --model-dir {input.model} --problems {input.data}"
-        " {params.policy} --settings {params.settings:q} {params.proxy} --out {output.spans}"
-        " > {log} 2>&1"
+        "HF_HUB_OFFLINE=1 python -m cfdapo.stages.measure_credit --model-dir {input.model}"
+        " --problems {input.data} {params.policy} --settings {params.settings:q} {params.proxy}"
+        " --out {output.spans} > {log} 2>&1"
