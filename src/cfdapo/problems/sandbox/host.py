@@ -227,8 +227,9 @@ def _cut_short(ending: dict[str, Any], limits: Limits) -> dict[str, str]:
     """Status and detail of a run that did not come to its end."""
     if ending["ended"] in ("time", "output"):
         return {"status": ending["ended"], "detail": "wall" if ending["ended"] == "time" else ""}
-    # The kernel counts a little more than it reports.
-    if ending["exit"] == -signal.SIGKILL and ending["cpu_seconds"] > 0.9 * limits.cpu_seconds:
+    # The kernel counts by ticks more than it reports, much more on a busy machine. Nothing but its
+    # limit, or its lack of memory, sends this signal from outside.
+    if ending["exit"] == -signal.SIGKILL and ending["cpu_seconds"] > 0.5 * limits.cpu_seconds:
         return {"status": "time", "detail": "CPU"}
     code = ending["exit"]
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
