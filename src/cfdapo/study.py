@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 STUDIES = ROOT / "config" / "studies"
 # How tokens can be weighted (Section 3.4); a study's variants are made of them.
 WEIGHTINGS = ("counterfactual", "vanilla", "random", "inverted")
+# Tasks whose problems are made, so that models can be made and pretrained on them.
+MADE_TASKS = ("arithmetic", "programs")
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.yaml"
 
 
@@ -113,8 +115,9 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
     if not measurement["prompts"] + measurement["gold"]:
         found.append("measurement.prompts: must be at least 1 where measurement.gold is 0")
     made = [name for name, model in study["models"].items() if model["source"] == "made"]
-    if made and study["data"]["task"] != "arithmetic":
-        found.append(f"models.{made[0]}.source: made models only know data.task arithmetic")
+    if made and study["data"]["task"] not in MADE_TASKS:
+        known = " or ".join(MADE_TASKS)
+        found.append(f"models.{made[0]}.source: made models only know data.task {known}")
     return found
 
 

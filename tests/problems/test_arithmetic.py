@@ -11,8 +11,8 @@ from cfdapo.problems.arithmetic import (
     iterate_problems,
     label_sentences,
     make_problems,
-    split_of,
 )
+from cfdapo.problems.made import split_of
 
 ROWS = make_problems("train", 500, seed=3)
 

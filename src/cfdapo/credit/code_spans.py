@@ -19,10 +19,10 @@ Code that does not parse is read line by line, by its first words. No text raise
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator
 
 from cfdapo.credit.spans import Span
+from cfdapo.problems.code_places import NEW_LINE, CodePlaces, parse_code
 from cfdapo.problems.code_tests import find_code
 
 # In the order in which they are kept where there are more than max_spans: what decides the result.
@@ -30,7 +30,6 @@ CODE_KINDS = ("return", "conditional", "loop", "comprehension", "assignment", "c
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_NEW_LINE = re.compile(r"\r\n|\r|\n")
 # Kinds of line by their beginning; the first that fits.
 _LINES = tuple(
     (re.compile(pattern), kind)
@@ -55,12 +54,12 @@ def find_code_answer(text: str, sink: str = "returns") -> Span | None:
     None if there is no function, or nothing that it returns.
     """
     start, end = find_code(text)
-    tree = _parse(text[start:end])
+    tree = parse_code(text[start:end])
     if tree is None:
         found = _sink_by_lines(text, start, end, sink)
     else:
         node = _sink_node(tree, sink)
-        found = _Places(text, start, end).of(node) if node else None
+        found = CodePlaces(text, start, end).of(node) if node else None
     return Span(*found, "answer") if found and found[0] < found[1] else None
 
 
@@ -71,53 +70,15 @@ def find_code_spans(text: str, max_spans: int = 10, answer: Span | None = None) 
     within a kind, what stands first in the text goes first.
     """
     start, end = find_code(text)
-    tree = _parse(text[start:end])
+    tree = parse_code(text[start:end])
     if tree is None:
         found = _spans_by_lines(text, start, end)
     else:
-        places = _Places(text, start, end)
+        places = CodePlaces(text, start, end)
         found = [Span(*places.between(first, last), kind) for first, last, kind in _pieces(tree)]
     spans = _disjoint(span for span in found if answer is None or span.end <= answer.start)
     kept = sorted(spans, key=lambda span: (CODE_KINDS.index(span.kind), span.start))
     return sorted(kept[: max(max_spans, 0)], key=lambda span: span.start)
-
-
-def _parse(code: str) -> ast.Module | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on "\d" and the like
-            return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-class _Places:
-    """Characters of a text where the tree of its code, from `start` to `end`, has its nodes.
-
-    A node counts lines from 1, and columns in bytes of UTF-8.
-    """
-
-    def __init__(self, text: str, start: int, end: int):
-        self.text = text
-        code = text[start:end]
-        self.lines = [start, *(start + match.end() for match in _NEW_LINE.finditer(code))]
-
-    def of(self, node: ast.AST) -> tuple[int, int]:
-        """The range of one node."""
-        return self.between(node, node)
-
-    def between(self, first: ast.AST, last: ast.AST) -> tuple[int, int]:
-        """From the first node's first character to behind the last node's last one."""
-        return (
-            self._character(first.lineno, first.col_offset),
-            self._character(last.end_lineno, last.end_col_offset),
-        )
-
-    def _character(self, line: int, column: int) -> int:
-        start = self.lines[line - 1]
-        # A character has one byte or more.
-        prefix = self.text[start : start + column].encode(errors="surrogatepass")[:column]
-        return start + len(prefix.decode(errors="ignore"))
 
 
 def _pieces(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.AST, str]]:
@@ -200,7 +161,7 @@ def _disjoint(spans: Iterator[Span]) -> list[Span]:
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Ranges of the lines of the code, without the spaces around them; none is empty."""
-    edges = [start, *(match.end() for match in _NEW_LINE.finditer(text, start, end)), end]
+    edges = [start, *(match.end() for match in NEW_LINE.finditer(text, start, end)), end]
     for first, last in zip(edges, edges[1:], strict=False):
         line = text[first:last]
         if stripped := line.strip():

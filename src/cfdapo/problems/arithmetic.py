@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from cfdapo.problems.made import numbered, stream
+
 Label = Literal["causal", "restatement", "filler", "distractor"]
 
 NAMES = ("Mia", "Tom", "Ana", "Ben", "Leo", "Zoe")
@@ -60,12 +62,7 @@ def make_problems(split: str, count: int, seed: int, steps: tuple[int, int] = (2
     Splits never share a problem text: every candidate is assigned to one split by a hash of its
     question. Row keys: id, question, answer, solution, sentences (see `Sentence`).
     """
-    rows = []
-    for row in iterate_problems(split, seed, steps):
-        rows.append({"id": f"arithmetic-{split}-{len(rows)}", **row})
-        if len(rows) == count:
-            return rows
-    raise AssertionError("the stream of problems never ends")
+    return numbered(iterate_problems(split, seed, steps), count, f"arithmetic-{split}")
 
 
 def iterate_problems(
@@ -77,20 +74,7 @@ def iterate_problems(
     with probability `careless`: a wrong turn that a model pretrained on the stream takes over, and
     that reinforcement learning can unlearn within few steps, as it could not learn arithmetic.
     """
-    generator = random.Random(f"{seed}-{split}")
-    seen: set[str] = set()
-    while True:
-        row = _make_problem(generator, generator.randint(*steps), careless)
-        if row is None or row["question"] in seen or split_of(row["question"]) != split:
-            continue
-        seen.add(row["question"])
-        yield row
-
-
-def split_of(question: str) -> str:
-    """The only split a question may belong to: one in ten is for testing, two for training."""
-    bucket = random.Random(question).randrange(10)
-    return "test" if bucket == 0 else "train" if bucket < 3 else "pretrain"
+    return stream(split, seed, lambda drawn: _make_problem(drawn, drawn.randint(*steps), careless))
 
 
 def _make_problem(

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from cfdapo.files import UserError
-from cfdapo.problems import answers, arithmetic, code_tests, gsm8k, mbpp, value_flow
+from cfdapo.problems import (
+    answers,
+    arithmetic,
+    code_tests,
+    gsm8k,
+    mbpp,
+    programs,
+    slicing,
+    value_flow,
+)
 from cfdapo.problems.arithmetic import Sentence
 
 Row = dict[str, Any]
@@ -58,11 +67,16 @@ class Task:
         return code_tests.CodeTests.from_gold(gold).function if self.is_code else gold
 
 
-def _load_arithmetic(split: str, data: dict[str, Any]) -> list[Row]:
-    count = data[f"{split}_problems"]
-    if count is None:
-        raise UserError(f"data.{split}_problems: made problems never end; say how many to make")
-    return arithmetic.make_problems(split, count, data["seed"])
+def _load_made(make: Callable[[str, int, int], list[Row]]) -> Callable[..., list[Row]]:
+    """`load` of problems that `make` makes from a split, how many, and a seed."""
+
+    def load(split: str, data: dict[str, Any]) -> list[Row]:
+        count = data[f"{split}_problems"]
+        if count is None:
+            raise UserError(f"data.{split}_problems: made problems never end; say how many to make")
+        return make(split, count, data["seed"])
+
+    return load
 
 
 def _label_arithmetic(row: Row, text: str, is_reference: bool) -> list[Sentence]:
@@ -74,6 +88,10 @@ def _label_arithmetic(row: Row, text: str, is_reference: bool) -> list[Sentence]
 def _label_gsm8k(row: Row, text: str, is_reference: bool) -> list[Sentence]:
     # Only the data set's own solutions carry the marks that say which value comes from where.
     return value_flow.label_solution(row["solution"], row["question"]) if is_reference else []
+
+
+def _label_programs(row: Row, text: str, is_reference: bool) -> list[Sentence]:
+    return slicing.label_program(text, programs.FUNCTION)
 
 
 def _load_gsm8k(split: str, data: dict[str, Any]) -> list[Row]:
@@ -91,12 +109,24 @@ TASKS = {
     "arithmetic": Task(
         "arithmetic",
         "{question}",
-        _load_arithmetic,
+        _load_made(arithmetic.make_problems),
         lambda row: row["solution"],
         _label_arithmetic,
         lambda settings: arithmetic.iterate_problems(
             "pretrain", settings["seed"], careless=settings["careless"]
         ),
+    ),
+    # The completion is the code, without a fence around it.
+    "programs": Task(
+        "programs",
+        "{question}",
+        _load_made(programs.make_problems),
+        lambda row: row["solution"],
+        _label_programs,
+        lambda settings: programs.iterate_problems(
+            "pretrain", settings["seed"], careless=settings["careless"]
+        ),
+        is_code=True,
     ),
     "gsm8k": Task(
         "gsm8k",
