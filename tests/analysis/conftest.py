@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cfdapo.analysis.credit import read_completions, read_spans
 from cfdapo.analysis.curves import MODE_LABELS
 
 GAIN = {"counterfactual": 1.0, "vanilla": 0.0, "random": -0.2, "inverted": -1.0}
@@ -97,4 +98,16 @@ def profiles() -> dict[str, dict]:
             },
             "ratio": {"credit_over_vanilla_step": {"serial": 0.62, "prefix": 0.2}},
         }
+    }
+
+
+@pytest.fixture(scope="session")
+def measured(credit_folder):
+    """The made-up measured credit of two models: model -> (spans, completions)."""
+    return {
+        model: (
+            read_spans(credit_folder / f"{model}.jsonl"),
+            read_completions(credit_folder / f"{model}.completions.jsonl"),
+        )
+        for model in ("llama-tiny", "qwen3-tiny")
     }

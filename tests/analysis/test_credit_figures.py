@@ -5,7 +5,6 @@ import io
 import numpy as np
 import pytest
 
-from cfdapo.analysis.credit import read_completions, read_spans
 from cfdapo.analysis.credit_figures import (
     drop_histogram,
     importance_by_position,
@@ -17,31 +16,20 @@ LABELS = {"llama-tiny": "Llama_tiny & Co", "qwen3-tiny": "Qwen3"}
 FIGURES = [drop_histogram, importance_by_position, weight_histogram]
 
 
-@pytest.fixture(scope="module")
-def records(credit_folder):
-    return {
-        model: (
-            read_spans(credit_folder / f"{model}.jsonl"),
-            read_completions(credit_folder / f"{model}.completions.jsonl"),
-        )
-        for model in LABELS
-    }
-
-
 def legend_of(figure) -> list[str]:
     (legend,) = figure.legends
     return [text.get_text() for text in legend.get_texts()]
 
 
 @pytest.mark.parametrize("draw", FIGURES)
-def test_a_panel_a_sample(records, draw):
-    assert [panel.get_title() for panel in draw(records, LABELS).axes] == [
+def test_a_panel_a_sample(measured, draw):
+    assert [panel.get_title() for panel in draw(measured, LABELS).axes] == [
         *("Llama_tiny & Co, sampled", "Qwen3, sampled", "Llama_tiny & Co, gold", "Qwen3, gold"),
     ]
 
 
-def test_the_same_records_are_the_same_bytes(records, tmp_path):
-    one = {"qwen3-tiny": records["qwen3-tiny"]}
+def test_the_same_records_are_the_same_bytes(measured, tmp_path):
+    one = {"qwen3-tiny": measured["qwen3-tiny"]}
     files = [
         [path.read_bytes() for path in save(drop_histogram(one, {"qwen3-tiny": "Q"}), tmp_path / n)]
         for n in "ab"
@@ -49,30 +37,30 @@ def test_the_same_records_are_the_same_bytes(records, tmp_path):
     assert files[0] == files[1] and files[0][0].startswith(b"%PDF")
 
 
-def test_every_span_is_in_the_histogram(records):
-    figure = drop_histogram(records, LABELS)
+def test_every_span_is_in_the_histogram(measured):
+    figure = drop_histogram(measured, LABELS)
     for panel in figure.axes:
         assert sum(bar.get_height() for bar in panel.patches) == pytest.approx(100)
     assert legend_of(figure) == ["causal", "restatement", "filler", "distractor"]
-    spans = records["llama-tiny"][0]
+    spans = measured["llama-tiny"][0]
     drops = spans.loc[spans["source"] == "sampled", "drop"]
     below = sum(b.get_height() for b in figure.axes[0].patches if b.get_x() + b.get_width() <= 0)
     assert below == pytest.approx(100 * (drops < 0).mean())
 
 
-def test_spans_without_labels_are_parted_by_kind(records):
+def test_spans_without_labels_are_parted_by_kind(measured):
     unlabelled = {
         m: (spans.assign(label=None, kind=["loop", *spans["kind"][1:]]), rows)
-        for m, (spans, rows) in records.items()
+        for m, (spans, rows) in measured.items()
     }
     figure = drop_histogram(unlabelled, LABELS)
     assert legend_of(figure) == ["arithmetic", "sentence", "loop"]
     assert sum(bar.get_height() for bar in figure.axes[0].patches) == pytest.approx(100)
 
 
-def test_means_by_position_are_those_of_the_spans(records):
-    figure = importance_by_position(records, LABELS)
-    spans = records["llama-tiny"][0]
+def test_means_by_position_are_those_of_the_spans(measured):
+    figure = importance_by_position(measured, LABELS)
+    spans = measured["llama-tiny"][0]
     spans = spans[spans["source"] == "sampled"]
     lines = [c.lines[0] for c in figure.axes[0].containers]
     expected = spans["importance"].groupby((spans["position"] * 10).astype(int)).mean()
@@ -84,10 +72,10 @@ def test_means_by_position_are_those_of_the_spans(records):
     assert legend_of(figure) == ["mean of all spans", "mean without the last line"]
 
 
-def test_every_token_is_in_the_histogram_of_weights(records):
-    figure = weight_histogram(records, LABELS)
+def test_every_token_is_in_the_histogram_of_weights(measured):
+    figure = weight_histogram(measured, LABELS)
     weights = np.concatenate(
-        [r["weights"] for r in records["llama-tiny"][1] if r["source"] == "sampled"]
+        [r["weights"] for r in measured["llama-tiny"][1] if r["source"] == "sampled"]
     )
     panel = figure.axes[0]
     assert sum(bar.get_height() for bar in panel.patches) == pytest.approx(100)
@@ -97,9 +85,9 @@ def test_every_token_is_in_the_histogram_of_weights(records):
 
 @pytest.mark.parametrize("draw", FIGURES)
 @pytest.mark.parametrize("keep", ["no spans", "zero drops", "one model without gold"])
-def test_poor_records_are_drawn(records, draw, keep):
-    given = dict(records)
-    for model, (spans, rows) in records.items():
+def test_poor_records_are_drawn(measured, draw, keep):
+    given = dict(measured)
+    for model, (spans, rows) in measured.items():
         if keep == "no spans":
             given[model] = spans[:0], rows
         elif keep == "zero drops":

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from cfdapo.analysis.credit import read_completions, read_spans
 from cfdapo.analysis.rendering import DASH, to_latex, to_markdown
 from cfdapo.analysis.samples import split_samples
 from cfdapo.analysis.tables import (
@@ -18,17 +17,6 @@ from cfdapo.analysis.tables.example import choose_examples
 
 LABELS = {"llama-tiny": "Llama & Co", "qwen3-tiny": "Qwen3"}
 TABLES = [table4_drop_distribution, table5_content, table6_example, table15_span_statistics]
-
-
-@pytest.fixture(scope="module")
-def records(credit_folder):
-    return {
-        model: (
-            read_spans(credit_folder / f"{model}.jsonl"),
-            read_completions(credit_folder / f"{model}.completions.jsonl"),
-        )
-        for model in LABELS
-    }
 
 
 def row(table, name):
@@ -49,19 +37,19 @@ def assert_readable(table):
 
 
 @pytest.mark.parametrize("make", TABLES)
-def test_tables_are_readable_and_say_the_task(records, make):
-    table = make(records, LABELS, "arithmetic")
+def test_tables_are_readable_and_say_the_task(measured, make):
+    table = make(measured, LABELS, "arithmetic")
     assert table.name == make.__name__ and "Arithmetic" in table.title
     assert_readable(table)
-    assert make(records, LABELS).data.equals(table.data)
+    assert make(measured, LABELS).data.equals(table.data)
 
 
-def test_table_4_counts_every_span_and_has_the_papers_beside(records):
-    table = table4_drop_distribution(records, LABELS)
+def test_table_4_counts_every_span_and_has_the_papers_beside(measured):
+    table = table4_drop_distribution(measured, LABELS)
     assert table.columns[1:4] == ["Paper", "Llama & Co, sampled", "Llama & Co, gold"]
     assert row(table, "Critical: drop < −500")[1:3] == ["1,500 (10.9 %)", "0 (0.0 %)"]
     assert row(table, "Skewness")[1] == "−2.19"
-    spans = records["llama-tiny"][0]
+    spans = measured["llama-tiny"][0]
     drops = spans.loc[spans["source"] == "sampled", "drop"]
     data = table.data[(table.data["model"] == "llama-tiny") & (table.data["source"] == "sampled")]
     values = data.set_index("quantity")["value"]
@@ -73,11 +61,11 @@ def test_table_4_counts_every_span_and_has_the_papers_beside(records):
     assert values[shared] == pytest.approx(drops.quantile(0.109))
 
 
-def test_table_5_has_every_pattern_of_every_sample(records):
-    table = table5_content(records, LABELS)
+def test_table_5_has_every_pattern_of_every_sample(measured):
+    table = table5_content(measured, LABELS)
     assert len(table.rows) == len(table.data) == 7 * 4
     first = table.data.iloc[0]
-    spans = records["llama-tiny"][0]
+    spans = measured["llama-tiny"][0]
     lowering = ((spans["source"] == "sampled") & (spans["drop"] < 0)).sum()
     assert first["critical_spans"] == first["low_spans"] == lowering // 4
     assert table.rows[0][-1].text == "28.3 %, 2.5 %, 11.2×"
@@ -87,8 +75,8 @@ def test_table_5_has_every_pattern_of_every_sample(records):
     assert defined["enrichment"].to_numpy() == pytest.approx(expected.to_numpy())
 
 
-def test_examples_are_chosen_by_the_rule_whatever_the_drops(records):
-    samples = split_samples(records, LABELS)
+def test_examples_are_chosen_by_the_rule_whatever_the_drops(measured):
+    samples = split_samples(measured, LABELS)
     examples = choose_examples(samples)
     chosen = {(e.model, e.kind): e.completion["completion"] for e in examples}
     for sample in samples:
@@ -107,15 +95,15 @@ def test_examples_are_chosen_by_the_rule_whatever_the_drops(records):
     )
 
 
-def test_gold_stands_in_where_no_sampled_completion_is_right(records):
-    spans, completions = records["qwen3-tiny"]
+def test_gold_stands_in_where_no_sampled_completion_is_right(measured):
+    spans, completions = measured["qwen3-tiny"]
     wrong = [r | {"correct": False} if r["source"] == "sampled" else r for r in completions]
     samples = split_samples({"qwen3-tiny": (spans, wrong)}, {"qwen3-tiny": "Qwen3"})
     assert [example.kind for example in choose_examples(samples)] == ["gold", "wrong"]
 
 
-def test_table_6_ranks_by_drop_and_names_problem_and_answer(records):
-    table = table6_example(records, LABELS)
+def test_table_6_ranks_by_drop_and_names_problem_and_answer(measured):
+    table = table6_example(measured, LABELS)
     assert table.columns == ["Example", "Span", "|Δ|", "Drop", "Rank", "Weight", "Label"]
     for _, example in table.data.groupby(["model", "example"]):
         assert example.sort_values("rank")["drop"].is_monotonic_increasing
@@ -125,11 +113,11 @@ def test_table_6_ranks_by_drop_and_names_problem_and_answer(records):
     assert any("806" in note.text for note in table.notes)
 
 
-def test_table_15_says_what_the_records_say(records):
-    table = table15_span_statistics(records, LABELS)
+def test_table_15_says_what_the_records_say(measured):
+    table = table15_span_statistics(measured, LABELS)
     data = table.data[(table.data["model"] == "qwen3-tiny") & (table.data["source"] == "sampled")]
     values = data.set_index("quantity")["value"]
-    spans, completions = records["qwen3-tiny"]
+    spans, completions = measured["qwen3-tiny"]
     spans = spans[spans["source"] == "sampled"]
     completions = [r for r in completions if r["source"] == "sampled"]
     assert values["Completions"] == len(completions) and values["Problems"] == 6
@@ -146,19 +134,19 @@ def test_table_15_says_what_the_records_say(records):
     assert gold == DASH
 
 
-def test_right_and_wrong_are_not_read_from_the_advantage(records):
+def test_right_and_wrong_are_not_read_from_the_advantage(measured):
     changed = {
         model: (spans, [r | {"advantage": None if r["advantage"] is None else -1.0} for r in rows])
-        for model, (spans, rows) in records.items()
+        for model, (spans, rows) in measured.items()
     }
-    tables = [table15_span_statistics(given, LABELS).data for given in (records, changed)]
+    tables = [table15_span_statistics(given, LABELS).data for given in (measured, changed)]
     for quantity in ("Correct − incorrect", "Distractors in incorrect completions"):
         first, second = (data[data["quantity"] == quantity]["value"] for data in tables)
         assert first.equals(second)
 
 
-def with_spans(records, **columns):
-    return {m: (spans.assign(**columns), rows) for m, (spans, rows) in records.items()}
+def with_spans(measured, **columns):
+    return {m: (spans.assign(**columns), rows) for m, (spans, rows) in measured.items()}
 
 
 @pytest.mark.parametrize("make", TABLES)
@@ -174,15 +162,15 @@ def with_spans(records, **columns):
     ],
     ids=["zero", "near zero", "no labels", "none wrong", "all late", "equal lengths"],
 )
-def test_poor_records_give_dashes_with_reasons(records, make, columns):
-    assert_readable(make(with_spans(records, **columns), LABELS))
+def test_poor_records_give_dashes_with_reasons(measured, make, columns):
+    assert_readable(make(with_spans(measured, **columns), LABELS))
 
 
 @pytest.mark.parametrize("make", TABLES)
 @pytest.mark.parametrize("keep", ["no spans", "one span each", "one completion", "gold only"])
-def test_few_records_give_dashes_with_reasons(records, make, keep):
+def test_few_records_give_dashes_with_reasons(measured, make, keep):
     fewer = {}
-    for model, (spans, rows) in records.items():
+    for model, (spans, rows) in measured.items():
         if keep == "no spans":
             spans = spans[:0]
         elif keep == "one span each":
@@ -204,8 +192,8 @@ def test_numbers_of_nats_never_look_like_none():
     ]
 
 
-def test_the_csv_is_numeric(records):
-    data = table15_span_statistics(records, LABELS).data
+def test_the_csv_is_numeric(measured):
+    data = table15_span_statistics(measured, LABELS).data
     mass = data[data["quantity"] == "Gradient mass: high (> 0.8)"]
     assert (mass["value"] * mass["share_of_tokens"]).to_numpy() == pytest.approx(
         mass["share_of_mass"].to_numpy()

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.credit import COMBINATIONS, read_completions, read_spans
+from cfdapo.analysis.credit import COMBINATIONS
 from cfdapo.analysis.rendering import to_latex, to_markdown
 from cfdapo.analysis.samples import split_samples
 from cfdapo.analysis.tables.validity import table9_credit_validity
@@ -59,18 +59,6 @@ def by_hand():
     return measure(records(ROWS))
 
 
-@pytest.fixture(scope="module")
-def made(credit_folder):
-    """The made-up records of two models."""
-    return {
-        model: (
-            read_spans(credit_folder / f"{model}.jsonl"),
-            read_completions(credit_folder / f"{model}.completions.jsonl"),
-        )
-        for model in ("qwen3-tiny", "llama-tiny")
-    }
-
-
 def test_auroc_within_completions_by_hand(by_hand):
     # a: 3 beats 2, not 4; 1 beats neither: 1 of 4 pairs. b: 5 beats -1. c has one class only.
     row = pick(by_hand, "pad/answer", "within_auroc")
@@ -117,9 +105,9 @@ def test_the_difference_is_to_the_best_baseline(by_hand):
     assert set(by_hand.loc[by_hand["metric"] == "difference", "score"]) == {"pad/answer"}
 
 
-def test_every_value_against_scipy(made):
-    found = measure(made, resamples=20)
-    for sample in split_samples(made, dict.fromkeys(made, "M")):
+def test_every_value_against_scipy(measured):
+    found = measure(measured, resamples=20)
+    for sample in split_samples(measured, dict.fromkeys(measured, "M")):
         here = found[(found["model"] == sample.model) & (found["source"] == sample.source)]
         spans = sample.spans.reset_index(drop=True)
         for score, values in scores_of(Ranked.of(sample)).items():
@@ -139,9 +127,9 @@ def test_every_value_against_scipy(made):
             assert pick(here, score, "tau")["value"] == pytest.approx(np.mean(taus))
 
 
-def test_made_drops_find_causes_and_random_ones_do_not(made):
-    found = measure(made)
-    for model in made:
+def test_made_drops_find_causes_and_random_ones_do_not(measured):
+    found = measure(measured)
+    for model in measured:
         of_model = found[(found["model"] == model) & (found["source"] == "sampled")]
         assert set(of_model["score"]) == {*COMBINATIONS, *BASELINES}
         row = pick(of_model, "pad/answer", "within_auroc")
@@ -149,17 +137,17 @@ def test_made_drops_find_causes_and_random_ones_do_not(made):
     assert found.loc[found["paper"], "score"].unique().tolist() == ["pad/answer"]
 
 
-def test_the_same_records_give_the_same_numbers(made):
-    pd.testing.assert_frame_equal(measure(made, resamples=30), measure(made, resamples=30))
+def test_the_same_records_give_the_same_numbers(measured):
+    pd.testing.assert_frame_equal(measure(measured, resamples=30), measure(measured, resamples=30))
 
 
-def test_more_completions_of_the_same_problems_narrow_no_interval(made):
-    spans, completions = made["qwen3-tiny"]
+def test_more_completions_of_the_same_problems_narrow_no_interval(measured):
+    spans, completions = measured["qwen3-tiny"]
     again = spans.assign(completion="again " + spans["completion"])
     copies = [row | {"completion": f"again {row['completion']}"} for row in completions]
     twice = {"m": (pd.concat([spans, again]), [*completions, *copies])}
     columns = ["value", "low", "high"]
-    once = pick(measure({"m": made["qwen3-tiny"]}), "pad/rest", "within_auroc")
+    once = pick(measure({"m": measured["qwen3-tiny"]}), "pad/rest", "within_auroc")
     assert pick(measure(twice), "pad/rest", "within_auroc")[columns].tolist() == pytest.approx(
         once[columns].tolist()
     )
@@ -181,8 +169,8 @@ def test_the_studys_own_drop_is_a_score_where_no_combination_is_it():
     assert "pad/answer" not in set(found["score"])
 
 
-def test_combinations_that_are_one_measurement_are_named(made):
-    spans, completions = made["qwen3-tiny"]
+def test_combinations_that_are_one_measurement_are_named(measured):
+    spans, completions = measured["qwen3-tiny"]
     drops = [{**d, "truncate/rest": d["delete/rest"]} for d in spans["drops"]]
     given = {"m": (spans.assign(drops=drops), completions)}
     (sample, _) = split_samples(given, {"m": "M"})
@@ -191,8 +179,8 @@ def test_combinations_that_are_one_measurement_are_named(made):
     assert "delete/rest and truncate/rest have equal drops in every span." in text
 
 
-def test_table_9_shows_every_score_and_marks_the_papers(made):
-    table = table9_credit_validity(made, {"qwen3-tiny": "Q", "llama-tiny": "L"}, "arithmetic")
+def test_table_9_shows_every_score_and_marks_the_papers(measured):
+    table = table9_credit_validity(measured, {"qwen3-tiny": "Q", "llama-tiny": "L"}, "arithmetic")
     # Two models, sampled and gold, eight combinations and seven baselines.
     assert len(table.rows) == 4 * 15
     assert [row[1].text for row in table.rows].count("pad/answer (the paper's)") == 4
@@ -226,8 +214,8 @@ def test_a_table_of_no_spans_says_so():
     assert "No spans were measured." in to_markdown(table)
 
 
-def test_dots_lie_where_the_table_says(made):
-    found = measure(made, resamples=50)
+def test_dots_lie_where_the_table_says(measured):
+    found = measure(measured, resamples=50)
     figure = validity_dots(found, {"qwen3-tiny": "Q", "llama-tiny": "L"})
     assert [panel.get_title() for panel in figure.axes] == [
         *("Q, sampled", "L, sampled", "Q, gold", "L, gold")

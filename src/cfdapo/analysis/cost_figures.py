@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from cfdapo.analysis.curves import MODE_LABELS, named_modes
 from cfdapo.analysis.figures import (
-    MOST_BANDS,
     PANELS_A_ROW,
     TEXT,
+    draw_line,
     panel_size,
     panels_of,
     share_legend,
@@ -61,23 +61,9 @@ def accuracy_over_time(
 def _draw_times(panel: Axes, frame: pd.DataFrame, modes: Mapping[str, str]) -> None:
     styles = styles_of(modes)
     for mode in (mode for mode in modes if mode in set(frame["mode"])):
-        style, rows = styles[mode], frame[frame["mode"] == mode].groupby("step")
+        rows = frame[frame["mode"] == mode].groupby("step")
         minutes, accuracy = rows["minutes"].mean(), rows["accuracy"].agg(["mean", "std"])
-        mean, std = accuracy["mean"], accuracy["std"]
-        panel.plot(
-            minutes,
-            mean,
-            color=style.colour,
-            linestyle=style.line,
-            marker=style.marker,
-            markersize=4,
-            linewidth=1.4,
-            label=modes[mode],
-        )
-        if len(modes) <= MOST_BANDS:
-            panel.fill_between(
-                minutes, mean - std, mean + std, color=style.colour, alpha=0.15, linewidth=0
-            )
+        draw_line(panel, minutes, accuracy, styles[mode], modes[mode], len(modes), markersize=4)
 
 
 def overhead_bars(profiles: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]) -> Figure:

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import pandas as pd
@@ -169,24 +170,10 @@ def _draw(
     """A line a mode: mean over seeds, with a band where at least two seeds give a spread."""
     styles = styles_of(modes)
     for mode in (mode for mode in modes if mode in set(frame["mode"])):
-        style = styles[mode]
         summary = frame[frame["mode"] == mode].groupby("step")[quantity].agg(["mean", "std"])
-        steps, mean, std = summary.index.to_numpy(), summary["mean"], summary["std"]
-        panel.plot(
-            steps,
-            mean,
-            color=style.colour,
-            linestyle=style.line,
-            marker=style.marker,
-            markersize=3,
-            markevery=max(every, len(steps) // 10),
-            linewidth=1.4,
-            label=modes[mode],
-        )
-        if len(modes) <= MOST_BANDS:
-            panel.fill_between(
-                steps, mean - std, mean + std, color=style.colour, alpha=0.15, linewidth=0
-            )
+        steps = summary.index.to_numpy()
+        marks = {"markersize": 3, "markevery": max(every, len(steps) // 10)}
+        draw_line(panel, steps, summary, styles[mode], modes[mode], len(modes), **marks)
     panel.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], integer=True))
 
 
@@ -199,6 +186,17 @@ def spread_note(frame: pd.DataFrame) -> str:
         return "lines: mean over seeds; their spread is in the tables"
     note = "lines: mean over seeds, bands: ±1 std"
     return note if seeds.min() > 1 else f"{note}; no band: one seed"
+
+
+def draw_line(
+    panel: Axes, x: Any, spread: pd.DataFrame, style: Style, label: str, lines: int, **marks: Any
+) -> None:
+    """A mode's line, `spread["mean"]` over `x`, and its band, ±`std`, where `lines` are few."""
+    mean, std = spread["mean"], spread["std"]
+    look = {"color": style.colour, "linestyle": style.line, "marker": style.marker}
+    panel.plot(x, mean, linewidth=1.4, label=label, **look, **marks)
+    if lines <= MOST_BANDS:
+        panel.fill_between(x, mean - std, mean + std, color=style.colour, alpha=0.15, linewidth=0)
 
 
 def share_legend(figure: Figure, order: Sequence[str], note: str) -> None:
