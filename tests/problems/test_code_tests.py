@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cfdapo.problems import code_tests
 from cfdapo.problems.code_tests import (
     CodeTests,
     digest,
@@ -14,7 +15,7 @@ from cfdapo.problems.code_tests import (
     grade_many,
     passes,
 )
-from cfdapo.problems.sandbox.host import Call, Outcome
+from cfdapo.problems.sandbox.host import Call, Outcome, run_many
 from cfdapo.problems.task import get_task
 
 DOUBLE = CodeTests("double", [[1], ["ab"], [(1, 2)]], [[2], ["abab"], [(1, 2, 1, 2)]])
@@ -150,6 +151,21 @@ def test_completions_are_graded_in_the_sandbox():
     assert task.grade(first, gold) is True
     assert task.extract(first) == "def double(x):\n    return x + x"
     assert task.gold_to_show(gold) == "double"
+
+
+def test_equal_codes_run_once_for_each_of_their_tests(monkeypatch):
+    ran = []
+
+    def count(jobs):
+        ran.extend(jobs)
+        return run_many(jobs)
+
+    monkeypatch.setattr(code_tests, "run_many", count)
+    other = CodeTests("double", [[1]], [[3]]).to_gold()
+    code, fenced = "def double(x): return x + x", "```\ndef double(x): return x + x\n```"
+    texts, golds = [code, fenced, code, code], [DOUBLE.to_gold()] * 3 + [other]
+    assert grade_many(texts, golds) == [True, True, True, False]
+    assert [job.code for job in ran] == [code, code] and ran[0].calls != ran[1].calls
 
 
 def test_other_tasks_are_graded_as_before():

@@ -87,13 +87,18 @@ def extract_code(text: str) -> str:
 
 
 def grade_many(completions: Sequence[str], golds: Sequence[str]) -> list[bool]:
-    """Whether each completion's code passes its tests, on all cores."""
-    tests = [CodeTests.from_gold(gold) for gold in golds]
+    """Whether each completion's code passes its tests, on all cores; equal pairs run once."""
+    pairs = [(extract_code(text), gold) for text, gold in zip(completions, golds, strict=True)]
+    # Completions of one prompt are often equal, and each run costs a process.
+    different = list(dict.fromkeys(pairs))
+    tests = [CodeTests.from_gold(gold) for _, gold in different]
     jobs = [
-        Job(extract_code(text), one.function, one.calls, one.limits, stop_at_error=True)
-        for text, one in zip(completions, tests, strict=True)
+        Job(code, one.function, one.calls, one.limits, stop_at_error=True)
+        for (code, _), one in zip(different, tests, strict=True)
     ]
-    return [passes(outcome, one) for outcome, one in zip(run_many(jobs), tests, strict=True)]
+    outcomes = zip(different, run_many(jobs), tests, strict=True)
+    passed = {pair: passes(outcome, one) for pair, outcome, one in outcomes}
+    return [passed[pair] for pair in pairs]
 
 
 def passes(outcome: Outcome, tests: CodeTests) -> bool:
