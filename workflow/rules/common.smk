@@ -16,6 +16,7 @@ from cfdapo.study import (
     checkpoint_steps,
     credit_settings,
     load_study,
+    measured_credit,
     mode_labels,
     weight_groups,
 )
@@ -114,7 +115,7 @@ _SAMPLING = ("precision", "temperature", "top_p", "max_completion_tokens")
 
 
 def measurement_settings(wildcards):
-    settings = _credit_settings(wildcards, STUDY["credit"])
+    settings = _credit_settings(wildcards, measured_credit(STUDY))
     # What only concerns how the policy was trained measures nothing anew.
     del settings["lora"]
     training = {key: STUDY["training"][key] for key in _SAMPLING}

@@ -23,7 +23,7 @@ rule credit_map:
         label=lambda wildcards: LABELS[wildcards.model],
         credit=as_json(
             {
-                key: STUDY["credit"][key]
+                key: measured_credit(STUDY)[key]
                 for key in ("intervention", "sink", "w_min", "w_max", "w_answer")
             }
         ),

@@ -58,8 +58,8 @@ def credit_map(
         completions: rows of `COMPLETION_COLUMNS`.
         study: name of the study.
         model: display name of the model.
-        credit: the study's credit settings, of which intervention, sink, w_min, w_max and w_answer
-            are named.
+        credit: settings of the measured credit, of which intervention, sink, w_min, w_max and
+            w_answer are named.
     """
     sections = _sections(spans, completions)
     style, script = _resource("css"), _resource("js")
