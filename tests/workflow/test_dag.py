@@ -43,6 +43,31 @@ def test_paper_has_36_runs():
     done = snakemake("--dry-run", "--forceall", "--config", "study=paper")
     counts = job_counts(done.stdout)
     assert (counts["train"], counts["evaluate"], counts["fetch_model"]) == (36, 36, 3)
+    assert counts.keys() >= NOT_OF_CODE | NOT_OF_MBPP and "table7_code" not in counts
+
+
+# Tables and figures that say nothing of programs, and of programs whose causes are not known.
+NOT_OF_CODE = {"table5_content", "table10_reported_vs_reproduced", "table16_inconsistencies"}
+NOT_OF_MBPP = {"table9_credit_validity", "figure8_credit_validity"}
+
+
+def test_mbpp_has_table_7_and_needs_no_data_to_list_its_jobs(monkeypatch):
+    monkeypatch.delenv("CFDAPO_DATA", raising=False)
+    done = snakemake("--dry-run", "--forceall", "--config", "study=mbpp")
+    assert done.returncode == 0, done.stderr
+    counts = job_counts(done.stdout)
+    assert (counts["train"], counts["evaluate"], counts["fetch_model"]) == (9, 9, 1)
+    assert counts["table7_code"] == counts["credit_map"] == counts["table15_span_statistics"] == 1
+    assert not counts.keys() & (NOT_OF_CODE | NOT_OF_MBPP)
+
+
+def test_credit_is_measured_with_the_settings_of_a_variant():
+    target = "results/mbpp/credit/qwen2.5-3b.jsonl"
+    flags = ("--dry-run", "--forceall", "--printshellcmds", target, "--config", "study=mbpp")
+    done = snakemake(*flags)
+    (command,) = [line for line in done.stdout.splitlines() if "stages.measure_credit" in line]
+    assert "--policy counterfactual-code/seed0/step300 --adapter" in command
+    assert '"answer": "returns"' in command and '"spans": "code"' in command
 
 
 @pytest.mark.parametrize(

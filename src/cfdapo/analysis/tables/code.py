@@ -64,7 +64,7 @@ def spans_found(history: pd.DataFrame) -> pd.DataFrame:
 
     A step in which no group taught anything is left out: nobody looked for spans there.
     """
-    looked = history[history["zero_advantage_groups"] < 1]
+    looked = history[history["zero_advantage_groups"] < 1].dropna(subset="spans_per_completion")
     of_runs = looked.groupby(RUN_COLUMNS)["spans_per_completion"].mean()
     return of_runs.groupby(["model", "mode"]).agg(["mean", "std", "count"])
 
