@@ -84,9 +84,7 @@ def test_the_csv_has_every_digit_and_the_papers_numbers():
     rate = data.loc["pass rate", "counterfactual", 25]
     assert (rate["std"], rate["paper"]) == pytest.approx((np.sqrt(1.75), 52.7))
     assert data.loc[("pass rate", "vanilla", 25), "paper"] == 51.6
-    assert data.loc[("pass rate", "vanilla", 0), "paper"] is None or np.isnan(
-        data.loc[("pass rate", "vanilla", 0), "paper"]
-    )
+    assert pd.isna(data.loc[("pass rate", "vanilla", 0), "paper"])
     spans = table.data[table.data["quantity"] == "spans per completion"].set_index("mode")
     assert spans["value"].to_dict() == {"counterfactual": 0.5, "counterfactual-code": 6.0}
     assert spans["step"].isna().all()
@@ -110,7 +108,7 @@ def test_every_counterfactual_mode_is_held_against_vanilla():
     assert table.title.startswith("Pass rate on made programs (%) by training step.")
     # Differences 2, 0, −2.
     assert table.rows[1][-1].text == "+0.0 [−5.0, +5.0]"
-    assert "M, CF 0.50 ± 0.35; M, CF, code spans 6.00 ± 0.00." in notes(table)
+    assert "M, CF: 0.50 ± 0.35; M, CF, code spans: 6.00 ± 0.00." in notes(table)
     assert "Paper" not in "".join(table.columns) and "sic" not in notes(table)
     assert table.data["paper"].isna().all()
 

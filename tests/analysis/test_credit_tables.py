@@ -130,7 +130,7 @@ def test_table_6_of_programs_says_which_tests_they_pass(records):
     assert any("passes the tests of " in note.text for note in table.notes)
     assert any("fails the tests of " in note.text for note in table.notes)
     # Neither the program itself nor the paper's example, which is arithmetic.
-    assert not any("right: " in note.text or "806" in note.text for note in table.notes)
+    assert not any("(right: " in note.text or "806" in note.text for note in table.notes)
 
 
 def test_table_15_says_what_the_records_say(records):

@@ -95,6 +95,7 @@ def table7_code(
     papers = reported_rows(NAME) if task == PAPERS_CODE else []
     headings = reported_columns(NAME, papers[0]) if papers else []
     rates = _rates(curves, models, steps, names)
+    by_step = dict(list(rates.groupby(["model", "step"])))
     gaps = {
         (model, step, mode): gap_of(rows, model, mode)
         for step, rows in curves.groupby("step")
@@ -106,7 +107,7 @@ def table7_code(
     for model, label in models.items():
         for step in shown_steps(steps, papers):
             row = [Cell(label), Cell(str(step))]
-            row += mode_cells(rates.loc[model, step], rates["count"].max(), footnotes)
+            row += mode_cells(by_step[model, step], rates["count"].max(), footnotes)
             row += [_gap_cell(gaps[model, step, mode], footnotes) for mode in counterfactual]
             row += [_paper_cell(step, heading, papers, footnotes) for heading in headings]
             rows.append(row)
@@ -153,7 +154,8 @@ def _rates(
     """`mean`, `std` and `count` of seeds by model, step and mode; nan where there are no runs."""
     keys = ["model", "step", "mode"]
     rates = curves.groupby(keys)["accuracy"].agg(["mean", "std", "count"])
-    return rates.reindex(pd.MultiIndex.from_product([models, steps, names], names=keys))
+    every = pd.MultiIndex.from_product([list(models), steps, list(names)], names=keys)
+    return rates.reindex(every)
 
 
 def _gap_cell(gap: Gap, footnotes: Footnotes) -> Cell:
@@ -231,7 +233,7 @@ def _notes(
         "chance."
     )
     counts = [
-        f"{label}, {names.get(mode, mode)} {_mean_std(found.loc[(model, mode)])}"
+        f"{label}, {names[mode]}: {_mean_std(found.loc[(model, mode)])}"
         for model, label in models.items()
         for mode in names
         if (model, mode) in found.index
@@ -240,8 +242,8 @@ def _notes(
         yield Note(
             "Spans found in a completion of training, mean ± std over seeds of the mean over steps "
             f"in which a group taught anything: {'; '.join(counts)}. The paper explains its result "
-            "by arithmetic patterns that do not see code; a mode that finds no spans has weights "
-            "of 1, like DAPO."
+            "by arithmetic patterns that do not see code; a completion without spans has weight "
+            "1 throughout, as in DAPO."
         )
     if papers:
         best = (
