@@ -51,21 +51,26 @@ NOT_OF_CODE = {"table5_content", "table10_reported_vs_reproduced", "table16_inco
 NOT_OF_MBPP = {"table9_credit_validity", "figure8_credit_validity"}
 
 
-def test_mbpp_has_table_7_and_needs_no_data_to_list_its_jobs(monkeypatch):
-    monkeypatch.delenv("CFDAPO_DATA", raising=False)
-    done = snakemake("--dry-run", "--forceall", "--config", "study=mbpp")
+@pytest.fixture(scope="module")
+def jobs_of_mbpp() -> str:
+    """Its jobs with their commands, listed where no data set is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CFDAPO_DATA", raising=False)
+        flags = ("--dry-run", "--forceall", "--printshellcmds", "--config", "study=mbpp")
+        done = snakemake(*flags)
     assert done.returncode == 0, done.stderr
-    counts = job_counts(done.stdout)
+    return done.stdout
+
+
+def test_mbpp_has_table_7_and_leaves_out_what_says_nothing_of_programs(jobs_of_mbpp):
+    counts = job_counts(jobs_of_mbpp)
     assert (counts["train"], counts["evaluate"], counts["fetch_model"]) == (9, 9, 1)
     assert counts["table7_code"] == counts["credit_map"] == counts["table15_span_statistics"] == 1
     assert not counts.keys() & (NOT_OF_CODE | NOT_OF_MBPP)
 
 
-def test_credit_is_measured_with_the_settings_of_a_variant():
-    target = "results/mbpp/credit/qwen2.5-3b.jsonl"
-    flags = ("--dry-run", "--forceall", "--printshellcmds", target, "--config", "study=mbpp")
-    done = snakemake(*flags)
-    (command,) = [line for line in done.stdout.splitlines() if "stages.measure_credit" in line]
+def test_credit_is_measured_with_the_settings_of_a_variant(jobs_of_mbpp):
+    (command,) = [line for line in jobs_of_mbpp.splitlines() if "stages.measure_credit" in line]
     assert "--policy counterfactual-code/seed0/step300 --adapter" in command
     assert '"answer": "returns"' in command and '"spans": "code"' in command
 
