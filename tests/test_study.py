@@ -11,7 +11,9 @@ from cfdapo.analysis.credit import COMBINATIONS
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.weights import MODES
 from cfdapo.files import UserError
+from cfdapo.problems.task import TASKS
 from cfdapo.study import (
+    CODE_TASKS,
     SCHEMA,
     STUDIES,
     WEIGHTINGS,
@@ -20,6 +22,7 @@ from cfdapo.study import (
     checkpoint_steps,
     credit_settings,
     load_study,
+    measured_credit,
     mode_labels,
     weight_groups,
 )
@@ -63,6 +66,7 @@ def test_paper_study_has_the_papers_numbers():
         ("training.steps", "many", "training.steps: 'many' is not of type 'integer'"),
         ("training.epsilon_high", 0.1, "training.epsilon_high: must be at least"),
         ("measurement.mode", "best", "measurement.mode: 'best' is not one of the study's modes"),
+        ("measurement", {"policy": "untrained", "mode": "wide"}, "measurement.mode: 'wide' is not"),
         ("measurement.combinations", ["pad/all"], "measurement.combinations: ['pad/all'] is not"),
         ("measurement.policy", "both", "measurement.policy: 'both' is not one of untrained"),
         ("data.task", "gsm8k", "models.qwen3-tiny.source: made models only know"),
@@ -172,6 +176,32 @@ def test_a_variant_changes_the_credit_that_it_names_and_no_more(study_with_varia
     assert credit_settings(study, "vanilla") == study["credit"] | {"mode": "vanilla"}
     assert CreditConfig(**changed).sink == "rest"
     assert mode_labels(study) == {"wide": "Wide"}
+
+
+def test_credit_is_measured_with_the_settings_of_the_measured_mode(study_with_variant):
+    study = check_study(study_with_variant, "study.yaml")
+    assert measured_credit(study) == study["credit"] | {"sink": "rest", "w_max": 3}
+    for weighting in WEIGHTINGS:
+        study["measurement"] |= {"policy": "untrained", "mode": weighting}
+        assert measured_credit(check_study(study, "study.yaml")) == study["credit"]
+
+
+def test_the_papers_code_experiment_measures_spans_of_code():
+    study = load_study("mbpp")
+    assert checkpoint_steps(study["training"])[-1] == 300
+    assert (study["credit"]["spans"], study["credit"]["answer"]) == ("arithmetic", "returns")
+    assert measured_credit(study) == study["credit"] | {"spans": "code"}
+    # All else is the paper's study, but for prompts, which are longer.
+    papers = load_study("paper")
+    own = {"steps": 500, "max_prompt_tokens": 256}
+    assert study["training"] | own == papers["training"]
+    assert study["models"]["qwen2.5-3b"] == papers["models"]["qwen2.5-3b"]
+    assert (study["seeds"], study["lora"]) == (papers["seeds"], papers["lora"])
+
+
+def test_code_tasks_are_those_whose_solutions_are_run():
+    for name, task in TASKS.items():
+        assert task.is_code == (name in CODE_TASKS)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ STUDIES = ROOT / "config" / "studies"
 WEIGHTINGS = ("counterfactual", "vanilla", "random", "inverted")
 # Tasks whose problems are made, so that models can be made and pretrained on them.
 MADE_TASKS = ("arithmetic", "programs")
+# Tasks whose solutions are programs (`Task.is_code`), for which some tables are others.
+CODE_TASKS = ("mbpp", "programs")
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.yaml"
 
 
@@ -106,18 +108,29 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
         )
     if training["epsilon_high"] < training["epsilon"]:
         found.append("training.epsilon_high: must be at least training.epsilon (Clip-Higher)")
-    measurement = study["measurement"]
-    if measurement["policy"] == "trained" and measurement["mode"] not in study["modes"]:
-        found.append(
-            f"measurement.mode: {measurement['mode']!r} is not one of the study's modes: "
-            f"{', '.join(study['modes'])}"
-        )
-    if not measurement["prompts"] + measurement["gold"]:
-        found.append("measurement.prompts: must be at least 1 where measurement.gold is 0")
+    found += _measurement_conflicts(study)
     made = [name for name, model in study["models"].items() if model["source"] == "made"]
     if made and study["data"]["task"] not in MADE_TASKS:
         known = " or ".join(MADE_TASKS)
         found.append(f"models.{made[0]}.source: made models only know data.task {known}")
+    return found
+
+
+def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
+    """A mode that is not there to be measured, or nothing to measure it on."""
+    found = []
+    measurement, mode = study["measurement"], study["measurement"]["mode"]
+    known = [*WEIGHTINGS, *study["variants"]]
+    if measurement["policy"] == "trained" and mode not in study["modes"]:
+        found.append(
+            f"measurement.mode: {mode!r} is not one of the study's modes: "
+            f"{', '.join(study['modes'])}"
+        )
+    # Of an untrained policy a mode is measured that nothing need be trained with.
+    elif mode not in known:
+        found.append(f"measurement.mode: {mode!r} is not one of {', '.join(known)}")
+    if not measurement["prompts"] + measurement["gold"]:
+        found.append("measurement.prompts: must be at least 1 where measurement.gold is 0")
     return found
 
 
@@ -164,6 +177,15 @@ def credit_settings(study: dict[str, Any], mode: str) -> dict[str, Any]:
     """Settings of `CreditConfig` for a mode of the study: a weighting, or one of its variants."""
     variant = study["variants"].get(mode, {"mode": mode, "credit": {}})
     return {**study["credit"], **variant["credit"], "mode": variant["mode"]}
+
+
+def measured_credit(study: dict[str, Any]) -> dict[str, Any]:
+    """Settings of credit with which the mode `measurement.mode` has its drops measured.
+
+    `CreditConfig`'s but for the mode: drops are the same for every weighting.
+    """
+    settings = credit_settings(study, study["measurement"]["mode"])
+    return {key: value for key, value in settings.items() if key != "mode"}
 
 
 def mode_labels(study: dict[str, Any]) -> dict[str, str]:

@@ -145,6 +145,16 @@ def test_wrong_answers_name_the_right_one():
     assert "✗ wrong</b>: states no answer, right is 7&lt;" in html
 
 
+@pytest.mark.parametrize(
+    ("correct", "verdict"), [(True, "✓ right</b>: passes"), (False, "✗ wrong</b>: fails")]
+)
+def test_programs_pass_or_fail_their_tests(correct, verdict):
+    program = "def f(x):\n    return x"
+    row = annotated(1).completion | {"correct": correct, "extracted": program, "gold": "f<"}
+    html = Annotated("c1", row, annotated(1).spans, "mbpp").article(1)
+    assert f"{verdict} the tests of f&lt;</p>" in html and program not in html
+
+
 def test_numbers_for_readers():
     assert number(-0.0001) == "0.000" and number(-1.2345) == "−1.234" and number(2.5, 2) == "2.50"
     assert nats(-0.0001) == "−1.0e−04" and nats(0.0) == "0.000" and nats(-523.4) == "−523.400"

@@ -122,6 +122,15 @@ def test_the_same_number_in_the_row_above_is_remarked():
     assert (check.computed.low, check.computed.high) == pytest.approx((0.6, 0.8))
 
 
+def test_a_step_that_table_7_lacks_is_remarked():
+    def remark(paper) -> str:
+        (check,) = [c for c in check_paper(paper) if c.claim == "Section 4.4, vanilla is ahead"]
+        return check.remark
+
+    assert remark(None) == "Table 7 has no step 150"
+    assert remark(altered({("section4.4", "vanilla ahead from", "step"): 200})) == ""
+
+
 def test_attainable_p_holds_every_p_that_such_seeds_give():
     dice = np.random.default_rng(0)
     seen = []

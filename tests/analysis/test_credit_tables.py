@@ -113,6 +113,14 @@ def test_table_6_ranks_by_drop_and_names_problem_and_answer(measured):
     assert any("806" in note.text for note in table.notes)
 
 
+def test_table_6_of_programs_says_which_tests_they_pass(measured):
+    table = table6_example(measured, LABELS, "programs")
+    assert any("passes the tests of " in note.text for note in table.notes)
+    assert any("fails the tests of " in note.text for note in table.notes)
+    # Neither the program itself nor the paper's example, which is arithmetic.
+    assert not any("(right: " in note.text or "806" in note.text for note in table.notes)
+
+
 def test_table_15_says_what_the_records_say(measured):
     table = table15_span_statistics(measured, LABELS)
     data = table.data[(table.data["model"] == "qwen3-tiny") & (table.data["source"] == "sampled")]

@@ -46,6 +46,11 @@ def test_lines_are_means_and_bands_one_sample_std(curves, labels):
     assert (high - low) / 2 == pytest.approx(by_step.std()[50])
 
 
+def test_the_share_of_programs_that_pass_is_called_a_pass_rate(curves, labels):
+    for task, name in {"mbpp": "Pass rate (%)", "gsm8k": "Test accuracy (%)"}.items():
+        assert training_curves(curves, labels, task=task).axes[0].get_ylabel() == name
+
+
 def test_one_legend_in_the_papers_order(curves, labels):
     figure = training_curves(curves, labels)
     names, title = legend_of(figure)

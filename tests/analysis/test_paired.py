@@ -12,6 +12,7 @@ from cfdapo.analysis.paired import (
     holm,
     iqm_of_strata,
     stratified_t_test,
+    t_interval,
     undefined,
 )
 
@@ -31,6 +32,12 @@ def test_effect_size_by_hand():
     # Hedges' own approximation holds for many.
     assert hedges_factor(50) == pytest.approx(1 - 3 / (4 * 50 - 1), abs=1e-4)
     assert hedges_factor(1) == 0.0
+
+
+def test_t_interval_is_that_of_the_paired_t_test():
+    found = t_interval([1.0, 2.0, 4.5, -0.5])
+    expected = stats.ttest_1samp([1.0, 2.0, 4.5, -0.5], 0).confidence_interval()
+    assert found == pytest.approx((expected.low, expected.high))
 
 
 def test_hedges_factor_makes_the_effect_size_unbiased():

@@ -111,4 +111,5 @@ def test_notes_stand_on_the_numbers_that_contradict_others():
         ("table8_overhead", "Qwen3-1.7B", "CF/step"),
         ("section4.3", "distractors", "in incorrect completions"),
         ("section4.4", "best checkpoint", "Vanilla"),
+        ("section4.4", "vanilla ahead from", "step"),
     }

@@ -193,7 +193,7 @@ def test_table_11_by_hand(profiles, labels):
         ["Qwen2-tiny", *["–"] * 8],
         ["Llama_tiny & Co", *["–"] * 8],
     ]
-    assert "one Arithmetic rollout batch, no group skipped" in table.title
+    assert "one rollout batch on Arithmetic, no group skipped" in table.title
     assert "a the reference that the others are compared with" in notes(table)
     assert "b no side-by-side profile" in notes(table)
     assert "Qwen3-tiny, 16 completions with 4.50 spans each, median of 3 repeats" in notes(table)

@@ -39,6 +39,7 @@ def study(tmp_path: Path) -> Path:
                 "weight_mean": 1.5,
                 "weight_std": dice.random(),
                 "spans_per_completion": 3.0 if mode == "counterfactual" else None,
+                "zero_advantage_groups": 0.25,
                 "seconds_credit": 0.5,
                 "seconds_step": 3.0,
             }

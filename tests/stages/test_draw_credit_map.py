@@ -14,6 +14,7 @@ def flags(credit_folder) -> list[object]:
         *("--spans", credit_folder / "qwen3-tiny.jsonl"),
         *("--completions", credit_folder / "qwen3-tiny.completions.jsonl"),
         *("--study", "tiny", "--label", "Qwen3 <tiny>", "--credit", json.dumps(CREDIT)),
+        *("--task", "arithmetic"),
     ]
 
 

@@ -84,6 +84,31 @@ def test_tables_of_curves(summed_up, run_flags, stage, table):
     assert r"Llama \& Co" in files["tex"].read_text()
 
 
+def test_table_7_has_every_mode_whose_weights_are_counterfactual(summed_up, run_flags, stage):
+    groups = {
+        "raw": {"counterfactual": "counterfactual", "vanilla": "vanilla", "random": "random"},
+        # As if inverted were a variant of counterfactual credit.
+        "raw, spans code": {"counterfactual": "inverted", "vanilla": "vanilla"},
+    }
+    settings = json.dumps({"task": "mbpp", "weight_groups": groups})
+    done = make(stage, summed_up, run_flags, "table7_code", "--study-settings", settings)
+    assert done.returncode == 0, done.stderr
+    markdown = (summed_up / "tables" / "table7_code.md").read_text()
+    assert markdown.startswith("**MBPP+ pass rate (%) by training step.")
+    assert "CF − DAPO \\[95 %\\] | Inverted − DAPO \\[95 %\\] | Paper: CF |" in markdown
+    data = pd.read_csv(summed_up / "tables" / "table7_code.csv")
+    gaps = data[data["quantity"] == "difference"]
+    assert set(gaps["mode"]) == {"counterfactual", "inverted"} and len(gaps) == 2 * 2 * 3
+    curves = pd.read_csv(summed_up / "statistics" / "curves.csv")
+    means = curves.groupby(["model", "step", "mode"])["accuracy"].mean()
+    for gap in gaps.itertuples():
+        expected = means[gap.model, gap.step, gap.mode] - means[gap.model, gap.step, "vanilla"]
+        assert gap.value == pytest.approx(expected)
+    # History tells of no spans in a mode that is none of counterfactual credit.
+    spans = data[data["quantity"] == "spans per completion"]
+    assert spans.groupby("mode")["value"].first().to_dict() == {"counterfactual": 3.0}
+
+
 def test_table_8_from_the_runs_and_the_profiles_there_are(study, run_flags, stage):
     write_json(
         study / "overhead" / "qwen3-tiny.json",

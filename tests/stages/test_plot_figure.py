@@ -7,7 +7,7 @@ def flags(study, run_flags, stage) -> list[object]:
     curves = study / "statistics" / "curves.csv"
     done = stage("collect_curves", "--runs", study / "runs", *run_flags, "--out", curves)
     assert done.returncode == 0, done.stderr
-    return ["plot_figure", "--results", study, *run_flags]
+    return ["plot_figure", "--results", study, *run_flags, "--task", "mbpp"]
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,36 @@ def test_paper_has_36_runs():
     done = snakemake("--dry-run", "--forceall", "--config", "study=paper")
     counts = job_counts(done.stdout)
     assert (counts["train"], counts["evaluate"], counts["fetch_model"]) == (36, 36, 3)
+    assert counts.keys() >= NOT_OF_CODE | NOT_OF_MBPP and "table7_code" not in counts
+
+
+# Tables and figures that say nothing of programs, and of programs whose causes are not known.
+NOT_OF_CODE = {"table5_content", "table10_reported_vs_reproduced", "table16_inconsistencies"}
+NOT_OF_MBPP = {"table9_credit_validity", "figure8_credit_validity"}
+
+
+@pytest.fixture(scope="module")
+def jobs_of_mbpp() -> str:
+    """Its jobs with their commands, listed where no data set is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CFDAPO_DATA", raising=False)
+        flags = ("--dry-run", "--forceall", "--printshellcmds", "--config", "study=mbpp")
+        done = snakemake(*flags)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_mbpp_has_table_7_and_leaves_out_what_says_nothing_of_programs(jobs_of_mbpp):
+    counts = job_counts(jobs_of_mbpp)
+    assert (counts["train"], counts["evaluate"], counts["fetch_model"]) == (9, 9, 1)
+    assert counts["table7_code"] == counts["credit_map"] == counts["table15_span_statistics"] == 1
+    assert not counts.keys() & (NOT_OF_CODE | NOT_OF_MBPP)
+
+
+def test_credit_is_measured_with_the_settings_of_a_variant(jobs_of_mbpp):
+    (command,) = [line for line in jobs_of_mbpp.splitlines() if "stages.measure_credit" in line]
+    assert "--policy counterfactual-code/seed0/step300 --adapter" in command
+    assert '"answer": "returns"' in command and '"spans": "code"' in command
 
 
 @pytest.mark.parametrize(

@@ -20,17 +20,18 @@ rule credit_map:
         "../../envs/analysis.yaml"
     params:
         study=config["study"],
+        task=TASK,
         label=lambda wildcards: LABELS[wildcards.model],
         credit=as_json(
             {
-                key: STUDY["credit"][key]
+                key: measured_credit(STUDY)[key]
                 for key in ("intervention", "sink", "w_min", "w_max", "w_answer")
             }
         ),
     shell:
         "python -m cfdapo.stages.draw_credit_map --spans {input.spans}"
         " --completions {input.completions} --study {params.study:q} --label {params.label:q}"
-        " --credit {params.credit:q} --out {output} > {log} 2>&1"
+        " --credit {params.credit:q} --task {params.task} --out {output} > {log} 2>&1"
 
 
 CREDIT_MAPS = expand(rules.credit_map.output, model=MODELS)

@@ -2,6 +2,7 @@ localrules:
     table1_accuracy,
     table2_auc,
     table3_significance,
+    table7_code,
     table8_overhead,
     table11_estimator_cost,
     figure1_training_curves,
@@ -71,6 +72,28 @@ rule table3_significance:
     shell:
         "python -m cfdapo.stages.make_table --table table3_significance {params.flags}"
         " > {log} 2>&1"
+
+
+rule table7_code:
+    input:
+        curves=rules.collect_curves.output,
+        histories=run_files("history.jsonl"),
+        code=code("make_table"),
+    output:
+        report(
+            table("table7_code"),
+            caption="../report/table7_code.rst",
+            category="Tables",
+            labels=report_labels,
+        ),
+    log:
+        f"{RESULTS}/logs/table7_code.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        flags=TABLE_FLAGS,
+    shell:
+        "python -m cfdapo.stages.make_table --table table7_code {params.flags} > {log} 2>&1"
 
 
 rule table8_overhead:
@@ -164,47 +187,31 @@ rule figure2_training_dynamics:
 
 rule tables:
     input:
-        rules.table1_accuracy.output,
-        rules.table2_auc.output,
-        rules.table3_significance.output,
-        rules.table3b_comparisons.output,
-        rules.table4_drop_distribution.output,
-        rules.table5_content.output,
-        rules.table6_example.output,
-        rules.table8_overhead.output,
-        rules.table9_credit_validity.output,
-        rules.table10_reported_vs_reproduced.output,
-        rules.table11_estimator_cost.output,
-        rules.table12_power.output,
-        rules.table13_sample_efficiency.output,
-        rules.table14_ordering.output,
-        rules.table15_span_statistics.output,
-        rules.table16_inconsistencies.output,
+        fitting(
+            *("table1_accuracy", "table2_auc", "table3_significance", "table3b_comparisons"),
+            *("table4_drop_distribution", "table5_content", "table6_example", "table7_code"),
+            *("table8_overhead", "table9_credit_validity", "table10_reported_vs_reproduced"),
+            *("table11_estimator_cost", "table12_power", "table13_sample_efficiency"),
+            *("table14_ordering", "table15_span_statistics", "table16_inconsistencies"),
+        ),
 
 
 rule figures:
     input:
-        rules.figure1_training_curves.output,
-        rules.figure2_training_dynamics.output,
-        rules.figure3_accuracy_time.output,
-        rules.figure4_overhead.output,
-        rules.figure5_drop_histogram.output,
-        rules.figure6_importance_position.output,
-        rules.figure7_weights.output,
-        rules.figure8_credit_validity.output,
+        fitting(
+            *("figure1_training_curves", "figure2_training_dynamics", "figure3_accuracy_time"),
+            *("figure4_overhead", "figure5_drop_histogram", "figure6_importance_position"),
+            *("figure7_weights", "figure8_credit_validity"),
+        ),
         CREDIT_MAPS,
 
 
 # What measured credit alone decides: no training where the study measures the untrained policy.
 rule analysis:
     input:
-        rules.table4_drop_distribution.output,
-        rules.table5_content.output,
-        rules.table6_example.output,
-        rules.table9_credit_validity.output,
-        rules.table15_span_statistics.output,
-        rules.figure5_drop_histogram.output,
-        rules.figure6_importance_position.output,
-        rules.figure7_weights.output,
-        rules.figure8_credit_validity.output,
+        fitting(
+            *("table4_drop_distribution", "table5_content", "table6_example"),
+            *("table9_credit_validity", "table15_span_statistics", "figure5_drop_histogram"),
+            *("figure6_importance_position", "figure7_weights", "figure8_credit_validity"),
+        ),
         CREDIT_MAPS,

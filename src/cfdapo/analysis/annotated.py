@@ -15,6 +15,7 @@ import pandas as pd
 from cfdapo.analysis.credit import LABELS
 from cfdapo.analysis.markup import as_attribute, as_text
 from cfdapo.analysis.rendering import DASH, signed
+from cfdapo.analysis.task_names import PASS_RATES, tested
 from cfdapo.analysis.weight_scale import NEUTRAL, shade
 
 # Longest text of a span in its row and in what a screen reader says.
@@ -24,11 +25,15 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Annotated:
-    """A completion, its spans and the id of its element, from which all others in it follow."""
+    """A completion, its spans and the id of its element, from which all others in it follow.
+
+    `task` is the study's, of which some run what is answered.
+    """
 
     key: str
     completion: dict[str, Any]
     spans: Sequence[dict[str, Any]]
+    task: str | None = None
 
     def classes(self) -> str:
         """The labels of its spans, for the filters."""
@@ -41,11 +46,21 @@ class Annotated:
         return (
             f'<article id="{self.key}" class="{self.classes()}" aria-labelledby="{self.key}h">\n'
             f'<header><h3 id="{self.key}h">{number}<span class="id"> · '
-            f"{as_text(row['completion'])}</span></h3>{_verdict(row)}</header>\n"
+            f"{as_text(row['completion'])}</span></h3>{self._verdict()}</header>\n"
             f'<p class="question">{as_text(row["question"])}</p>\n'
             f'<div class="text" dir="auto" translate="no">{self.text()}</div>\n'
             f"{self.numbers()}</article>"
         )
+
+    def _verdict(self) -> str:
+        row = self.completion
+        head = "<b>✓ right</b>" if row["correct"] else "<b>✗ wrong</b>"
+        said = "states no answer" if row["extracted"] is None else f"states {row['extracted']}"
+        if self.task in PASS_RATES:
+            said = tested(row)
+        elif not row["correct"]:
+            said += f", right is {row['gold']}"
+        return f'<p class="verdict">{head}: {as_text(said)}</p>'
 
     def text(self) -> str:
         """The completion's text, a token an element, a span a link to its row of numbers.
@@ -225,14 +240,6 @@ def nats(value: float | None) -> str:
     if value is None or not math.isfinite(value) or not 0 < abs(value) < 0.0005:
         return number(value)
     return signed(value, ".1e")
-
-
-def _verdict(row: dict[str, Any]) -> str:
-    extracted, gold = row["extracted"], as_text(row["gold"])
-    said = "states no answer" if extracted is None else f"states {as_text(extracted)}"
-    if row["correct"]:
-        return f'<p class="verdict"><b>✓ right</b>: {said}</p>'
-    return f'<p class="verdict"><b>✗ wrong</b>: {said}, right is {gold}</p>'
 
 
 # Columns of the table of numbers; one that is empty for every span is left out.

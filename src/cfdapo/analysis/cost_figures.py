@@ -20,6 +20,7 @@ from cfdapo.analysis.figures import (
     styles_of,
 )
 from cfdapo.analysis.overhead import measure_estimators
+from cfdapo.analysis.task_names import accuracy_axis
 
 # Phases of a step from the bottom of a bar; hatches tell them apart without the colour.
 _PHASES = {
@@ -30,14 +31,17 @@ _PHASES = {
 
 
 def accuracy_over_time(
-    timed: pd.DataFrame, labels: Mapping[str, str], modes: Mapping[str, str] = MODE_LABELS
+    timed: pd.DataFrame,
+    labels: Mapping[str, str],
+    modes: Mapping[str, str] = MODE_LABELS,
+    task: str | None = None,
 ) -> Figure:
     """Figure 3: accuracy (%) over training time (min), a panel a model, a point a checkpoint.
 
     Args:
         timed: curves with `minutes` (`cfdapo.analysis.efficiency.training_minutes`); time and
             accuracy are means over seeds, and ±1 sample std of the accuracy is shaded.
-        labels, modes: as for `cfdapo.analysis.figures.training_curves`.
+        labels, modes, task: as for `cfdapo.analysis.figures.training_curves`.
     """
     models, modes = panels_of(timed, labels), named_modes(timed["mode"], modes)
     across = min(len(models), PANELS_A_ROW)
@@ -52,7 +56,7 @@ def accuracy_over_time(
         for panel in panels[len(models) :]:
             panel.remove()
         for panel in panels[: len(models) : across]:
-            panel.set_ylabel("Test accuracy (%)")
+            panel.set_ylabel(accuracy_axis(task))
         note = f"{spread_note(timed)}; time without evaluation"
         share_legend(figure, list(modes.values()), note)
     return figure

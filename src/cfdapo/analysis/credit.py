@@ -49,7 +49,7 @@ COMPLETION_COLUMNS = {
     "gold": "its right answer, normalised",
     "text": "the completion",
     "tokens": "[start, end] in characters of text for each token",
-    "weights": "weight of each token in mode counterfactual, by the study's credit settings",
+    "weights": "weight of each token in mode counterfactual, by the measured settings",
     "answer": "{start, end, token_start, token_end} of the stated answer, or null",
     "extracted": "the stated answer, normalised, or null",
     "correct": "whether it is right",

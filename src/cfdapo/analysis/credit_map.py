@@ -50,6 +50,7 @@ def credit_map(
     study: str,
     model: str,
     credit: Mapping[str, Any],
+    task: str | None = None,
 ) -> str:
     """The page of one model; the same records give the same bytes.
 
@@ -58,10 +59,11 @@ def credit_map(
         completions: rows of `COMPLETION_COLUMNS`.
         study: name of the study.
         model: display name of the model.
-        credit: the study's credit settings, of which intervention, sink, w_min, w_max and w_answer
-            are named.
+        credit: settings of the measured credit, of which intervention, sink, w_min, w_max and
+            w_answer are named.
+        task: the study's task.
     """
-    sections = _sections(spans, completions)
+    sections = _sections(spans, completions, task)
     style, script = _resource("css"), _resource("js")
     return Template(_resource("html")).substitute(
         study=as_text(study),
@@ -91,14 +93,16 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _sections(spans: pd.DataFrame, completions: Sequence[dict[str, Any]]) -> list[Section]:
+def _sections(
+    spans: pd.DataFrame, completions: Sequence[dict[str, Any]], task: str | None
+) -> list[Section]:
     """The sections that there are measured completions for."""
     found = {name: group.to_dict("records") for name, group in spans.groupby("completion")}
     sections = []
     for name, heading in _SECTIONS.items():
         measured = [row for row in completions if _section_of(row) == name]
         with_spans = [
-            Annotated(f"{name}{number}", row, found[row["completion"]])
+            Annotated(f"{name}{number}", row, found[row["completion"]], task)
             for number, row in enumerate(measured)
             if row["completion"] in found
         ]

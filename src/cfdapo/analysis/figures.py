@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cfdapo.analysis.curves import MODE_LABELS, named_modes
+from cfdapo.analysis.task_names import accuracy_axis
 from cfdapo.files import atomic_write
 
 PANELS_A_ROW = 3
@@ -76,7 +77,10 @@ def styles_of(modes: Iterable[str]) -> dict[str, Style]:
 
 
 def training_curves(
-    curves: pd.DataFrame, labels: Mapping[str, str], modes: Mapping[str, str] = MODE_LABELS
+    curves: pd.DataFrame,
+    labels: Mapping[str, str],
+    modes: Mapping[str, str] = MODE_LABELS,
+    task: str | None = None,
 ) -> Figure:
     """Figure 1: accuracy (%) over steps, a panel a model, ±1 sample std over seeds shaded.
 
@@ -84,6 +88,7 @@ def training_curves(
         curves: long table of `cfdapo.analysis.curves.collect`.
         labels: model -> panel title; its order is the order of panels.
         modes: mode -> name in the legend, of a study's variants too; its order is the legend's.
+        task: the study's task, which decides what the accuracy is called.
     """
     modes = named_modes(curves["mode"], modes)
     models = panels_of(curves, labels)
@@ -98,7 +103,7 @@ def training_curves(
         for panel in panels[len(models) :]:
             panel.remove()
         for panel in panels[: len(models) : across]:
-            panel.set_ylabel("Test accuracy (%)")
+            panel.set_ylabel(accuracy_axis(task))
         share_legend(figure, list(modes.values()), spread_note(curves))
     return figure
 

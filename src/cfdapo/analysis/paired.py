@@ -87,6 +87,14 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def t_interval(differences: Sequence[float]) -> tuple[float, float]:
+    """95 % interval of the mean of paired differences, shape (n,), n >= 2, by Student's t."""
+    error = np.std(differences, ddof=1) / math.sqrt(len(differences))
+    half = stats.t.isf((1 - LEVEL) / 2, len(differences) - 1) * error
+    mean = np.mean(differences)
+    return float(mean - half), float(mean + half)
+
+
 def stratified_t_test(strata: Sequence[Sequence[float]]) -> tuple[float, float, float]:
     """Two-sided test that the mean of the strata's means is 0: statistic, p, degrees of freedom.
 

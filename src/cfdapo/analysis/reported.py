@@ -62,6 +62,9 @@ _NOTES = {
     ("section4.4", "best checkpoint", "Vanilla"): (
         "not one checkpoint: vanilla's best step is 250, where CF has 51.3; CF's is 300"
     ),
+    ("section4.4", "vanilla ahead from", "step"): (
+        "a step that Table 7 lacks: CF is ahead at 100, vanilla at 200"
+    ),
 }
 _MODES = ("CF", "DAPO", "Random", "Inverted")
 

@@ -83,12 +83,12 @@ def compare(curves: pd.DataFrame) -> list[Comparison]:
         present = curves.loc[curves["model"] == model, "mode"]
         for pair in pairs_of(present):
             for metric, table in values.items():
-                pairs = _Pairs.of(table, model, pair, reasons[metric])
+                pairs = Pairs.of(table, model, pair, reasons[metric])
                 found.append(_compare(pairs, model, pair, metric))
     if len(models) > 1:
         for pair in pairs_of(curves["mode"]):
             for metric, table in values.items():
-                strata = [_Pairs.of(table, model, pair, reasons[metric]) for model in models]
+                strata = [Pairs.of(table, model, pair, reasons[metric]) for model in models]
                 over_models.append(_aggregate(strata, models, pair, metric))
     return [*_with_holm(found), *over_models]
 
@@ -115,7 +115,7 @@ def pairs_of(modes: Iterable[str]) -> list[tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class _Pairs:
+class Pairs:
     """Values of two modes by common seed, or why there are none."""
 
     first: list[float]
@@ -123,7 +123,7 @@ class _Pairs:
     note: str
 
     @classmethod
-    def of(cls, values: pd.DataFrame, model: str, pair: tuple[str, str], reason: str) -> "_Pairs":
+    def of(cls, values: pd.DataFrame, model: str, pair: tuple[str, str], reason: str) -> "Pairs":
         if reason:
             return cls([], [], reason)
         rows = values[values["model"] == model]
@@ -141,7 +141,7 @@ class _Pairs:
         return np.subtract(self.first, self.second).tolist()
 
 
-def _compare(pairs: _Pairs, model: str, pair: tuple[str, str], metric: str) -> Comparison:
+def _compare(pairs: Pairs, model: str, pair: tuple[str, str], metric: str) -> Comparison:
     differences = pairs.differences
     comparison = Comparison(model, *pair, metric, None, None, None, len(differences), pairs.note)
     if not differences:
@@ -162,7 +162,7 @@ def _compare(pairs: _Pairs, model: str, pair: tuple[str, str], metric: str) -> C
 
 
 def _aggregate(
-    strata: Sequence[_Pairs], models: Sequence[str], pair: tuple[str, str], metric: str
+    strata: Sequence[Pairs], models: Sequence[str], pair: tuple[str, str], metric: str
 ) -> Comparison:
     """Over the models that have both modes, each with the same weight."""
     usable = [pairs.differences for pairs in strata if pairs.first]

@@ -19,12 +19,13 @@ def main() -> None:
     parser.add_argument("--study", required=True, help="name of the study")
     parser.add_argument("--label", required=True, help="display name of the model")
     parser.add_argument(
-        "--credit", type=json_object, required=True, help="the study's credit settings"
+        "--credit", type=json_object, required=True, help="settings of the measured credit"
     )
+    parser.add_argument("--task", help="the study's task")
     parser.add_argument("--out", type=Path, required=True, help="the HTML file")
     given = parser.parse_args()
     spans, completions = read_spans(given.spans), read_completions(given.completions)
-    page = credit_map(spans, completions, given.study, given.label, given.credit)
+    page = credit_map(spans, completions, given.study, given.label, given.credit, given.task)
     atomic_write(given.out, page)
 
 

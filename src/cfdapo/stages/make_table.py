@@ -12,6 +12,7 @@ from cfdapo.analysis.problem_level import ProblemTest
 from cfdapo.analysis.records import read_records
 from cfdapo.analysis.rendering import Table, write
 from cfdapo.analysis.significance import Comparison, read_comparisons
+from cfdapo.analysis.tables.code import HISTORY_COLUMNS
 from cfdapo.stages import run
 from cfdapo.stages.results import Results, add_results_arguments, json_object
 
@@ -90,14 +91,29 @@ def _sample_efficiency(results: Results, study: Study) -> Table:
     )
 
 
+def _weight_groups(results: Results, study: Study) -> dict[str, dict[str, str]]:
+    return study.get("weight_groups", {"raw": {mode: mode for mode in results.modes}})
+
+
 def _ordering(results: Results, study: Study) -> Table:
-    groups = study.get("weight_groups", {"raw": {mode: mode for mode in results.modes}})
+    groups = _weight_groups(results, study)
     order = list(results.modes)
     # JSON from the workflow is sorted; the order is that of the modes.
     groups = dict(
         sorted(groups.items(), key=lambda group: [order.index(m) for m in group[1].values()])
     )
     return tables.table14_ordering(results.curves(), groups, results.labels, study.get("task"))
+
+
+def _code(results: Results, study: Study) -> Table:
+    weighted = {group.get("counterfactual") for group in _weight_groups(results, study).values()}
+    counterfactual = [mode for mode in results.modes if mode in weighted]
+    runs = replace(results.runs, modes=counterfactual)
+    history = runs.history(HISTORY_COLUMNS)
+    return tables.table7_code(
+        *(results.curves(), history, results.labels, study.get("task"), results.modes),
+        counterfactual,
+    )
 
 
 def _credit(name: str) -> Callable[[Results, Study], Table]:
@@ -127,6 +143,7 @@ TABLES: dict[str, Callable[[Results, Study], Table]] = {
     "table2_auc": _auc,
     "table3_significance": _significance,
     "table3b_comparisons": _comparisons,
+    "table7_code": _code,
     "table8_overhead": _overhead,
     "table11_estimator_cost": _estimator_cost,
     **{name: _credit(name) for name in CREDIT_TABLES},

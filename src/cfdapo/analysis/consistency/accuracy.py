@@ -173,4 +173,5 @@ def code(paper: Paper) -> Iterator[Check]:
         None,
         f"CF is ahead at {', '.join(behind)}" if behind else "holds",
         not behind,
+        "" if number(start) in steps else f"Table 7 has no step {number(start)}",
     )

@@ -1,6 +1,7 @@
 """The study's tables, by what they are about; each is data and text (`rendering.Table`)."""
 
 from cfdapo.analysis.tables.accuracy import table1_accuracy, table2_auc
+from cfdapo.analysis.tables.code import table7_code
 from cfdapo.analysis.tables.consistency import table16_inconsistencies
 from cfdapo.analysis.tables.content import table5_content
 from cfdapo.analysis.tables.costs import table8_overhead, table11_estimator_cost
@@ -22,6 +23,7 @@ __all__ = [
     "table4_drop_distribution",
     "table5_content",
     "table6_example",
+    "table7_code",
     "table8_overhead",
     "table9_credit_validity",
     "table10_reported_vs_reproduced",

@@ -6,14 +6,8 @@ import pandas as pd
 
 from cfdapo.analysis.curves import MODE_LABELS, areas, final_accuracy, named_modes
 from cfdapo.analysis.rendering import Cell, Footnotes, Table
-from cfdapo.analysis.tables.shared import (
-    accuracy_title,
-    counted,
-    paper_note,
-    problems_of,
-    rows_of,
-    seeds_of,
-)
+from cfdapo.analysis.tables.shared import counted, paper_note, problems_of, rows_of, seeds_of
+from cfdapo.analysis.task_names import accuracy_title
 
 
 def table1_accuracy(
@@ -93,10 +87,10 @@ def _by_mode(
     footnotes = Footnotes()
     return Table(
         name=name,
-        title=f"{title}. {_spread(curves)} Best in bold.",
+        title=f"{title}. {spread(curves)} Best in bold.",
         columns=["Model", *modes.values()],
         rows=[
-            [Cell(label), *_mode_cells(summary.loc[model], cells["count"].max(), footnotes, reason)]
+            [Cell(label), *mode_cells(summary.loc[model], cells["count"].max(), footnotes, reason)]
             for model, label in models.items()
         ],
         data=_mode_data(summary, models, curves),
@@ -104,10 +98,13 @@ def _by_mode(
     )
 
 
-def _mode_cells(
-    summary: pd.DataFrame, most_seeds: float, footnotes: Footnotes, reason: str
+def mode_cells(
+    summary: pd.DataFrame, most_seeds: float, footnotes: Footnotes, reason: str = ""
 ) -> list[Cell]:
-    """One model's cells; `summary` has a row a mode with `mean`, `std` and `count` of seeds."""
+    """One model's cells; `summary` has a row a mode with `mean`, `std` and `count` of seeds.
+
+    The best is bold; a mode without a mean is a dash for `reason`, or for want of runs.
+    """
     # As displayed: two equal numbers of which one is bold would puzzle a reader.
     best = summary["mean"].round(1).max()
     compared = summary["mean"].count() > 1
@@ -140,7 +137,8 @@ def _mean_std(mean: float, std: float) -> str:
     return f"{mean:.1f}" if pd.isna(std) else f"{mean:.1f} ± {std:.1f}"
 
 
-def _spread(curves: pd.DataFrame) -> str:
+def spread(curves: pd.DataFrame) -> str:
+    """What a title says of the seeds and problems behind means and deviations."""
     seeds, problems = seeds_of(curves), problems_of(curves)
     if seeds == "1 seed":
         return f"One seed, so no spread; {problems}."

@@ -11,7 +11,8 @@ from cfdapo.analysis.rendering import Cell, Footnotes, Note, Table, signed
 from cfdapo.analysis.reported import reported
 from cfdapo.analysis.samples import Records, split_samples
 from cfdapo.analysis.tables.credit_rows import heading, in_nats, p_value, percent
-from cfdapo.analysis.tables.shared import counted, on_task
+from cfdapo.analysis.tables.shared import counted
+from cfdapo.analysis.task_names import on_task
 
 DATA_COLUMNS = [
     *("model", "label", "source", "pattern", "critical_spans", "low_spans"),

@@ -12,14 +12,8 @@ from cfdapo.analysis.overhead import (
     measure_estimators,
 )
 from cfdapo.analysis.rendering import Cell, Footnotes, Note, Table, signed
-from cfdapo.analysis.tables.shared import (
-    TASK_LABELS,
-    counted,
-    digits,
-    paper_note,
-    rows_of,
-    seeds_of,
-)
+from cfdapo.analysis.tables.shared import counted, digits, paper_note, rows_of, seeds_of
+from cfdapo.analysis.task_names import on_task
 from cfdapo.files import UserError
 
 # Heading, quantity and variant of the columns that the runs themselves fill.
@@ -164,12 +158,11 @@ def table11_estimator_cost(
         rows += [_estimator_cells(label, row, footnotes) for row in measured.itertuples()]
         if measured.empty:
             rows.append([Cell(label), *(footnotes.dash(_NO_PROFILE) for _ in range(8))])
-    setting = f"{TASK_LABELS.get(task, task)} " if task else ""
     return Table(
         name="table11_estimator_cost",
         title=(
-            f"Cost of measuring the drops of one {setting}rollout batch, no group skipped, and "
-            "their distance from serial's (ΔD, nats), by method."
+            f"Cost of measuring the drops of one rollout batch{on_task(task)}, no group skipped, "
+            "and their distance from serial's (ΔD, nats), by method."
         ),
         columns=[
             *("Model", "Method", "Passes", "Tokens", "Seconds", "Speed-up over serial"),

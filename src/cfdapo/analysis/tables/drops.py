@@ -15,7 +15,7 @@ from cfdapo.analysis.rendering import Note, Table, signed
 from cfdapo.analysis.reported import reported
 from cfdapo.analysis.samples import Records, split_samples
 from cfdapo.analysis.tables.credit_rows import Number, Row, count, nats, number, percent, wide_table
-from cfdapo.analysis.tables.shared import on_task
+from cfdapo.analysis.task_names import on_task
 
 NO_SPANS = "no spans were measured"
 EQUAL_DROPS = "all drops are equal"

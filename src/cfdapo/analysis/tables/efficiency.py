@@ -8,14 +8,8 @@ from cfdapo.analysis.curves import MODE_LABELS, named_modes
 from cfdapo.analysis.efficiency import Reached, sample_efficiency
 from cfdapo.analysis.rendering import Cell, Footnotes, Note, Table
 from cfdapo.analysis.reported import reported, reported_rows
-from cfdapo.analysis.tables.shared import (
-    PAPER_TASK,
-    accuracy_title,
-    digits,
-    problems_of,
-    rows_of,
-    seeds_of,
-)
+from cfdapo.analysis.tables.shared import PAPER_TASK, digits, problems_of, rows_of, seeds_of
+from cfdapo.analysis.task_names import accuracy_title
 
 _NO_TARGET = "no DAPO runs, so nothing to reach"
 _NEVER = "never"

@@ -10,7 +10,7 @@ from cfdapo.analysis.rendering import Cell, Footnotes, Note, Table
 from cfdapo.analysis.reported import reported, reported_rows
 from cfdapo.analysis.samples import Records, Sample, split_samples
 from cfdapo.analysis.tables.credit_rows import in_nats
-from cfdapo.analysis.tables.shared import on_task
+from cfdapo.analysis.task_names import PASS_RATES, on_task, tested
 
 # An example of fewer spans shows no order among them.
 LEAST_SPANS = 4
@@ -83,7 +83,7 @@ def table6_example(records: Records, labels: Mapping[str, str], task: str | None
         columns=["Example", "Span", "|Δ|", "Drop", "Rank", "Weight", "Label"],
         rows=rows,
         data=pd.DataFrame(data, columns=DATA_COLUMNS),
-        notes=[*footnotes.notes(), *_notes(examples, labels)],
+        notes=[*footnotes.notes(), *_notes(examples, labels, task)],
     )
 
 
@@ -104,7 +104,9 @@ def _cells(name: str, span: Any, footnotes: Footnotes) -> list[Cell]:
     ]
 
 
-def _notes(examples: Sequence[Example], labels: Mapping[str, str]) -> Iterator[Note]:
+def _notes(
+    examples: Sequence[Example], labels: Mapping[str, str], task: str | None
+) -> Iterator[Note]:
     yield Note(
         "Chosen by rule, without regard to drops: of each model's sampled completions that are "
         f"right, and of those that are wrong, the one with the most spans (at least {LEAST_SPANS}; "
@@ -114,11 +116,14 @@ def _notes(examples: Sequence[Example], labels: Mapping[str, str]) -> Iterator[N
     for example in examples:
         row = example.completion
         problem = " ".join(row["question"].split())
+        said = f"answer {row['extracted']} (right: {row['gold']})"
+        said = tested(row) if task in PASS_RATES else said
         yield Note(
-            f"{labels[example.model]}, {example.kind}: {row['completion']}, answer "
-            f"{row['extracted']} (right: {row['gold']}). Problem: {problem}"
+            f"{labels[example.model]}, {example.kind}: {row['completion']}, {said}. "
+            f"Problem: {problem}"
         )
-    yield Note(f"The paper's example: {_paper_example()}.")
+    if task not in PASS_RATES:
+        yield Note(f"The paper's example: {_paper_example()}.")
 
 
 def _paper_example() -> str:

@@ -7,14 +7,8 @@ import pandas as pd
 from cfdapo.analysis.curves import MODE_LABELS
 from cfdapo.analysis.ordering import AT_LEAST, Ordering, Pair, find_orderings
 from cfdapo.analysis.rendering import Cell, Footnotes, Note, Table, signed
-from cfdapo.analysis.tables.shared import (
-    SIGNIFICANT,
-    accuracy_title,
-    p_text,
-    problems_of,
-    rows_of,
-    seeds_of,
-)
+from cfdapo.analysis.tables.shared import SIGNIFICANT, p_text, problems_of, rows_of, seeds_of
+from cfdapo.analysis.task_names import accuracy_title
 
 _WHOLE = "the ordering as a whole has no difference and no t-test"
 _NO_GROUP = "fewer than two of the modes have runs on a common seed"

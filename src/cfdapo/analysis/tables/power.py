@@ -20,7 +20,8 @@ from cfdapo.analysis.problem_level import ProblemTest
 from cfdapo.analysis.rendering import Cell, Footnotes, Note, Table
 from cfdapo.analysis.reported import reported, reported_rows
 from cfdapo.analysis.significance import PRIMARY
-from cfdapo.analysis.tables.shared import accuracy_title, problems_of, rows_of, seeds_of
+from cfdapo.analysis.tables.shared import problems_of, rows_of, seeds_of
+from cfdapo.analysis.task_names import accuracy_title
 
 # The paper's number of seeds.
 PAPER_SEEDS = 3

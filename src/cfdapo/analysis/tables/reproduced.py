@@ -10,7 +10,8 @@ from cfdapo.analysis.counterparts import PAPER_MODELS, Ours, StudyTables, model_
 from cfdapo.analysis.printed import half_digit
 from cfdapo.analysis.rendering import Cell, Footnotes, Note, Table, signed
 from cfdapo.analysis.reported import REPORTED, Reported
-from cfdapo.analysis.tables.shared import PAPER_TASK, TASK_LABELS
+from cfdapo.analysis.tables.shared import PAPER_TASK
+from cfdapo.analysis.task_names import on_task
 
 DATA_COLUMNS = [
     *("table", "row", "column", "unit", "paper", "paper_std", "note"),
@@ -54,16 +55,12 @@ def table10_reported_vs_reproduced(
     ]
     return Table(
         name="table10_reported_vs_reproduced",
-        title=f"Every number that the paper reports, beside this study's{_where(study)}.",
+        title=f"Every number that the paper reports, beside this study's{on_task(study.task)}.",
         columns=["Where", "Quantity", "Paper", *headings, "Agreement"],
         rows=rows,
         data=pd.DataFrame(data, columns=DATA_COLUMNS),
         notes=[*footnotes.notes(), *_notes(all(papers.values()))],
     )
-
-
-def _where(study: StudyTables) -> str:
-    return f" on {TASK_LABELS.get(study.task, study.task)}" if study.task else ""
 
 
 def _look_up(

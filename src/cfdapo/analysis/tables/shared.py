@@ -1,4 +1,4 @@
-"""What the tables share: names of tasks, words for counts, the paper's own values as notes."""
+"""What the tables share: words for counts and p-values, the paper's own values as notes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,8 +9,6 @@ from cfdapo.analysis.reported import Reported, reported, reported_columns, repor
 from cfdapo.files import UserError
 
 SIGNIFICANT = 0.05
-# How a study's tasks are called in titles.
-TASK_LABELS = {"gsm8k": "GSM8K", "mbpp": "MBPP+", "arithmetic": "Arithmetic"}
 # The task of the paper's Tables 1, 2, 3 and 8.
 PAPER_TASK = "gsm8k"
 
@@ -38,16 +36,6 @@ def seeds_of(curves: pd.DataFrame) -> str:
 def problems_of(curves: pd.DataFrame) -> str:
     """How many problems the runs were graded on."""
     return counted(int(curves["problems"].max()), "problem")
-
-
-def accuracy_title(task: str | None) -> str:
-    """What the task's accuracy is called in a title."""
-    return f"{TASK_LABELS.get(task, task)} test accuracy" if task else "Test accuracy"
-
-
-def on_task(task: str | None) -> str:
-    """The end of a title that names the task, as " on GSM8K"; empty without one."""
-    return f" on {TASK_LABELS.get(task, task)}" if task else ""
 
 
 def digits(value: float) -> str:

@@ -10,7 +10,6 @@ from cfdapo.analysis.rendering import Cell, Footnotes, Note, Table, signed
 from cfdapo.analysis.significance import ALL_MODELS, METRICS, PRIMARY, Comparison
 from cfdapo.analysis.tables.shared import (
     SIGNIFICANT,
-    accuracy_title,
     counted,
     p_text,
     paper_note,
@@ -18,6 +17,7 @@ from cfdapo.analysis.tables.shared import (
     rows_of,
     seeds_of,
 )
+from cfdapo.analysis.task_names import accuracy_title
 from cfdapo.files import UserError
 
 _TWO_SEEDS = "a corrected effect size needs three seeds"

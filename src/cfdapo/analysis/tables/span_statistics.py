@@ -31,8 +31,8 @@ from cfdapo.analysis.tables.credit_rows import (
     tests,
     wide_table,
 )
-from cfdapo.analysis.tables.shared import on_task
 from cfdapo.analysis.tables.token_weights import weight_notes, weight_rows
+from cfdapo.analysis.task_names import on_task
 
 _SAMPLED_ONLY = "gold solutions are right by definition"
 _NONE = "no spans there"

@@ -8,7 +8,8 @@ from cfdapo.analysis.ranking import RESAMPLES
 from cfdapo.analysis.rendering import Cell, Footnotes, Note, Table, signed
 from cfdapo.analysis.samples import Records, Sample, split_samples
 from cfdapo.analysis.tables.credit_rows import heading
-from cfdapo.analysis.tables.shared import counted, on_task
+from cfdapo.analysis.tables.shared import counted
+from cfdapo.analysis.task_names import on_task
 from cfdapo.analysis.validity import (
     BASELINES,
     OWN,
