@@ -82,7 +82,7 @@ def iterate_problems(split: str, seed: int, careless: float = 0.0) -> Iterator[d
 def _draw(generator: random.Random, careless: float) -> dict[str, Any] | None:
     """A problem and its solution, or None where the tests would not see every step."""
     kind = generator.choice((_NUMBERS, _LISTS))
-    steps = [kind.step(generator) for _ in range(generator.randint(1, 3))]
+    steps = [kind.step(generator) for _ in range(generator.randint(1, 2))]
     steps.append(kind.ending(generator))
     # Where t is defined and not used, a solution that uses it.
     wrong: list[_Step] | None = None
@@ -167,16 +167,16 @@ def _define(value: Callable[[Values], Any]) -> Callable[[Any, Values], Any]:
 
 
 def _number_step(generator: random.Random) -> _Step:
-    n, m = generator.randint(2, 9), generator.randint(2, 9)
+    n = generator.randint(2, 9)
     return generator.choice(
         (
             _Step(f"Multiply it by {n}.", (f"{{new}} = {{old}} * {n}",), lambda v, _: v * n),
             _Step(f"Add {n}.", (f"{{new}} = {{old}} + {n}",), lambda v, _: v + n),
             _Step("Add b.", ("{new} = {old} + b",), lambda v, values: v + values["b"]),
             _Step(
-                f"If it is above {10 * m}, take away {n}.",
-                (f"if {{old}} > {10 * m}:", f"{_INDENT}{{old}} = {{old}} - {n}"),
-                lambda v, _: v - n if v > 10 * m else v,
+                f"If it is above b, take away {n}.",
+                ("if {old} > b:", f"{_INDENT}{{old}} = {{old}} - {n}"),
+                lambda v, values: v - n if v > values["b"] else v,
             ),
         )
     )
