@@ -108,8 +108,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=10, help="of the training that is measured")
-    parser.add_argument("--checkpoint-every", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=12, help="of the training that is measured")
+    parser.add_argument("--checkpoint-every", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also keep the rows in this file")
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -70,15 +70,14 @@ class Training:
         return time.perf_counter() - began
 
     def left(self) -> dict[str, Any]:
-        """Adapters and history, but for times."""
-        rows = read_jsonl(self.out / "history.jsonl")
-        adapters = sorted(self.out.glob("adapters/*/*"))
-        return {
-            "history": [
-                {key: value for key, value in row.items() if not key.startswith("seconds")}
-                for row in rows
-            ],
-            "adapters": {str(p.relative_to(self.out)): sha256_of(p) for p in adapters},
+        """The hash of every adapter's files, and the history but for times."""
+        rows = [
+            {key: value for key, value in row.items() if not key.startswith("seconds")}
+            for row in read_jsonl(self.out / "history.jsonl")
+        ]
+        files = sorted(self.out.glob("adapters/*/*"))
+        return {"history.jsonl": rows} | {
+            str(path.relative_to(self.out)): sha256_of(path) for path in files
         }
 
 
@@ -135,9 +134,10 @@ def main() -> None:
                 signals.pop(0)
             if not (run.out / "run.json").is_file():
                 run.finish()
-            same = run.left() == expected
-            different += not same
-            print(f"  {'the same bits' if same else 'DIFFERENT'}", flush=True)
+            left = run.left()
+            odd = [name for name in {**expected, **left} if left.get(name) != expected.get(name)]
+            different += bool(odd)
+            print(f"  {f'DIFFERENT: {odd}' if odd else 'the same bits'}", flush=True)
             shutil.rmtree(run.out)
     print(f"{given.kills} SIGKILL and {given.stops} SIGTERM in {runs} runs, {different} different")
     sys.exit(int(different > 0))

@@ -62,6 +62,12 @@ def test_lora_is_on_all_seven_projections_and_starts_at_zero(prepared):
     torch.testing.assert_close(lora(**ids).logits, before)
 
 
+def test_an_adapters_settings_are_the_same_file_in_every_process(adapter):
+    """Strings in a set stand in another order in every process."""
+    modules = read_json(adapter / "adapter_config.json")["target_modules"]
+    assert modules == sorted(modules) and len(modules) == 14
+
+
 def test_missing_adapter_names_the_file(prepared, tmp_path):
     base, _ = load_base(prepared / "model")
     with pytest.raises(UserError, match="missing adapter"):

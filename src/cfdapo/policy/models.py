@@ -154,7 +154,11 @@ def add_lora(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    adapted = get_peft_model(model, config)
+    for made in adapted.peft_config.values():
+        # It is a set, whose order in adapter_config.json would be another one in each process.
+        made.target_modules = sorted(made.target_modules)
+    return adapted
 
 
 def load_adapter(model: PreTrainedModel, folder: Path, name: str) -> PeftModel:
