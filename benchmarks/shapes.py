@@ -2,9 +2,17 @@
 
 import torch
 from torch import nn
-from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
-# What the configuration files of Qwen3-1.7B and Qwen2.5-3B say, so that nothing is downloaded.
+# What the configuration files of Qwen3-1.7B, Qwen2.5-3B and Llama-3.2-3B say, so that nothing is
+# downloaded.
 SHAPES = {
     "qwen3-1.7b": (
         Qwen3ForCausalLM,
@@ -30,6 +38,20 @@ SHAPES = {
             "num_hidden_layers": 36,
             "num_attention_heads": 16,
             "num_key_value_heads": 2,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "llama3.2-3b": (
+        LlamaForCausalLM,
+        LlamaConfig,
+        {
+            "vocab_size": 128256,
+            "hidden_size": 3072,
+            "intermediate_size": 8192,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 24,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
             "tie_word_embeddings": True,
         },
     ),

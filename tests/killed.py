@@ -5,6 +5,7 @@ The processes are forked from one that has imported the stage already, and end l
 
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -17,15 +18,21 @@ POINTS = ("generation", "credit", "backward", "optimizer", "saving", "marking", 
 
 
 def run_train(
-    out: Path, arguments: dict[str, Any], hit: tuple[str, int, signal.Signals] | None = None
+    out: Path,
+    arguments: dict[str, Any],
+    hit: tuple[str, int, signal.Signals] | None = None,
+    file_bytes: int | None = None,
 ) -> tuple[int, str]:
-    """Train into `out`, `hit` by a signal at a point of a step; exit code and what was printed."""
+    """Train into `out`, `hit` by a signal at a point of a step; exit code and what was printed.
+
+    `file_bytes` is the most that a file may hold: writing more fails, as on a full disk.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["cfdapo.stages.train"])
     # Its server looks for that before it is told this process's path.
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     with tempfile.NamedTemporaryFile() as log:
-        process = context.Process(target=_child, args=(out, log.name, arguments, hit))
+        process = context.Process(target=_child, args=(out, log.name, arguments, hit, file_bytes))
         process.start()
         process.join()
         return process.exitcode, log.read().decode()
@@ -36,7 +43,9 @@ def reward_by_parity(completions: list[Any], **_: Any) -> list[float]:
     return [float(index % 2) for index in range(len(completions))]
 
 
-def _child(out: Path, log: str, arguments: dict[str, Any], hit: Any) -> None:
+def _child(
+    out: Path, log: str, arguments: dict[str, Any], hit: Any, file_bytes: int | None
+) -> None:
     handle = os.open(log, os.O_WRONLY)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
@@ -50,6 +59,8 @@ def _child(out: Path, log: str, arguments: dict[str, Any], hit: Any) -> None:
     training._reward = lambda task: reward_by_parity
     if hit:
         _arm(*hit)
+    if file_bytes is not None:  # Python ignores the signal that comes with the error
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     run(lambda: train.train(**arguments, out=out))
 
 

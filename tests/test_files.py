@@ -4,7 +4,15 @@ import os
 
 import pytest
 
-from cfdapo.files import UserError, atomic_write, read_json, read_jsonl, write_json, write_jsonl
+from cfdapo.files import (
+    UserError,
+    append_stream,
+    atomic_write,
+    read_json,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path):
@@ -60,3 +68,12 @@ def test_absent_and_binary_files_are_named(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="binary: not valid UTF-8"):
         read_jsonl(tmp_path / "binary")
+
+
+def test_a_full_disk_names_the_file_that_is_appended_to(tmp_path):
+    (tmp_path / "rows.jsonl").symlink_to("/dev/full")
+    with (
+        pytest.raises(UserError, match=r"rows.jsonl: cannot be written \(No space left"),
+        append_stream(tmp_path / "rows.jsonl") as stream,
+    ):
+        stream.write("{}\n")

@@ -56,6 +56,22 @@ def atomic_stream(path: str | Path) -> Iterator[IO[bytes]]:
         raise
 
 
+@contextmanager
+def append_stream(path: str | Path) -> Iterator[IO[str]]:
+    """A stream that adds text to `path`, made if it is absent.
+
+    Raises `UserError` naming the file where there is no room for more.
+    """
+    try:
+        with open(path, "a", encoding="utf-8") as stream:
+            yield stream
+    except OSError as error:
+        # One with a name is of another file.
+        if error.errno in NO_ROOM and not error.filename:
+            raise cannot_write(path, error) from error
+        raise
+
+
 def cannot_write(path: str | Path, error: Exception) -> UserError:
     """What to tell the user when `path` could not be written, because of `error`."""
     reason = getattr(error, "strerror", None) or str(error).splitlines()[0]

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from cfdapo.analysis.comparable import require_same_settings
+from cfdapo.analysis.comparable import other_versions, require_same_settings
 from cfdapo.files import UserError
 
 MODES = ("counterfactual", "vanilla", "random", "inverted")
@@ -24,6 +24,18 @@ def record(model, mode, seed):
             "training": {"steps": 500, "learning_rate": 2.5e-5},
             "credit": {"mode": mode, "method": "prefix", "w_max": 4.0, "proxy": None},
         },
+        "origin": {
+            "code": "c0de" * 16,
+            "problems": "da7a" * 16,
+            "model": {
+                "source": "hub",
+                "id": f"somebody/{model}",
+                "revision": {"a": "1" * 40, "b": "2" * 40}[model],
+                "sha256": {"model.safetensors": model * 64},
+            },
+            "proxy": None,
+        },
+        "versions": {"torch": "2.13.0", "numpy": "2.4.6"},
     }
 
 
@@ -59,6 +71,56 @@ def test_the_odd_run_is_named_with_what_is_odd(records, part, key, value, says):
     message = str(refused.value)
     assert f"b/vanilla/seed1: {says}" in message
     assert not any(f"{m}/{mode}/seed0" in message for m in "ab" for mode in MODES)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"problems": "f" * 64}, f"origin.problems is {'f' * 64}, in most of all runs it is da7a"),
+        ({"model": {"revision": "3" * 40}}, "origin.model.revision is 333"),
+        (
+            {"model": {"sha256": {"model.safetensors": "e" * 64}}},
+            f"origin.model.sha256.model.safetensors is {'e' * 64}, in most of b's runs it is bbb",
+        ),
+        ({"proxy": {"id": "other"}}, "origin.proxy.id is other, in most of all runs it is small"),
+    ],
+)
+def test_other_problems_and_another_base_model_are_refused(records, change, says):
+    for run in records:
+        run["origin"]["proxy"] = {"id": "small"}
+    (odd,) = [r for r in records if (r["model"], r["mode"], r["seed"]) == ("b", "vanilla", 1)]
+    for part, value in change.items():
+        known = odd["origin"][part]
+        odd["origin"][part] = known | value if isinstance(known, dict) else value
+    with pytest.raises(UserError) as refused:
+        require_same_settings(records)
+    message = str(refused.value)
+    assert f"b/vanilla/seed1: {says}" in message
+    assert message.count("origin.") == 1
+
+
+def test_records_that_do_not_say_what_they_were_made_from_are_taken_and_others_compared(records):
+    for run in records[:5]:
+        del run["origin"], run["versions"]
+    require_same_settings(records)
+    assert other_versions(records) == []
+    records[-1]["origin"]["problems"] = "f" * 64
+    with pytest.raises(UserError, match="b/inverted/seed2: origin.problems"):
+        require_same_settings(records)
+
+
+def test_runs_of_several_versions_are_told_and_not_refused(records):
+    records[0]["git"] = {"commit": "f" * 40, "dirty": False}
+    assert other_versions(records) == []
+    records[1]["origin"]["code"] = "f" * 64
+    records[2]["versions"]["torch"] = "2.12.0"
+    records[3]["versions"]["numpy"] = "2.0.0"
+    require_same_settings(records)
+    assert other_versions(records) == [
+        "runs of several versions of training code: c0dec0dec0de (23 runs); "
+        "ffffffffffff: a/counterfactual/seed1",
+        "runs of several versions of torch: 2.13.0 (23 runs); 2.12.0: a/counterfactual/seed2",
+    ]
 
 
 def test_a_whole_mode_of_other_credit_is_named(records):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ NAME, COMMIT = "somebody/tiny", "0123456789abcdef0123456789abcdef01234567"
 ENTRY = {"label": "Tiny", "source": "hub", "id": NAME, "revision": COMMIT}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hub(prepared):
     """A server that knows one model at one commit; yields its address and the paths asked for."""
     files = {path.name: path.read_bytes() for path in (prepared / "model").iterdir()}
@@ -75,10 +76,18 @@ def git_hash(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
-def prepare(out: Path, cache: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+# The client tries again five times, and waits 24 seconds in all.
+IMPATIENT = "import time; time.sleep = lambda _: None"
+
+
+def prepare(
+    out: Path, cache: Path, before: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the stage, in a process that the statement `before` prepares."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    stage = "import runpy; runpy.run_module('cfdapo.stages.prepare_model', run_name='__main__')"
     return subprocess.run(
-        [sys.executable, "-m", "cfdapo.stages.prepare_model", "--name", "tiny", "--entry",
+        [sys.executable, "-c", f"{before}\n{stage}", "--name", "tiny", "--entry",
          json.dumps(ENTRY), "--task", "gsm8k", "--out", str(out)],
         env={**kept, "PYTHONPATH": str(ROOT / "src"), "HF_HOME": str(cache), **variables},
         capture_output=True,
@@ -86,17 +95,25 @@ def prepare(out: Path, cache: Path, **variables: str) -> subprocess.CompletedPro
     )  # fmt: skip
 
 
-def test_a_pinned_model_is_fetched_verified_and_then_loaded_offline(hub, prepared, tmp_path):
-    address, asked = hub
-    done = prepare(tmp_path / "model", tmp_path / "cache", HF_ENDPOINT=address)
+@pytest.fixture(scope="module")
+def fetched(hub, tmp_path_factory):
+    """A folder with the model prepared in `model`, from the hub into the `cache` beside it."""
+    folder = tmp_path_factory.mktemp("fetched")
+    done = prepare(folder / "model", folder / "cache", HF_ENDPOINT=hub[0])
     assert done.returncode == 0, done.stderr
-    of_model = [path for path in asked if NAME in path]
+    return folder
+
+
+def test_a_pinned_model_is_fetched_verified_and_then_loaded_offline(
+    hub, fetched, prepared, tmp_path
+):
+    of_model = [path for path in hub[1] if NAME in path]
     assert of_model and all(COMMIT in path for path in of_model)
-    manifest = read_json(tmp_path / "model" / "manifest.json")
+    manifest = read_json(fetched / "model" / "manifest.json")
     weights = sha256_of(prepared / "model" / "model.safetensors")
     assert manifest["revision"] == COMMIT and manifest["files"]["model.safetensors"] == weights
     # Offline, and the server is not even named: what jobs do after the target downloads.
-    again = prepare(tmp_path / "again", tmp_path / "cache", HF_HUB_OFFLINE="1")
+    again = prepare(tmp_path / "again", fetched / "cache", HF_HUB_OFFLINE="1")
     assert again.returncode == 0, again.stderr
     assert read_json(tmp_path / "again" / "manifest.json")["files"] == manifest["files"]
     code = (
@@ -104,8 +121,8 @@ def test_a_pinned_model_is_fetched_verified_and_then_loaded_offline(hub, prepare
     )
     variables = {"PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1"}
     loaded = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "model")],
-        env={**os.environ, **variables, "HF_HOME": str(tmp_path / "cache")},
+        [sys.executable, "-c", code, str(fetched / "model")],
+        env={**os.environ, **variables, "HF_HOME": str(fetched / "cache")},
         capture_output=True,
         text=True,
     )
@@ -115,10 +132,10 @@ def test_a_pinned_model_is_fetched_verified_and_then_loaded_offline(hub, prepare
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
-def test_a_damaged_file_of_the_cache_is_named(hub, tmp_path, name):
-    done = prepare(tmp_path / "model", tmp_path / "cache", HF_ENDPOINT=hub[0])
-    assert done.returncode == 0, done.stderr
-    (file,) = (tmp_path / "cache").glob(f"hub/*/snapshots/{COMMIT}/{name}")
+def test_a_damaged_file_of_the_cache_is_named(fetched, tmp_path, name):
+    cache = shutil.copytree(fetched / "cache", tmp_path / "cache", symlinks=True)
+    (file,) = cache.glob(f"hub/*/snapshots/{COMMIT}/{name}")
+    verify_snapshot(file.parent)
     data = bytearray(file.read_bytes())
     data[-2] ^= 1
     file.write_bytes(data)
@@ -133,6 +150,7 @@ def test_a_model_without_safetensors_is_refused(tmp_path):
 
 
 def test_without_network_or_cache_the_model_and_what_to_do_are_named(tmp_path):
-    done = prepare(tmp_path / "model", tmp_path / "cache", HF_ENDPOINT="http://127.0.0.1:9")
+    nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = prepare(tmp_path / "model", tmp_path / "cache", IMPATIENT, **nowhere)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert f"error: models: {NAME} at {COMMIT} cannot be loaded from here" in done.stderr

@@ -1,5 +1,7 @@
 """Models and adapters that cannot be loaded are named, with what to do."""
 
+import os
+import resource
 import shutil
 
 import pytest
@@ -13,6 +15,7 @@ from cfdapo.policy.models import (
     convert_gguf,
     load_adapter,
     load_base,
+    origin_of,
     save_base,
     write_manifest,
 )
@@ -20,6 +23,7 @@ from cfdapo.policy.tiny import make_model, make_tokenizer
 from cfdapo.problems.arithmetic import make_problems
 
 LORA = {"r": 4, "alpha": 4, "dropout": 0.0}
+TINY = {"hidden_size": 4, "intermediate_size": 4, "num_attention_heads": 1, "num_hidden_layers": 1}
 
 
 @pytest.fixture
@@ -56,6 +60,12 @@ def test_lora_is_on_all_seven_projections_and_starts_at_zero(prepared):
                for name, _ in lora.named_parameters() if "lora_A" in name}  # fmt: skip
     assert adapted == {f"{part}_proj" for part in ("q", "k", "v", "o", "gate", "up", "down")}
     torch.testing.assert_close(lora(**ids).logits, before)
+
+
+def test_an_adapters_settings_are_the_same_file_in_every_process(adapter):
+    """Strings in a set stand in another order in every process."""
+    modules = read_json(adapter / "adapter_config.json")["target_modules"]
+    assert modules == sorted(modules) and len(modules) == 14
 
 
 def test_missing_adapter_names_the_file(prepared, tmp_path):
@@ -101,6 +111,51 @@ def test_gguf_package_that_is_not_installed_is_named(tmp_path):
     entry = {"package": "no-such-package", "file": "x.gguf", "sha256": "0" * 64}
     with pytest.raises(UserError, match="no-such-package is not installed"):
         convert_gguf(entry, tmp_path)
+
+
+def test_others_can_read_a_saved_model(prepared, tmp_path):
+    model, tokenizer = load_base(prepared / "model")
+    before = os.umask(0o022)
+    try:
+        save_base(model, tokenizer, tmp_path)
+        write_manifest(tmp_path, "test", {"source": "made"}, {})
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert {"model.safetensors", "tokenizer.json", "manifest.json"} < set(modes)
+    assert set(modes.values()) == {0o644}, modes
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+def test_a_model_without_room_is_an_error_that_names_the_folder(prepared, tmp_path, file):
+    model, tokenizer = load_base(prepared / "model")
+    if file == "tokenizer.json":  # the weights, which are larger, then come through
+        model = make_model("llama", TINY, tokenizer, seed=0)
+    room, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, ((prepared / "model" / file).stat().st_size - 1, hard)
+    )
+    try:
+        with pytest.raises(UserError, match=f"^{tmp_path}: cannot be written .*; make room"):
+            save_base(model, tokenizer, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    assert (tmp_path / "model.safetensors").is_file() == (file == "tokenizer.json")
+
+
+def test_a_models_origin_is_its_commit_and_the_hashes_of_its_weights(prepared, tmp_path):
+    made = read_json(prepared / "model" / "manifest.json")
+    assert origin_of(prepared / "model") == {
+        "source": "made",
+        "id": None,
+        "revision": None,
+        "sha256": made["sha256"],
+    }
+    entry = {"source": "hub", "id": "somebody/tiny", "revision": "0" * 40}
+    files = {"config.json": "1", "model-1.safetensors": "2", "more/model.safetensors": "3"}
+    write_manifest(tmp_path, "test", entry, {"files": files})
+    weights = {"model-1.safetensors": "2", "more/model.safetensors": "3"}
+    assert origin_of(tmp_path) == entry | {"sha256": weights}
 
 
 @pytest.mark.parametrize("architecture", ["qwen3", "qwen2", "llama"])

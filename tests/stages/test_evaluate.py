@@ -125,3 +125,11 @@ def test_missing_adapter_is_named(prepared, run_dir):
     (run_dir / "adapters" / "step2" / "adapter_model.safetensors").unlink()
     with pytest.raises(UserError, match="step2.*missing adapter"):
         run(prepared, run_dir)
+
+
+def test_a_full_disk_is_an_error_that_names_the_records(prepared, run_dir):
+    partial, _ = begin(prepared, run_dir, b"")
+    partial.unlink()
+    partial.symlink_to("/dev/full")
+    with pytest.raises(UserError, match="evaluation.partial.jsonl: cannot be written"):
+        run(prepared, run_dir)

@@ -308,3 +308,27 @@ def test_runs_of_another_configuration_are_named(study, run_flags, stage):
     done = stage("collect_curves", "--runs", study / "runs", *run_flags, "--out", out)
     assert_refused(done, "llama-tiny/inverted/seed1: training.steps is 40", "it is 20")
     assert not out.exists()
+
+
+def test_runs_of_another_base_model_are_named_and_of_other_code_told(study, run_flags, stage):
+    paths = sorted(study.glob("runs/llama-tiny/*/*/run.json"))
+    origin = {"code": "1" * 64, "problems": "2" * 64, "model": {"sha256": {}}, "proxy": None}
+    for path in paths:
+        write_json(path, read_json(path) | {"origin": origin})
+    write_json(paths[0], read_json(paths[0]) | {"origin": origin | {"code": "3" * 64}})
+    collect = (
+        "collect_curves",
+        "--runs",
+        study / "runs",
+        *run_flags,
+        "--out",
+        study / "curves.csv",
+    )
+    done = stage(*collect)
+    assert done.returncode == 0, done.stderr
+    assert "warning: runs of several versions of training code: 111111111111 (11" in done.stdout
+    other = origin | {"model": {"sha256": {"model.safetensors": "4" * 64}}}
+    write_json(paths[0], read_json(paths[0]) | {"origin": other})
+    done = stage(*collect)
+    says = "llama-tiny/counterfactual/seed0: origin.model.sha256.model.safetensors is 444"
+    assert_refused(done, says)

@@ -1,32 +1,19 @@
 """Preparing data and models as a user does, and what is refused."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from cfdapo.files import read_json, read_jsonl, sha256_of
-from cfdapo.study import ROOT, load_study
-
-
-def stage(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", f"cfdapo.stages.{name}", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment},
-        capture_output=True,
-        text=True,
-    )
+from cfdapo.study import load_study
 
 
 def data(**changed: object) -> str:
     return json.dumps(load_study("smoke")["data"] | changed)
 
 
-def test_data_has_its_hashes_and_template_in_the_manifest(tmp_path):
-    done = stage("prepare_data", "--data", data(), "--out", str(tmp_path))
+def test_data_has_its_hashes_and_template_in_the_manifest(stage, tmp_path):
+    done = stage("prepare_data", "--data", data(), "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     manifest = read_json(tmp_path / "manifest.json")
     for split in ("train", "test"):
@@ -36,46 +23,46 @@ def test_data_has_its_hashes_and_template_in_the_manifest(tmp_path):
     assert manifest["template"] == "{question}"
 
 
-def test_real_data_is_the_first_rows_of_both_splits(data_folder, tmp_path):
+def test_real_data_is_the_first_rows_of_both_splits(stage, data_folder, tmp_path):
     wanted = data(task="gsm8k", path=str(data_folder), train_problems=7, test_problems=None)
-    done = stage("prepare_data", "--data", wanted, "--out", str(tmp_path))
+    done = stage("prepare_data", "--data", wanted, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert read_json(tmp_path / "manifest.json")["rows"] == {"train": 7, "test": 1319}
 
 
 @pytest.mark.parametrize("present", [False, True])
-def test_missing_local_data_is_an_error_without_a_traceback(tmp_path, present):
+def test_missing_local_data_is_an_error_without_a_traceback(stage, tmp_path, present):
     folder = tmp_path / "nothing"
     if present:
         folder.mkdir()
     out = tmp_path / "out"
-    done = stage("prepare_data", "--data", data(task="gsm8k", path=str(folder)), "--out", str(out))
+    done = stage("prepare_data", "--data", data(task="gsm8k", path=str(folder)), "--out", out)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and str(folder) in done.stderr
     assert "Traceback" not in done.stderr and not out.exists()
 
 
-def test_hub_model_that_is_out_of_reach_is_an_error_without_a_traceback(tmp_path):
+def test_hub_model_that_is_out_of_reach_is_an_error_without_a_traceback(process, tmp_path):
     entry = load_study("paper")["models"]["qwen3-1.7b"]
-    done = stage(
+    done = process(
         "prepare_model", "--name", "qwen3-1.7b", "--entry", json.dumps(entry), "--task", "gsm8k",
-        "--out", str(tmp_path / "model"), HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path),
+        "--out", tmp_path / "model", HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path),
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert "error: models: Qwen/Qwen3-1.7B at 70d244cc" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_made_model_is_the_same_twice(tmp_path):
+def test_made_model_is_the_same_twice(stage, process, tmp_path):
+    """In a process of its own, and in this one."""
     entry = load_study("smoke")["models"]["qwen3-tiny"]
     short = entry | {"pretraining": entry["pretraining"] | {"steps": 2}}
+    flags = ["--name", "test", "--entry", json.dumps(short), "--task", "arithmetic", "--out"]
     hashes = []
-    for name in ("one", "two"):
-        out = tmp_path / name
-        done = stage(
-            "prepare_model", "--name", "test", "--entry", json.dumps(short), "--task",
-            "arithmetic", "--out", str(out), OMP_NUM_THREADS="1",
-        )  # fmt: skip
+    for done, out in [
+        (process("prepare_model", *flags, tmp_path / "one", OMP_NUM_THREADS="1"), "one"),
+        (stage("prepare_model", *flags, tmp_path / "two"), "two"),
+    ]:
         assert done.returncode == 0, done.stderr
-        hashes.append(read_json(Path(out) / "manifest.json")["sha256"])
+        hashes.append(read_json(tmp_path / out / "manifest.json")["sha256"])
     assert hashes[0] == hashes[1] and "model.safetensors" in hashes[0]

@@ -298,6 +298,24 @@ def test_a_full_disk_is_an_error_and_nothing_is_lost(saved, whole, arguments, sm
     assert left(out) == left(whole("random"))
 
 
+# Without a disk of one's own: no file may be as large as this one of the last checkpoint is.
+@pytest.mark.parametrize("largest", ["adapter_model.safetensors", "optimizer.pt"])
+def test_a_limit_on_files_is_an_error_and_nothing_is_lost(
+    saved, whole, arguments, tmp_path, largest
+):
+    out = tmp_path / "run"
+    shutil.copytree(saved / "state", out / "state")
+    before = left_in(out / "state")
+    limit = (saved / "state" / "checkpoint-6" / largest).stat().st_size - 1
+    code, log = run_train(out, arguments("random", 0), file_bytes=limit)
+    assert code == 2 and "Traceback" not in log, log
+    assert f"error: {out}/state/checkpoint-7: cannot be written" in log
+    assert left_in(out / "state") == before
+    code, log = run_train(out, arguments("random", 0))
+    assert code == 0 and f"going on from {out}/state/checkpoint-6\n" in log
+    assert left(out) == left(whole("random"))
+
+
 def left_in(folder: Path) -> dict[str, str]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): sha256_of(path) for path in files}

@@ -1,6 +1,7 @@
 """Training runs: what they leave, and that they are the same to the bit, resumed or not."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def finished(prepared, settings, tmp_path_factory):
     return run(prepared, tmp_path_factory.mktemp("run"), settings)
 
 
-def test_leaves_adapters_history_and_record_and_no_state(finished, settings):
+def test_leaves_adapters_history_and_record_and_no_state(finished, prepared, settings):
     assert set(adapters(finished)) == {"step2", "step4"}
     rows = read_jsonl(finished / "history.jsonl")
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
@@ -65,8 +66,24 @@ def test_leaves_adapters_history_and_record_and_no_state(finished, settings):
     record = read_json(finished / "run.json")
     assert (record["model"], record["mode"], record["seed"]) == ("test", "random", 0)
     assert record["settings"] == settings
+    manifest = read_json(prepared / "model" / "manifest.json")
+    assert record["origin"]["problems"] == sha256_of(prepared / "train.jsonl")
+    assert record["origin"]["model"]["source"] == "made"
+    assert record["origin"]["model"]["sha256"] == manifest["sha256"]
+    assert record["origin"]["proxy"] is None and len(record["origin"]["code"]) == 64
     assert record["seconds"]["total"] == pytest.approx(sum(row["seconds_step"] for row in rows))
     assert not (finished / "state").exists()
+
+
+def test_others_may_read_all_that_the_mask_lets_them(finished):
+    mask = os.umask(0o022)
+    os.umask(mask)
+    modes = {
+        str(path.relative_to(finished)): path.stat().st_mode & 0o777
+        for path in finished.rglob("*")
+        if path.is_file() and path.name != ".train.lock"
+    }
+    assert len(modes) == 6 and set(modes.values()) == {0o666 & ~mask}, modes
 
 
 def test_same_seed_is_the_same_to_the_bit_and_another_seed_is_not(

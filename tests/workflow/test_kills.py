@@ -1,10 +1,12 @@
 """Snakemake and its jobs are killed, and run again: the run goes on and ends with the same bits."""
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -41,11 +43,22 @@ def prepared_clone(tmp_path_factory) -> Path:
     return folder
 
 
-def start(folder: Path) -> subprocess.Popen:
+@pytest.fixture(scope="module")
+def whole(prepared_clone, tmp_path_factory) -> Path:
+    """The clone with the run done, never interrupted."""
+    folder = tmp_path_factory.mktemp("done") / "whole"
+    shutil.copytree(prepared_clone, folder, symlinks=True)
+    done = snakemake(*TARGETS, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert len(adapters(folder)) == 8
+    return folder
+
+
+def start(folder: Path, *flags: str) -> subprocess.Popen:
     """Snakemake in a session of its own, so that it and its jobs can be hit together."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.Popen(
-        [*SNAKEMAKE, *TARGETS],
+        [*SNAKEMAKE, *flags, *TARGETS],
         cwd=folder,
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -71,14 +84,22 @@ def log() -> str:
 
 
 def adapters(folder: Path) -> dict[str, str]:
-    files = sorted((folder / RUN).glob("adapters/*/adapter_model.safetensors"))
-    return {path.parent.name: sha256_of(path) for path in files}
+    files = sorted((folder / RUN).glob("adapters/*/*"))
+    return {f"{path.parent.name}/{path.name}": sha256_of(path) for path in files}
 
 
-def test_killed_and_stopped_the_run_goes_on(prepared_clone, tmp_path):
-    whole = shutil.copytree(prepared_clone, tmp_path / "whole", symlinks=True)
-    done = snakemake(*TARGETS, cwd=whole)
-    assert done.returncode == 0, done.stderr
+def training_of(session: int) -> tuple[int, list[str]]:
+    """The training job that Snakemake started in its session: its process and its command."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # a process that ends meanwhile
+            command = path.read_text().split("\0")[:-1]
+            process = int(path.parent.name)
+            if "cfdapo.stages.train" in command and os.getsid(process) == session:
+                return process, command
+    raise AssertionError("no training runs")
+
+
+def test_killed_and_stopped_the_run_goes_on(prepared_clone, whole, tmp_path):
     folder = shutil.copytree(prepared_clone, tmp_path / "killed", symlinks=True)
 
     first = start(folder)
@@ -102,7 +123,30 @@ def test_killed_and_stopped_the_run_goes_on(prepared_clone, tmp_path):
     done = snakemake(*TARGETS, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert f"going on from {RUN}/state/checkpoint-{reached}" in (folder / log()).read_text()
-    assert adapters(folder) == adapters(whole) and len(adapters(whole)) == 4
+    assert adapters(folder) == adapters(whole)
+
+
+def test_a_stopped_job_says_resume_me_and_is_tried_again(prepared_clone, whole, tmp_path):
+    folder = shutil.copytree(prepared_clone, tmp_path / "retried", symlinks=True)
+    workflow = start(folder, "--retries", "1")
+    wait_for_step(folder, workflow, 4)
+    job, command = training_of(workflow.pid)
+    os.kill(job, signal.SIGTERM)
+    assert workflow.wait() == 0, (folder / log()).read_text()
+    printed = (folder / log()).read_text()  # of the second try
+    assert f"going on from {RUN}/state/checkpoint-" in printed
+    assert adapters(folder) == adapters(whole)
+
+    # The same command, whose exit code Snakemake does not tell.
+    shutil.rmtree(folder / RUN)
+    environment = os.environ | {"PYTHONPATH": str(folder / "src")}
+    train = [sys.executable, *command[1:]]
+    with open(folder / log(), "w") as stream:
+        stopped = subprocess.Popen(train, cwd=folder, env=environment, stdout=stream, stderr=stream)
+        wait_for_step(folder, stopped, 4)
+        stopped.send_signal(signal.SIGTERM)
+        assert stopped.wait() == 75, (folder / log()).read_text()
+    assert last_step(folder) >= 4 and not (folder / RUN / "run.json").exists()
 
 
 def test_a_job_that_outlives_a_killed_snakemake_is_waited_for(prepared_clone, tmp_path):
@@ -114,4 +158,4 @@ def test_a_job_that_outlives_a_killed_snakemake_is_waited_for(prepared_clone, tm
     assert snakemake("--unlock", "--config", "study=smoke", cwd=folder).returncode == 0
     second = snakemake(*TARGETS, cwd=folder)
     assert second.returncode == 0, second.stderr
-    assert len(adapters(folder)) == 4 and not (folder / RUN / "state").exists()
+    assert len(adapters(folder)) == 8 and not (folder / RUN / "state").exists()

@@ -9,6 +9,8 @@ from cfdapo.analysis.curves import MODE_LABELS
 from cfdapo.files import UserError
 
 _ABSENT = "absent"
+# Libraries whose versions can change what a training ends with.
+LIBRARIES = ("torch", "transformers", "trl", "peft")
 
 
 def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
@@ -17,7 +19,9 @@ def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
     All runs must share the task, the LoRA and training settings and the proxy; runs of a model, its
     chat template's arguments and how many problems were trained on; runs of a mode, the settings
     of credit. The four weightings must share these too, but for the mode itself; only a study's
-    own variants may differ from them.
+    own variants may differ from them. Where runs say what they were made from, all must share the
+    problems' hash and the proxy, and runs of a model the base model's source, commit and hashes;
+    records of older versions do not say, and are taken at their settings.
 
     Args:
         records: every run's `run.json`.
@@ -37,6 +41,35 @@ def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
         )
 
 
+def other_versions(records: Sequence[dict[str, Any]]) -> list[str]:
+    """What a reader should know of runs that can stand in one table all the same.
+
+    Returns:
+        A line for the training's code, and for each library of `LIBRARIES`, of which the runs had
+        more than one version; runs that do not have the most frequent one are named. Commits are
+        not compared, as most change no training. Runs that do not say are left out.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for record in records:
+        said = {"training code": (record.get("origin") or {}).get("code")}
+        said |= {name: (record.get("versions") or {}).get(name) for name in LIBRARIES}
+        for what, version in said.items():
+            if version:
+                runs = found.setdefault(what, {}).setdefault(version[:12], [])
+                runs.append(_name(record))
+    lines = []
+    for what, versions in found.items():
+        (most, runs), *others = sorted(versions.items(), key=lambda item: -len(item[1]))
+        if others:
+            named = "; ".join(f"{version}: {', '.join(odd)}" for version, odd in others)
+            lines.append(f"runs of several versions of {what}: {most} ({len(runs)} runs); {named}")
+    return lines
+
+
+def _name(record: dict[str, Any]) -> str:
+    return f"{record['model']}/{record['mode']}/seed{record['seed']}"
+
+
 def _groups(
     records: Sequence[dict[str, Any]],
 ) -> Iterable[tuple[str, str, dict[str, dict[str, Any]]]]:
@@ -45,8 +78,10 @@ def _groups(
     by_model: dict[str, dict[str, dict[str, Any]]] = {}
     by_mode: dict[str, dict[str, dict[str, Any]]] = {}
     weightings: dict[str, dict[str, Any]] = {}
+    data: dict[str, dict[str, Any]] = {}
+    bases: dict[str, dict[str, dict[str, Any]]] = {}
     for record in records:
-        name = f"{record['model']}/{record['mode']}/seed{record['seed']}"
+        name = _name(record)
         try:
             settings = dict(record["settings"])
             credit = _flat(settings.pop("credit"))
@@ -61,7 +96,14 @@ def _groups(
         by_mode.setdefault(record["mode"], {})[name] = credit
         if record["mode"] in MODE_LABELS:
             weightings[name] = {key: value for key, value in credit.items() if key != "mode"}
+        # Records of older versions do not say.
+        if origin := record.get("origin"):
+            data[name] = _flat({key: origin.get(key) for key in ("problems", "proxy")})
+            bases.setdefault(record["model"], {})[name] = _flat({"model": origin.get("model")})
     yield "", "all", everywhere
+    yield "origin.", "all", data
+    for model, runs in bases.items():
+        yield "origin.", f"{model}'s", runs
     for model, runs in by_model.items():
         yield "", f"{model}'s", runs
     for mode, runs in by_mode.items():

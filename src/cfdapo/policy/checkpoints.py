@@ -11,6 +11,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from cfdapo.files import UserError, flush, read_json, sha256_of, share, write_json
 
 MARK = "complete.json"
@@ -111,6 +113,15 @@ def last_whole(state: Path, kept: Iterable[int] = ()) -> Path | None:
         print(f"{folder}: removed, as training cannot go on from it ({wrong})", flush=True)
         shutil.rmtree(folder)
     return None
+
+
+def is_about_writing(error: Exception) -> bool:
+    """Whether a failed save is the disk's fault, and no mistake in code nor the accelerator's.
+
+    On a full disk torch raises RuntimeError with various texts, and tokenizers a bare Exception.
+    """
+    known = (OSError, SafetensorError, UserError)
+    return isinstance(error, known) or type(error) in (RuntimeError, Exception)
 
 
 def _steps(state: Path) -> list[int]:

@@ -17,7 +17,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from cfdapo.files import UserError, read_json, sha256_of, share, write_json
+from cfdapo.files import UserError, cannot_write, read_json, sha256_of, share, write_json
+from cfdapo.policy.checkpoints import is_about_writing
+from cfdapo.policy.hub import WEIGHTS
 
 MANIFEST = "manifest.json"
 
@@ -28,9 +30,17 @@ def device() -> torch.device:
 
 
 def save_base(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Save weights as safetensors, and the tokenizer, where `load_base` finds them."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    """Save weights as safetensors, and the tokenizer, where `load_base` finds them.
+
+    Raises `UserError` naming the folder where there is no room for them.
+    """
+    try:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    except Exception as error:
+        if not is_about_writing(error):
+            raise
+        raise cannot_write(folder, error) from error
     for path in Path(folder).iterdir():
         if path.is_file():
             share(path)
@@ -144,7 +154,11 @@ def add_lora(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    adapted = get_peft_model(model, config)
+    for made in adapted.peft_config.values():
+        # It is a set, whose order in adapter_config.json would be another one in each process.
+        made.target_modules = sorted(made.target_modules)
+    return adapted
 
 
 def load_adapter(model: PreTrainedModel, folder: Path, name: str) -> PeftModel:
@@ -168,6 +182,21 @@ def load_adapter(model: PreTrainedModel, folder: Path, name: str) -> PeftModel:
         raise UserError(
             f"{weights}: damaged adapter ({str(error).splitlines()[0]}); delete it and run again"
         ) from error
+
+
+def origin_of(folder: Path) -> dict[str, Any]:
+    """What tells the base model of a prepared `folder` from any other: its source and its hashes.
+
+    Of a hub model's files only the weights: its commit stands for the others, and a cache may hold
+    more of them than were asked for.
+    """
+    manifest = read_json(Path(folder) / MANIFEST)
+    fetched = manifest.get("files", {})
+    weights = {name: found for name, found in fetched.items() if Path(name).match(WEIGHTS)}
+    return {
+        **{key: manifest.get(key) for key in ("source", "id", "revision")},
+        "sha256": {**manifest.get("sha256", {}), **weights},
+    }
 
 
 def write_manifest(folder: Path, name: str, entry: dict[str, Any], made: dict[str, Any]) -> None:

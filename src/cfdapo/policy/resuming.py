@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import TrainerCallback
@@ -16,7 +15,14 @@ from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from cfdapo.files import UserError, cannot_write
-from cfdapo.policy.checkpoints import checkpoint, flaw, keep_adapter, mark, thin_out
+from cfdapo.policy.checkpoints import (
+    checkpoint,
+    flaw,
+    is_about_writing,
+    keep_adapter,
+    mark,
+    thin_out,
+)
 
 # What of a run is neither in the library's checkpoint nor follows from the step.
 OWN_FILE = "own_state.safetensors"
@@ -89,7 +95,7 @@ class ResumableTrainer(GRPOTrainer):
                 keep_adapter(state, step)
             mark(folder)
         except Exception as error:
-            if not _is_about_writing(error):
+            if not is_about_writing(error):
                 raise
             shutil.rmtree(folder, ignore_errors=True)
             raise _cannot_save(folder, error) from error
@@ -103,15 +109,6 @@ class ResumableTrainer(GRPOTrainer):
     def _get_train_sampler(self, dataset: Any = None) -> RepeatSampler:
         """The library's sampler, in the order of any epoch at once."""
         return _EpochSampler(super()._get_train_sampler(dataset))
-
-
-def _is_about_writing(error: Exception) -> bool:
-    """Whether a failed save is the disk's fault, and no mistake in code nor the accelerator's.
-
-    On a full disk torch raises RuntimeError with various texts, and tokenizers a bare Exception.
-    """
-    known = (OSError, SafetensorError, UserError)
-    return isinstance(error, known) or type(error) in (RuntimeError, Exception)
 
 
 def _cannot_save(folder: Path, error: Exception) -> UserError:

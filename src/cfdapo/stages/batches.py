@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cfdapo.files import append_stream
+
 Batch = Callable[[], dict[str, Any]]
 
 
@@ -16,7 +18,7 @@ def run_batches(partial: Path, identity: str, batches: Iterable[Batch]) -> Itera
     """
     partial.parent.mkdir(parents=True, exist_ok=True)
     done = _finished(partial, identity)
-    with open(partial, "a", encoding="utf-8") as stream:
+    with append_stream(partial) as stream:
         for number, batch in enumerate(batches):
             if number < len(done):
                 yield done[number]

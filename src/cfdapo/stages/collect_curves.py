@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from cfdapo.analysis.comparable import other_versions
 from cfdapo.analysis.curves import collect, write_curves
 from cfdapo.stages import run
 from cfdapo.stages.results import Runs, add_run_arguments
@@ -18,7 +19,9 @@ def main() -> None:
     given = parser.parse_args()
     runs = Runs(given.runs, given.models, given.modes, given.seeds)
     evaluations = runs.rows("evaluation.jsonl")
-    runs.records()  # refuses runs of different configurations
+    # Refuses runs of different configurations, data or base models.
+    for line in other_versions(runs.records()):
+        print(f"warning: {line}")
     write_curves(given.out, collect(evaluations))
 
 

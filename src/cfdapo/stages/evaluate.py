@@ -7,7 +7,7 @@ from typing import Any
 
 from cfdapo.credit.alignment import completion_text
 from cfdapo.devices import take_gpu
-from cfdapo.files import read_json, read_jsonl, sha256_of, write_json
+from cfdapo.files import append_stream, read_json, read_jsonl, sha256_of, write_json
 from cfdapo.locks import only_one
 from cfdapo.policy.checkpoints import ADAPTER_FILES
 from cfdapo.policy.generation import encode_prompt, generate, messages
@@ -58,7 +58,7 @@ def _evaluate(
         partial.unlink(missing_ok=True)
         write_json(mark, identity)
     done = _finished(partial, len(rows), batch_size)
-    with open(partial, "a", encoding="utf-8") as stream:
+    with append_stream(partial) as stream:
         for index, step in enumerate([0, *checkpoint_steps(training)]):
             # Also when nothing is left of this step: adapters are checked in order.
             if step:

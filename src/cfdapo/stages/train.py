@@ -17,7 +17,7 @@ from cfdapo.files import read_json, sha256_of, write_json, write_jsonl
 from cfdapo.locks import only_one
 from cfdapo.policy.checkpoints import checkpoint, kept_adapter, last_whole, place_adapter
 from cfdapo.policy.interruption import RESUME_ME, Interrupted, Interruption
-from cfdapo.policy.models import MANIFEST
+from cfdapo.policy.models import origin_of
 from cfdapo.policy.resuming import SAVE_MINUTES
 from cfdapo.policy.trainer import CFDAPOTrainer
 from cfdapo.policy.training import history, make_trainer
@@ -67,12 +67,13 @@ def train(
     Raises SystemExit with `RESUME_ME` where SIGTERM or SIGINT ended it and its state is saved.
     """
     began = time.perf_counter()
-    identity = {"model": model, "mode": mode, "seed": seed, "settings": settings}
+    settled = {"model": model, "mode": mode, "seed": seed, "settings": settings}
+    identity = settled | {"origin": _origin(model_dir, problems, proxy_dir)}
     with only_one(out / ".train.lock", f"training of {out}") as waited:
         if waited and _is_finished(out, identity):
             print("the other process finished this run")
             return
-        state = _state_folder(out, identity | _origin(model_dir, problems, proxy_dir))
+        state = _state_folder(out, identity)
         made = {"proxy_dir": proxy_dir, "save_minutes": save_minutes}
         trainer = _run(model_dir, problems, seed, settings, state, made)
         rows = history(_log(state, settings["training"]["steps"]))
@@ -82,7 +83,7 @@ def train(
             out / "run.json",
             {
                 **identity,
-                "config_hash": config_hash(identity),
+                "config_hash": config_hash(settled),
                 **environment(),
                 "hardware": hardware(),
                 "peak_memory_bytes": peak_memory(),
@@ -101,14 +102,12 @@ def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
 
 
 def _origin(model_dir: Path, problems: Path, proxy_dir: Path | None) -> dict[str, Any]:
-    """What else a saved state depends on: the code, the problems and the base models."""
-    folders = [model_dir, *([proxy_dir] if proxy_dir else [])]
-    keys = ("source", "id", "revision", "sha256")
-    manifests = [read_json(Path(folder) / MANIFEST) for folder in folders]
+    """What a run's numbers depend on beside its settings: code, problems and base models."""
     return {
         "code": code_hash("cfdapo.stages.train"),
         "problems": sha256_of(problems),
-        "models": [{key: manifest.get(key) for key in keys} for manifest in manifests],
+        "model": origin_of(model_dir),
+        "proxy": origin_of(proxy_dir) if proxy_dir else None,
     }
 
 
