@@ -1,14 +1,18 @@
 """The house rules that code can check: imports go down, pins agree, nothing unsafe."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
-from cfdapo.provenance import CARRIERS, source_files
+from cfdapo.problems.task import TASKS
+from cfdapo.provenance import CARRIERS, code_hash, source_files
 from cfdapo.study import ROOT
 
 PACKAGE = ROOT / "src" / "cfdapo"
@@ -108,7 +112,8 @@ def test_conda_environments_have_exact_pins(name):
 
 
 def test_source_files_are_what_a_stage_imports_and_no_carrier():
-    train, figures = source_files("cfdapo.stages.train"), source_files("cfdapo.stages.plot_figure")
+    train = source_files("cfdapo.stages.train", "gsm8k")
+    figures = source_files("cfdapo.stages.plot_figure")
     assert "src/cfdapo/credit/weights.py" in train and "src/cfdapo/problems/answers.py" in train
     assert not any("analysis" in file for file in train)
     assert "src/cfdapo/analysis/figures.py" in figures
@@ -120,7 +125,52 @@ def test_source_files_hold_a_modules_page_style_and_script():
     found = source_files("cfdapo.stages.draw_credit_map")
     beside = [f"src/cfdapo/analysis/credit_map.{ending}" for ending in ("css", "html", "js", "py")]
     assert set(beside) <= set(found) and len(found) == len(set(found))
-    assert all(file.endswith(".py") for file in source_files("cfdapo.stages.train"))
+    assert all(file.endswith(".py") for file in source_files("cfdapo.stages.train", "gsm8k"))
+
+
+# What stands in problems/ for every task: the interface, numbers' grader, code's places for spans.
+COMMON = {"task", "labels", "answers", "code_places"}
+SANDBOX = {f"sandbox/{name}" for name in ("guest", "host", "keeper", "syscalls", "values", "walls")}
+CODE = {"code_task", "code_tests"} | SANDBOX
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate", "measure_credit", "profile_overhead"])
+@pytest.mark.parametrize(
+    ("task", "own"),
+    [
+        ("arithmetic", {"arithmetic", "made"}),
+        ("programs", CODE | {"programs", "made", "slicing"}),
+        ("gsm8k", {"gsm8k", "value_flow"}),
+        ("mbpp", CODE | {"mbpp"}),
+    ],
+)
+def test_of_the_problems_a_stage_depends_on_its_own_task_only(stage, task, own):
+    folder = "src/cfdapo/problems/"
+    files = source_files(f"cfdapo.stages.{stage}", task)
+    found = {file[len(folder) : -len(".py")] for file in files if file.startswith(folder)}
+    assert found - COMMON == own | {f"tasks/{task}"} and found >= {"task", "labels", "answers"}
+
+
+def test_importing_a_task_imports_no_other_and_no_sandbox_where_none_runs():
+    program = (
+        "import sys; from cfdapo.problems.task import get_task; get_task('gsm8k');"
+        "print([name for name in sys.modules if name.startswith('cfdapo.problems.')])"
+    )
+    command = [sys.executable, "-c", program]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "tasks.gsm8k" in done.stdout
+    assert not re.search(r"mbpp|arithmetic|programs|sandbox|code_", done.stdout)
+
+
+def test_the_hash_of_a_stages_code_is_another_for_each_task():
+    hashes = {code_hash("cfdapo.stages.train", task) for task in TASKS}
+    assert len(hashes) == len(TASKS)
+
+
+def test_a_stage_that_uses_tasks_is_not_hashed_without_one():
+    with pytest.raises(ValueError, match="cfdapo.stages.train: depends on the study's task"):
+        code_hash("cfdapo.stages.train")
 
 
 def test_what_stands_beside_the_modules_is_installed_with_them():

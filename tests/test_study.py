@@ -11,9 +11,11 @@ from cfdapo.analysis.credit import COMBINATIONS
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.weights import MODES
 from cfdapo.files import UserError
-from cfdapo.problems.task import TASKS
+from cfdapo.problems.code_task import CodeTask
+from cfdapo.problems.task import TASKS, get_task
 from cfdapo.study import (
     CODE_TASKS,
+    MADE_TASKS,
     SCHEMA,
     STUDIES,
     WEIGHTINGS,
@@ -200,8 +202,11 @@ def test_the_papers_code_experiment_measures_spans_of_code():
 
 
 def test_code_tasks_are_those_whose_solutions_are_run():
-    for name, task in TASKS.items():
-        assert task.is_code == (name in CODE_TASKS)
+    assert {name for name in TASKS if isinstance(get_task(name), CodeTask)} == set(CODE_TASKS)
+
+
+def test_made_tasks_are_those_with_a_corpus():
+    assert {name for name in TASKS if get_task(name).corpus} == set(MADE_TASKS)
 
 
 @pytest.mark.parametrize(

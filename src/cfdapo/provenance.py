@@ -95,19 +95,31 @@ CARRIERS = (
     "cfdapo.environments",
 )
 
+# Imports no task; the module of a study's task is loaded by its name, out of TASKS.
+TASK_INTERFACE = "cfdapo.problems.task"
+TASKS = "cfdapo.problems.tasks"
+
 # Endings of the text that a module of the same name puts into what it writes.
 RESOURCES = (".html", ".css", ".js")
 
 
-def source_files(module: str) -> list[str]:
+def source_files(module: str, task: str | None = None) -> list[str]:
     """Files, relative to the repository, whose code decides what running `module` leaves.
 
     The module itself and all of the package that it imports, at any depth and also inside
     functions, and their resources: files beside a module with its name and an ending of
-    `RESOURCES`. `CARRIERS` and the packages' own files are left out.
+    `RESOURCES`. `CARRIERS` and the packages' own files are left out. Where the interface to tasks
+    is among them, so are the module of the study's `task` and what that imports.
+
+    Raises:
+        ValueError: no `task` is named where one is used.
     """
     found: dict[str, Path] = {}
     _collect(module, found)
+    if TASK_INTERFACE in found:
+        if task is None:
+            raise ValueError(f"{module}: depends on the study's task, which is not named")
+        _collect(f"{TASKS}.{task}", found)
     return sorted(str(path.relative_to(ROOT)) for path in found.values())
 
 
@@ -131,10 +143,10 @@ def _collect(module: str, found: dict[str, Path]) -> None:
                 _collect(name, found)
 
 
-def code_hash(module: str) -> str:
-    """sha256 over the content of `source_files(module)`."""
+def code_hash(module: str, task: str | None = None) -> str:
+    """sha256 over the content of `source_files(module, task)`."""
     digest = hashlib.sha256()
-    for file in source_files(module):
+    for file in source_files(module, task):
         digest.update(f"{file}\0{sha256_of(ROOT / file)}\n".encode())
     return digest.hexdigest()
 

@@ -16,7 +16,7 @@ STUDIES = ROOT / "config" / "studies"
 WEIGHTINGS = ("counterfactual", "vanilla", "random", "inverted")
 # Tasks whose problems are made, so that models can be made and pretrained on them.
 MADE_TASKS = ("arithmetic", "programs")
-# Tasks whose solutions are programs (`Task.is_code`), for which some tables are others.
+# Tasks whose solutions are programs (`CodeTask`), for which some tables are others.
 CODE_TASKS = ("mbpp", "programs")
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.yaml"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cfdapo.files import UserError, read_json, read_jsonl, sha256_of
+from cfdapo.provenance import code_hash
 from cfdapo.stages.train import train
 from cfdapo.study import load_study
 
@@ -70,7 +71,8 @@ def test_leaves_adapters_history_and_record_and_no_state(finished, prepared, set
     assert record["origin"]["problems"] == sha256_of(prepared / "train.jsonl")
     assert record["origin"]["model"]["source"] == "made"
     assert record["origin"]["model"]["sha256"] == manifest["sha256"]
-    assert record["origin"]["proxy"] is None and len(record["origin"]["code"]) == 64
+    assert record["origin"]["proxy"] is None
+    assert record["origin"]["code"] == code_hash("cfdapo.stages.train", "arithmetic")
     assert record["seconds"]["total"] == pytest.approx(sum(row["seconds_step"] for row in rows))
     assert not (finished / "state").exists()
 

@@ -164,6 +164,24 @@ def test_editing_the_credit_reruns_training_but_not_the_models(finished):
     assert "prepare_model" not in jobs and "prepare_data" not in jobs
 
 
+def test_of_the_tasks_only_the_studys_own_reruns_anything(finished):
+    problems = finished / "src" / "cfdapo" / "problems"
+    own = problems / "tasks" / "arithmetic.py"
+    others = {problems / f"tasks/{name}.py" for name in ("gsm8k", "mbpp", "programs")}
+    others |= {problems / f"{name}.py" for name in ("mbpp", "gsm8k", "code_tests", "slicing")}
+    others |= set((problems / "sandbox").glob("*.py"))
+    before = {path: path.read_text() for path in {own, *others}}
+    for path in others:
+        path.write_text(before[path] + "\n# edited\n")
+    assert rerun(finished) == {}
+    own.write_text(before[own] + "\n# edited\n")
+    jobs = rerun(finished)
+    for path, text in before.items():
+        path.write_text(text)
+    assert jobs["train"] == jobs["evaluate"] == 36
+    assert jobs["prepare_data"] == 1 and jobs["measure_credit"] == jobs["prepare_model"] == 3
+
+
 def test_editing_one_models_entry_reruns_that_model_only(finished):
     path = finished / "config" / "studies" / "tiny.yaml"
     before = path.read_text()

@@ -63,8 +63,11 @@ def as_json(value):
 
 
 def code(stage):
-    """The source files that decide what a stage leaves; Snakemake reruns on their content."""
-    return source_files(f"cfdapo.stages.{stage}")
+    """The source files that decide what a stage leaves; Snakemake reruns on their content.
+
+    Of the tasks, only the code of the study's own is among them, for the stages that use it.
+    """
+    return source_files(f"cfdapo.stages.{stage}", TASK)
 
 
 def scaled(rule, resource):

@@ -22,8 +22,7 @@ import re
 from collections.abc import Iterator
 
 from cfdapo.credit.spans import Span
-from cfdapo.problems.code_places import NEW_LINE, CodePlaces, parse_code
-from cfdapo.problems.code_tests import find_code
+from cfdapo.problems.code_places import NEW_LINE, CodePlaces, find_code, parse_code
 
 # In the order in which they are kept where there are more than max_spans: what decides the result.
 CODE_KINDS = ("return", "conditional", "loop", "comprehension", "assignment", "call", "import")

@@ -16,7 +16,7 @@ from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.spans import Span
 from cfdapo.credit.weights import normalized_importance
 from cfdapo.policy.sampling import token_entropies
-from cfdapo.problems.arithmetic import Sentence
+from cfdapo.problems.labels import Sentence
 from cfdapo.problems.task import Task
 
 Row = dict[str, Any]

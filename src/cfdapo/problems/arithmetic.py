@@ -10,11 +10,10 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
+from cfdapo.problems.labels import Label, Sentence
 from cfdapo.problems.made import numbered, stream
-
-Label = Literal["causal", "restatement", "filler", "distractor"]
 
 NAMES = ("Mia", "Tom", "Ana", "Ben", "Leo", "Zoe")
 ITEMS = ("apples", "pens", "books", "coins", "eggs", "cards")
@@ -26,21 +25,6 @@ _NUMBER = r"\d+"
 _EQUATION = re.compile(rf"({_NUMBER}) ([-+*]) ({_NUMBER}) = ({_NUMBER})")
 _VALUE = re.compile(_NUMBER)
 _ANSWER_MARK = "####"
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """One sentence of a solution and what the answer owes to it.
-
-    `start` and `end` are characters of the solution, end exclusive. `result` is the value it
-    computes, if any. `dependants` counts the later causal steps that need it; the last has none.
-    """
-
-    start: int
-    end: int
-    label: Label
-    result: int | None = None
-    dependants: int = 0
 
 
 @dataclass(frozen=True)

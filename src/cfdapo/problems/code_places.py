@@ -1,10 +1,31 @@
-"""Parse code that may be broken, and say where in a text the nodes of its tree stand."""
+"""Find the code in a text, parse it, broken or not, and say where its tree's nodes stand."""
 
 import ast
 import re
 import warnings
 
 NEW_LINE = re.compile(r"\r\n|\r|\n")
+_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})([^`\n]*)$", re.MULTILINE)
+
+
+def find_code(text: str) -> tuple[int, int]:
+    """The characters of the code in a completion: the last fenced block's, else all.
+
+    A block that is not closed goes on to the end of the text. Linear in the text.
+    """
+    start, end, fence = 0, len(text), ""
+    for mark in _FENCE.finditer(text):
+        if not fence:
+            fence, start, end = mark[1], min(mark.end() + 1, len(text)), len(text)
+        elif mark[1].startswith(fence) and not mark[2].strip():
+            end, fence = max(mark.start() - 1, start), ""
+    return start, end
+
+
+def extract_code(text: str) -> str:
+    """The code in a completion."""
+    start, end = find_code(text)
+    return text[start:end]
 
 
 def parse_code(code: str) -> ast.Module | None:

@@ -1,4 +1,4 @@
-"""Grade a completion that is code: find the code, run it in the sandbox, compare what it returns.
+"""Grade a completion that is code: run the code in the sandbox, compare what it returns.
 
 The sandboxed code is given arguments, never what is expected of them; the comparison is made here.
 """
@@ -6,11 +6,11 @@ The sandboxed code is given arguments, never what is expected of them; the compa
 import cmath
 import hashlib
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from cfdapo.problems.code_places import extract_code
 from cfdapo.problems.sandbox.host import Call, Job, Limits, Outcome, run_many
 from cfdapo.problems.sandbox.values import dumps, loads
 
@@ -21,7 +21,6 @@ LONGEST = 1 << 16
 # A busy machine may take long over a second of computing.
 WALL_SECONDS_PER_CPU_SECOND = 20
 
-_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})([^`\n]*)$", re.MULTILINE)
 # Where floats are expected and the task names no tolerance; and the relative one, always. Both are
 # EvalPlus's.
 _ATOL, _RTOL = 1e-6, 1e-7
@@ -64,26 +63,6 @@ class CodeTests:
     def from_gold(cls, gold: str) -> "CodeTests":
         """The tests that `to_gold` wrote."""
         return cls(**loads(gold))
-
-
-def find_code(text: str) -> tuple[int, int]:
-    """The characters of the code in a completion: the last fenced block's, else all.
-
-    A block that is not closed goes on to the end of the text. Linear in the text.
-    """
-    start, end, fence = 0, len(text), ""
-    for mark in _FENCE.finditer(text):
-        if not fence:
-            fence, start, end = mark[1], min(mark.end() + 1, len(text)), len(text)
-        elif mark[1].startswith(fence) and not mark[2].strip():
-            end, fence = max(mark.start() - 1, start), ""
-    return start, end
-
-
-def extract_code(text: str) -> str:
-    """The code in a completion."""
-    start, end = find_code(text)
-    return text[start:end]
 
 
 def grade_many(completions: Sequence[str], golds: Sequence[str]) -> list[bool]:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
+from cfdapo.files import UserError
+
 Row = dict[str, Any]
 
 
@@ -34,3 +36,17 @@ def split_of(question: str) -> str:
 def numbered(rows: Iterator[Row], count: int, prefix: str) -> list[Row]:
     """The first `count` rows, with the ids {prefix}-0, {prefix}-1, …"""
     return [{"id": f"{prefix}-{n}", **row} for n, row in enumerate(islice(rows, count))]
+
+
+def loader(
+    make: Callable[[str, int, int], list[Row]],
+) -> Callable[[str, dict[str, Any]], list[Row]]:
+    """`Task.load` of problems that `make` makes from a split, how many, and a seed."""
+
+    def load(split: str, data: dict[str, Any]) -> list[Row]:
+        count = data[f"{split}_problems"]
+        if count is None:
+            raise UserError(f"data.{split}_problems: made problems never end; say how many to make")
+        return make(split, count, data["seed"])
+
+    return load

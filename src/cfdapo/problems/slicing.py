@@ -10,9 +10,8 @@ import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from cfdapo.problems.arithmetic import Sentence
-from cfdapo.problems.code_places import CodePlaces, parse_code
-from cfdapo.problems.code_tests import find_code
+from cfdapo.problems.code_places import CodePlaces, find_code, parse_code
+from cfdapo.problems.labels import Sentence
 
 _COMPARISONS = {
     ast.Lt: operator.lt,

@@ -33,8 +33,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from cfdapo.problems.arithmetic import Label, Sentence
 from cfdapo.problems.gsm8k import calculator_marks, gold_answer, strip_marks
+from cfdapo.problems.labels import Label, Sentence
 
 _NUMBER = re.compile(r"(?P<money>[$£€]\s?)?(?P<digits>\d[\d,]*(?:\.\d+)?|\.\d+)\s?(?P<percent>%)?")
 _WORDS = {

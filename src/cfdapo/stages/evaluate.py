@@ -91,7 +91,7 @@ def _identity(
     ]
     return {
         "settings": settings,
-        "code": code_hash("cfdapo.stages.evaluate"),
+        "code": code_hash("cfdapo.stages.evaluate", settings["task"]),
         "problems": sha256_of(problems),
         "model": sha256_of(model_dir / MANIFEST),
         "adapters": [sha256_of(path) if path.is_file() else None for path in adapters],

@@ -68,7 +68,7 @@ def train(
     """
     began = time.perf_counter()
     settled = {"model": model, "mode": mode, "seed": seed, "settings": settings}
-    identity = settled | {"origin": _origin(model_dir, problems, proxy_dir)}
+    identity = settled | {"origin": _origin(settings["task"], model_dir, problems, proxy_dir)}
     with only_one(out / ".train.lock", f"training of {out}") as waited:
         if waited and _is_finished(out, identity):
             print("the other process finished this run")
@@ -101,10 +101,10 @@ def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
     return record.is_file() and identity == {key: read_json(record).get(key) for key in identity}
 
 
-def _origin(model_dir: Path, problems: Path, proxy_dir: Path | None) -> dict[str, Any]:
+def _origin(task: str, model_dir: Path, problems: Path, proxy_dir: Path | None) -> dict[str, Any]:
     """What a run's numbers depend on beside its settings: code, problems and base models."""
     return {
-        "code": code_hash("cfdapo.stages.train"),
+        "code": code_hash("cfdapo.stages.train", task),
         "problems": sha256_of(problems),
         "model": origin_of(model_dir),
         "proxy": origin_of(proxy_dir) if proxy_dir else None,

@@ -1,0 +1,1 @@
+"""The tasks, a module each with its `TASK`; only the study's own is imported."""

@@ -1,0 +1,21 @@
+"""The task of MBPP+'s programming problems."""
+
+from typing import Any
+
+from cfdapo.problems import mbpp
+from cfdapo.problems.code_task import CodeTask
+
+
+def _load(split: str, data: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = mbpp.load(split, path=data["path"], seed=data["seed"])
+    return rows[: data[f"{split}_problems"]]
+
+
+TASK = CodeTask(
+    "mbpp",
+    "{question}\n\nPlease write the function and put it in a ```python block.",
+    _load,
+    lambda row: f"```python\n{row['solution'].strip()}\n```",
+    # Which parts of a real program its result depends on is not known.
+    lambda row, text, is_reference: [],
+)
