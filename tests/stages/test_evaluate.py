@@ -12,6 +12,7 @@ import pytest
 
 import cfdapo
 from cfdapo.files import UserError, read_jsonl, write_json
+from cfdapo.policy.checkpoints import adapter_hashes
 from cfdapo.policy.models import add_lora, load_base
 from cfdapo.stages.evaluate import _identity, evaluate
 
@@ -56,6 +57,10 @@ def test_a_record_for_every_step_and_problem(prepared, run_dir):
     assert [(row["step"], row["problem"]) for row in rows] == [
         (step, problem["id"]) for step in (0, 1, 2) for problem in problems
     ]
+    hashes = adapter_hashes(run_dir / "adapters", [1, 2])
+    assert {(row["step"], row["adapter"]) for row in rows} == {
+        (0, None), (1, hashes["1"]), (2, hashes["2"])
+    }  # fmt: skip
     by_step = [[row["completion"] for row in rows if row["step"] == step] for step in (0, 1, 2)]
     assert by_step[0] != by_step[1] != by_step[2]
     assert all(
@@ -96,6 +101,8 @@ def test_records_of_another_adapter_are_not_gone_on_from(prepared, run_dir):
     # The new adapter does nothing yet.
     assert [row["completion"] for row in steps[0]] == [row["completion"] for row in steps[1]]
     assert changed != whole
+    before = {row["step"]: row["adapter"] for row in map(json.loads, whole.splitlines())}
+    assert before[1] != steps[1][0]["adapter"]
 
 
 def test_killed_evaluation_goes_on_to_the_same_bytes(prepared, run_dir):

@@ -4,7 +4,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from cfdapo.files import read_json, write_json
+from cfdapo.files import read_json, read_jsonl, write_json, write_jsonl
 
 
 @pytest.fixture
@@ -308,6 +308,34 @@ def test_runs_of_another_configuration_are_named(study, run_flags, stage):
     done = stage("collect_curves", "--runs", study / "runs", *run_flags, "--out", out)
     assert_refused(done, "llama-tiny/inverted/seed1: training.steps is 40", "it is 20")
     assert not out.exists()
+
+
+def test_evaluations_of_other_adapters_are_named(study, run_flags, stage):
+    """One run was trained anew after it was evaluated; others' records are of older versions."""
+    collect = (
+        "collect_curves",
+        "--runs",
+        study / "runs",
+        *run_flags,
+        "--out",
+        study / "curves.csv",
+    )
+    new, lacking, unsaid = [study / "runs/llama-tiny/random" / f"seed{n}" for n in range(3)]
+    for folder in (new, lacking, unsaid):
+        rows = read_jsonl(folder / "evaluation.jsonl")
+        if folder is not unsaid:
+            rows = [row | {"adapter": f"a{row['step']}" if row["step"] else None} for row in rows]
+        write_jsonl(folder / "evaluation.jsonl", rows)
+        if folder is not lacking:
+            adapters = {"10": "a10", "20": "a20"}
+            write_json(folder / "run.json", read_json(folder / "run.json") | {"adapters": adapters})
+    done = stage(*collect)
+    assert done.returncode == 0, done.stderr
+    (study / "curves.csv").unlink()
+    adapters = {"10": "a10", "20": "other"}
+    write_json(new / "run.json", read_json(new / "run.json") | {"adapters": adapters})
+    assert_refused(stage(*collect), "of other adapters than run.json", "random/seed0: steps 20")
+    assert not (study / "curves.csv").exists()
 
 
 def test_runs_of_another_base_model_are_named_and_of_other_code_told(study, run_flags, stage):

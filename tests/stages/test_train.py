@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cfdapo.files import UserError, read_json, read_jsonl, sha256_of
+from cfdapo.policy.checkpoints import adapter_hashes
 from cfdapo.provenance import code_hash
 from cfdapo.stages.train import train
 from cfdapo.study import load_study
@@ -73,6 +74,8 @@ def test_leaves_adapters_history_and_record_and_no_state(finished, prepared, set
     assert record["origin"]["model"]["sha256"] == manifest["sha256"]
     assert record["origin"]["proxy"] is None
     assert record["origin"]["code"] == code_hash("cfdapo.stages.train", "arithmetic")
+    assert record["adapters"] == adapter_hashes(finished / "adapters", [2, 4])
+    assert all(len(adapter) == 16 for adapter in record["adapters"].values())
     assert record["seconds"]["total"] == pytest.approx(sum(row["seconds_step"] for row in rows))
     assert not (finished / "state").exists()
 

@@ -1,11 +1,11 @@
-"""Whether the runs of a study can stand in one table: they must have had the same settings."""
+"""Whether a study's runs can stand in one table: equal settings, evaluations of own adapters."""
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from cfdapo.analysis.curves import MODE_LABELS
+from cfdapo.analysis.curves import MODE_LABELS, RUN_COLUMNS, Run
 from cfdapo.files import UserError
 
 _ABSENT = "absent"
@@ -38,6 +38,34 @@ def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
             "runs of different configurations cannot stand in one table:\n"
             + "\n".join(dict.fromkeys(found))
             + "\ndelete the odd runs' folders and run the study again"
+        )
+
+
+def with_own_adapters(
+    evaluations: Iterable[Run], records: Sequence[dict[str, Any]]
+) -> Iterator[Run]:
+    """The evaluations as they come, one at a time, each compared with its run's record.
+
+    Every row says which adapter it is of, and `run.json` which adapters the training ended with.
+    Either may be of an older version, which does not say, and is taken as it is.
+
+    Raises:
+        UserError: after the last one, where evaluations are of other adapters; all are named.
+    """
+    trained = {tuple(record[key] for key in RUN_COLUMNS): record for record in records}
+    found = []
+    for run in evaluations:
+        yield run  # first: whoever reads the rows says what is faulty in them
+        adapters = trained[run.model, run.mode, run.seed].get("adapters")
+        said = {(row["step"], row["adapter"]) for row in run.rows if row.get("adapter")}
+        steps = {step for step, adapter in said if adapters and adapters.get(str(step)) != adapter}
+        if steps:
+            found.append(f"{run}: steps {', '.join(map(str, sorted(steps)))}")
+    if found:
+        raise UserError(
+            "evaluation.jsonl is of other adapters than run.json:\n"
+            + "\n".join(found)
+            + "\ndelete these runs' evaluation.jsonl and run the study again"
         )
 
 

@@ -5,6 +5,7 @@ every step that is evaluated later. A folder counts once its mark, written last,
 sha256 of each of its files; a kill while writing leaves a folder without a mark.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -87,6 +88,21 @@ def place_adapter(source: Path, target: Path) -> None:
             flush(temporary)
         share(temporary)
         os.replace(temporary, target / name)
+
+
+def adapter_hashes(folder: Path, steps: Iterable[int]) -> dict[str, str | None]:
+    """By step, what tells its adapter in `folder`/step{step} from any other; None if it is missing.
+
+    It is the start of a sha256 over the sha256 of its files: every row of an evaluation holds one.
+    """
+    return {str(step): _adapter_hash(folder / f"step{step}") for step in steps}
+
+
+def _adapter_hash(folder: Path) -> str | None:
+    paths = [folder / name for name in ADAPTER_FILES]
+    if not all(path.is_file() for path in paths):
+        return None
+    return hashlib.sha256("".join(map(sha256_of, paths)).encode()).hexdigest()[:16]
 
 
 def thin_out(state: Path) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from cfdapo.analysis.comparable import other_versions
+from cfdapo.analysis.comparable import other_versions, with_own_adapters
 from cfdapo.analysis.curves import collect, write_curves
 from cfdapo.stages import run
 from cfdapo.stages.results import Runs, add_run_arguments
@@ -20,9 +20,10 @@ def main() -> None:
     runs = Runs(given.runs, given.models, given.modes, given.seeds)
     evaluations = runs.rows("evaluation.jsonl")
     # Refuses runs of different configurations, data or base models.
-    for line in other_versions(runs.records()):
+    records = runs.records()
+    for line in other_versions(records):
         print(f"warning: {line}")
-    write_curves(given.out, collect(evaluations))
+    write_curves(given.out, collect(with_own_adapters(evaluations, records)))
 
 
 if __name__ == "__main__":

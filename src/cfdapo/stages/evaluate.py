@@ -9,7 +9,7 @@ from cfdapo.credit.alignment import completion_text
 from cfdapo.devices import take_gpu
 from cfdapo.files import append_stream, read_json, read_jsonl, sha256_of, write_json
 from cfdapo.locks import only_one
-from cfdapo.policy.checkpoints import ADAPTER_FILES
+from cfdapo.policy.checkpoints import adapter_hashes
 from cfdapo.policy.generation import encode_prompt, generate, messages
 from cfdapo.policy.models import MANIFEST, load_adapter, load_base
 from cfdapo.problems.task import get_task
@@ -63,6 +63,7 @@ def _evaluate(
             # Also when nothing is left of this step: adapters are checked in order.
             if step:
                 model = load_adapter(model, run_dir / "adapters" / f"step{step}", f"step{step}")
+            adapter = identity["adapters"].get(str(step))
             skipped = min(max(done - index * len(rows), 0), len(rows))
             completions = generate(
                 model.eval(),
@@ -72,7 +73,7 @@ def _evaluate(
                 batch_size,
             )
             for row, ids in zip(rows[skipped:], completions, strict=True):
-                record = _record(step, row, ids, tokenizer, task)
+                record = _record(step, adapter, row, ids, tokenizer, task)
                 stream.write(json.dumps(record, ensure_ascii=False) + "\n")
                 stream.flush()
             print(f"step {step}: evaluated", flush=True)
@@ -84,17 +85,12 @@ def _identity(
     model_dir: Path, problems: Path, run_dir: Path, settings: dict[str, Any]
 ) -> dict[str, Any]:
     """What the records depend on; those of another adapter, say, must not be gone on from."""
-    adapters = [
-        run_dir / "adapters" / f"step{step}" / name
-        for step in checkpoint_steps(settings["training"])
-        for name in ADAPTER_FILES
-    ]
     return {
         "settings": settings,
         "code": code_hash("cfdapo.stages.evaluate", settings["task"]),
         "problems": sha256_of(problems),
         "model": sha256_of(model_dir / MANIFEST),
-        "adapters": [sha256_of(path) if path.is_file() else None for path in adapters],
+        "adapters": adapter_hashes(run_dir / "adapters", checkpoint_steps(settings["training"])),
     }
 
 
@@ -114,11 +110,12 @@ def _finished(partial: Path, problems: int, batch_size: int) -> int:
 
 
 def _record(
-    step: int, row: dict[str, Any], ids: list[int], tokenizer: Any, task: Any
+    step: int, adapter: str | None, row: dict[str, Any], ids: list[int], tokenizer: Any, task: Any
 ) -> dict[str, Any]:
     text = completion_text(ids, tokenizer)
     return {
         "step": step,
+        "adapter": adapter,
         "problem": row["id"],
         "completion": text,
         "extracted": task.extract(text),

@@ -15,7 +15,13 @@ from typing import Any
 from cfdapo.devices import take_gpu
 from cfdapo.files import read_json, sha256_of, write_json, write_jsonl
 from cfdapo.locks import only_one
-from cfdapo.policy.checkpoints import checkpoint, kept_adapter, last_whole, place_adapter
+from cfdapo.policy.checkpoints import (
+    adapter_hashes,
+    checkpoint,
+    kept_adapter,
+    last_whole,
+    place_adapter,
+)
 from cfdapo.policy.interruption import RESUME_ME, Interrupted, Interruption
 from cfdapo.policy.models import origin_of
 from cfdapo.policy.resuming import SAVE_MINUTES
@@ -77,13 +83,15 @@ def train(
         made = {"proxy_dir": proxy_dir, "save_minutes": save_minutes}
         trainer = _run(model_dir, problems, seed, settings, state, made)
         rows = history(_log(state, settings["training"]["steps"]))
-        _publish(out, state, checkpoint_steps(settings["training"]))
+        steps = checkpoint_steps(settings["training"])
+        _publish(out, state, steps)
         write_jsonl(out / "history.jsonl", rows)
         write_json(
             out / "run.json",
             {
                 **identity,
                 "config_hash": config_hash(settled),
+                "adapters": adapter_hashes(out / "adapters", steps),
                 **environment(),
                 "hardware": hardware(),
                 "peak_memory_bytes": peak_memory(),
