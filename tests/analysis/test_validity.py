@@ -163,6 +163,9 @@ def test_one_problem_has_values_and_no_intervals():
 def test_the_studys_own_drop_is_a_score_where_no_combination_is_it():
     given = records(ROWS)
     assert "study's own" not in set(measure(given)["score"])
+    # Completions without labels have no combinations.
+    given["m"][0].at[len(ROWS) - 1, "drops"] = {}
+    assert "study's own" not in set(measure(given)["score"])
     given["m"][0]["drops"] = [{} for _ in ROWS]
     found = measure(given)
     assert pick(found, "study's own", "within_auroc")["value"] == 0.625
@@ -172,6 +175,7 @@ def test_the_studys_own_drop_is_a_score_where_no_combination_is_it():
 def test_combinations_that_are_one_measurement_are_named(measured):
     spans, completions = measured["qwen3-tiny"]
     drops = [{**d, "truncate/rest": d["delete/rest"]} for d in spans["drops"]]
+    drops[0] = {}
     given = {"m": (spans.assign(drops=drops), completions)}
     (sample, _) = split_samples(given, {"m": "M"})
     assert same_scores(Ranked.of(sample)) == [("delete/rest", "truncate/rest")]

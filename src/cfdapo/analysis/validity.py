@@ -136,7 +136,8 @@ def scores_of(spans: Ranked) -> dict[str, Floats]:
     }
     scores = {name: -values for name, values in drops.items() if not np.isnan(values).all()}
     own = frame["importance"].to_numpy(np.float64)
-    if not any(np.allclose(own, values, **SAME) for values in scores.values()):
+    # Combinations are measured only where labels are known.
+    if not any(_same(own[~np.isnan(v)], v[~np.isnan(v)]) for v in scores.values()):
         scores[OWN] = own
     position, entropy = (frame[name].to_numpy(np.float64) for name in ("position", "entropy"))
     return scores | {
@@ -155,12 +156,17 @@ def same_scores(spans: Ranked) -> list[tuple[str, ...]]:
     groups: list[list[str]] = []
     scores = {name: v for name, v in scores_of(spans).items() if name not in BASELINES}
     for name, values in scores.items():
-        match = next((g for g in groups if np.allclose(scores[g[0]], values, **SAME)), None)
+        match = next((g for g in groups if _same(scores[g[0]], values)), None)
         if match is None:
             groups.append([name])
         else:
             match.append(name)
     return [tuple(group) for group in groups if len(group) > 1]
+
+
+def _same(one: Floats, other: Floats) -> bool:
+    """Whether two drops are one measurement, and measured at the same spans."""
+    return np.allclose(one, other, equal_nan=True, **SAME)
 
 
 def _rows(spans: Ranked, resamples: int) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ private folder. Not among them, so that new kernels add nothing either: other pr
 and POSIX shared memory, mounts, namespaces, keys, io_uring, bpf, changing owners and modes.
 """
 
-import platform
+import os
 import struct
 
 # Name: number on x86_64, on aarch64 (None: does not exist there).
@@ -63,7 +63,7 @@ def filter_program(machine: str | None = None) -> bytes:
 
     OSError on an architecture that has no list.
     """
-    machine = machine or platform.machine()
+    machine = machine or os.uname().machine
     if machine not in ARCHITECTURES:
         raise OSError(f"no list of system calls for {machine}")
     architecture, column = ARCHITECTURES[machine]
