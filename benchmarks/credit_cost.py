@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from floor import floor_seconds, least_tokens
 from inputs import (
+    SHORTEST,
     Solution,
     load,
     long_solutions,
@@ -129,8 +130,11 @@ def measure_real(options: argparse.Namespace, length: int) -> dict[str, Any]:
 
 
 def real_solutions(options: argparse.Namespace, tokenizer: Any, length: int) -> list[Solution]:
-    solutions = read_solutions(options)
-    return long_solutions(solutions, options, tokenizer, length) if length else solutions
+    """As many as --completions, as they are or joined to `length` tokens."""
+    if not length:
+        return read_solutions(options, options.completions)
+    solutions = read_solutions(options, options.completions * (1 + length // SHORTEST))
+    return long_solutions(solutions, options, tokenizer, length)
 
 
 def make_random_model(options: argparse.Namespace) -> nn.Module:

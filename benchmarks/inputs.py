@@ -43,6 +43,10 @@ def random_requests(options: argparse.Namespace, length: int, vocabulary: int) -
     return requests
 
 
+# No solution has fewer tokens.
+SHORTEST = 20
+
+
 def load(folder: Path) -> tuple[nn.Module, Any]:
     """Model and tokenizer of a folder, which may hold a GGUF file instead."""
     gguf = next(folder.glob("*.gguf"), None)
@@ -51,8 +55,8 @@ def load(folder: Path) -> tuple[nn.Module, Any]:
     return model, AutoTokenizer.from_pretrained(folder, **source)
 
 
-def read_solutions(options: argparse.Namespace) -> list[Solution]:
-    """Solutions with spans and an answer, spread over the first --prompts questions.
+def read_solutions(options: argparse.Namespace, count: int) -> list[Solution]:
+    """`count` solutions with spans and an answer, spread over the first --prompts questions.
 
     A group of solutions behind one prompt has a rollout's shape: one prompt, different completions.
     """
@@ -65,7 +69,7 @@ def read_solutions(options: argparse.Namespace) -> list[Solution]:
         if len(found) < options.least_spans or not found or find_answer(text) is None:
             continue
         solutions.append(Solution(questions[len(solutions) % options.prompts], text))
-        if len(solutions) == options.completions:
+        if len(solutions) == count:
             break
     return solutions
 
@@ -75,10 +79,10 @@ def long_solutions(
 ) -> list[Solution]:
     """Real text of at least `length` tokens: solutions one behind another, then the last's answer.
 
-    Only GSM8K's own solutions are that short; their text stays as it is.
+    None is used twice, as equal completions would be measured once.
     """
     made, lines, size = [], [], 0
-    for solution in solutions * (1 + options.completions * length // 40):
+    for solution in solutions:
         *reasoning, answer = solution.text.strip().split("\n")
         lines += reasoning
         size += len(encode_text("\n".join(reasoning) + "\n", tokenizer))
