@@ -82,10 +82,29 @@ def iterate_problems(split: str, seed: int, careless: float = 0.0) -> Iterator[d
 def _draw(generator: random.Random, careless: float) -> dict[str, Any] | None:
     """A problem and its solution, or None where the tests would not see every step."""
     kind = generator.choice((_NUMBERS, _LISTS))
+    steps, wrong = _draw_steps(generator, kind)
+    written = [step for step in steps if not step.needless or generator.random() < 0.75]
+    if wrong and generator.random() < careless:
+        written = wrong
+    calls = [kind.arguments(generator) for _ in range(_CALLS)]
+    expected = _run(kind, steps, calls)
+    faulty = [[one for one in steps if one is not step] for step in steps if step.changes_value]
+    faulty += [wrong] if wrong else []
+    if any(_run(kind, other, calls) == expected for other in faulty):
+        return None
+    tests = CodeTests(FUNCTION, [list(call) for call in calls], [[value] for value in expected])
+    return {
+        "question": _tell(kind, steps),
+        "answer": tests.to_gold(),
+        "solution": _write(kind, written),
+    }
+
+
+def _draw_steps(generator: random.Random, kind: _Kind) -> tuple[list[_Step], list[_Step] | None]:
+    """The steps that are told, and, where t is defined and not used, steps that do use it."""
     steps = [kind.step(generator) for _ in range(generator.randint(1, 2))]
     steps.append(kind.ending(generator))
-    # Where t is defined and not used, a solution that uses it.
-    wrong: list[_Step] | None = None
+    wrong = None
     if generator.random() < 0.7:
         place = generator.randrange(len(steps))
         if used := generator.random() < 0.4:
@@ -95,22 +114,7 @@ def _draw(generator: random.Random, careless: float) -> dict[str, Any] | None:
             wrong = [*steps[: place + 1], kind.use_aside, *steps[place + 1 :]]
     if generator.random() < 0.5:
         steps.insert(generator.randrange(len(steps)), _never(generator, kind))
-    written = [step for step in steps if not step.needless or generator.random() < 0.75]
-    if wrong and generator.random() < careless:
-        written = wrong
-    calls = [kind.arguments(generator) for _ in range(_CALLS)]
-    expected = _run(kind, steps, calls)
-    others = [[one for one in steps if one is not step] for step in steps if step.changes_value]
-    if any(
-        _run(kind, other, calls) == expected for other in [*others, *([wrong] if wrong else [])]
-    ):
-        return None
-    tests = CodeTests(FUNCTION, [list(call) for call in calls], [[value] for value in expected])
-    return {
-        "question": _tell(kind, steps),
-        "answer": tests.to_gold(),
-        "solution": _write(kind, written),
-    }
+    return steps, wrong
 
 
 def _run(kind: _Kind, steps: Sequence[_Step], calls: Sequence[Arguments]) -> list[Any]:
