@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -133,6 +135,17 @@ def rerun(folder: Path) -> dict[str, int]:
     return job_counts(done.stdout)
 
 
+@contextmanager
+def edited(path: Path, text: str) -> Iterator[None]:
+    """Another text in a file of the finished study, which all of these tests share."""
+    before = path.read_text()
+    path.write_text(text)
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
 def test_a_finished_study_runs_nothing_again(finished):
     assert rerun(finished) == {}
 
@@ -145,10 +158,8 @@ def test_touching_a_source_file_runs_nothing(finished):
 
 def test_editing_the_figures_redraws_figures_only(finished):
     path = finished / "src" / "cfdapo" / "analysis" / "figures.py"
-    before = path.read_text()
-    path.write_text(before + "\n# edited\n")
-    jobs = rerun(finished)
-    path.write_text(before)
+    with edited(path, path.read_text() + "\n# edited\n"):
+        jobs = rerun(finished)
     drawn = {rule for rule in jobs if rule.startswith("figure") and rule != "figures"}
     assert {"figure1_training_curves", "figure3_accuracy_time", "figure4_overhead"} <= drawn
     assert set(jobs) - drawn <= {"all", "figures", "total"}
@@ -156,10 +167,8 @@ def test_editing_the_figures_redraws_figures_only(finished):
 
 def test_editing_the_credit_reruns_training_but_not_the_models(finished):
     path = finished / "src" / "cfdapo" / "credit" / "weights.py"
-    before = path.read_text()
-    path.write_text(before + "\n# edited\n")
-    jobs = rerun(finished)
-    path.write_text(before)
+    with edited(path, path.read_text() + "\n# edited\n"):
+        jobs = rerun(finished)
     assert jobs["train"] == jobs["evaluate"] == 36
     assert "prepare_model" not in jobs and "prepare_data" not in jobs
 
@@ -184,11 +193,9 @@ def test_of_the_tasks_only_the_studys_own_reruns_anything(finished):
 
 def test_editing_one_models_entry_reruns_that_model_only(finished):
     path = finished / "config" / "studies" / "tiny.yaml"
-    before = path.read_text()
-    head, _, tail = before.rpartition("pretraining: {steps: ")
-    path.write_text(f"{head}pretraining: {{steps: 1{tail}")
-    jobs = rerun(finished)
-    path.write_text(before)
+    head, _, tail = path.read_text().rpartition("pretraining: {steps: ")
+    with edited(path, f"{head}pretraining: {{steps: 1{tail}"):
+        jobs = rerun(finished)
     assert (jobs["prepare_model"], jobs["train"], jobs["evaluate"]) == (1, 12, 12)
 
 
@@ -205,20 +212,16 @@ def test_a_proxy_is_prepared_and_handed_to_training(clone):
 
 def test_another_label_trains_nothing(finished):
     path = finished / "config" / "studies" / "tiny.yaml"
-    before = path.read_text()
-    path.write_text(before.replace("label: Llama-tiny", "label: Little llama"))
-    jobs = rerun(finished)
-    path.write_text(before)
+    with edited(path, path.read_text().replace("label: Llama-tiny", "label: Little llama")):
+        jobs = rerun(finished)
     assert jobs["table1_accuracy"] == 1
     assert not {"train", "evaluate", "prepare_model"} & set(jobs)
 
 
 def test_editing_the_credit_maps_style_draws_the_maps_only(finished):
     path = finished / "src" / "cfdapo" / "analysis" / "credit_map.css"
-    before = path.read_text()
-    path.write_text(before + "\n/* edited */\n")
-    jobs = rerun(finished)
-    path.write_text(before)
+    with edited(path, path.read_text() + "\n/* edited */\n"):
+        jobs = rerun(finished)
     assert jobs["credit_map"] == 3
     assert set(jobs) <= {"all", "figures", "credit_map", "total"}
 

@@ -13,6 +13,7 @@ from cfdapo.analysis.figures import (
     PANELS_A_ROW,
     TEXT,
     draw_line,
+    model_panels,
     panel_size,
     panels_of,
     share_legend,
@@ -44,19 +45,12 @@ def accuracy_over_time(
         labels, modes, task: as for `cfdapo.analysis.figures.training_curves`.
     """
     models, modes = panels_of(timed, labels), named_modes(timed["mode"], modes)
-    across = min(len(models), PANELS_A_ROW)
-    down = -(-len(models) // across)
     with matplotlib.rc_context(TEXT):
-        figure = Figure(figsize=panel_size(across, down, modes), layout="constrained")
-        panels = figure.subplots(down, across, squeeze=False).flatten()
-        for panel, (model, label) in zip(panels, models.items(), strict=False):
+        figure, panels = model_panels(models, modes, accuracy_axis(task))
+        for model, panel in panels.items():
             _draw_times(panel, timed[timed["model"] == model], modes)
-            panel.set(title=label, xlabel="Training time (min)")
+            panel.set_xlabel("Training time (min)")
             panel.set_xlim(left=0)
-        for panel in panels[len(models) :]:
-            panel.remove()
-        for panel in panels[: len(models) : across]:
-            panel.set_ylabel(accuracy_axis(task))
         note = f"{spread_note(timed)}; time without evaluation"
         share_legend(figure, list(modes.values()), note)
     return figure

@@ -92,20 +92,33 @@ def training_curves(
     """
     modes = named_modes(curves["mode"], modes)
     models = panels_of(curves, labels)
-    across = min(len(models), PANELS_A_ROW)
-    down = -(-len(models) // across)
     with matplotlib.rc_context(TEXT):
-        figure = Figure(figsize=panel_size(across, down, modes), layout="constrained")
-        panels = figure.subplots(down, across, squeeze=False).flatten()
-        for panel, (model, label) in zip(panels, models.items(), strict=False):
+        figure, panels = model_panels(models, modes, accuracy_axis(task))
+        for model, panel in panels.items():
             _draw(panel, curves[curves["model"] == model], "accuracy", modes)
-            panel.set(title=label, xlabel="Training step")
-        for panel in panels[len(models) :]:
-            panel.remove()
-        for panel in panels[: len(models) : across]:
-            panel.set_ylabel(accuracy_axis(task))
+            panel.set_xlabel("Training step")
         share_legend(figure, list(modes.values()), spread_note(curves))
     return figure
+
+
+def model_panels(
+    models: Mapping[str, str], modes: Mapping[str, str], height: str
+) -> tuple[Figure, dict[str, Axes]]:
+    """An empty figure with a panel a model, at most `PANELS_A_ROW` a row, by the model's key.
+
+    `models`: key -> the panel's title. `height`: what stands beside the first panel of every row.
+    """
+    across = min(len(models), PANELS_A_ROW)
+    down = -(-len(models) // across)
+    figure = Figure(figsize=panel_size(across, down, modes), layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).flatten()
+    for panel, label in zip(panels, models.values(), strict=False):
+        panel.set_title(label)
+    for panel in panels[len(models) :]:
+        panel.remove()
+    for panel in panels[: len(models) : across]:
+        panel.set_ylabel(height)
+    return figure, dict(zip(models, panels, strict=False))
 
 
 def reward_and_weights(
