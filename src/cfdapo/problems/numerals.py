@@ -200,8 +200,16 @@ _COPULAS = word_set(
 # These may stand between the words that announce a value and the value.
 _DRESS = word_set(
     "a an about approximately approx around roughly nearly almost exactly precisely only just"
-    " simply total of equal equals is be that therefore thus hence then still now indeed clearly"
+    " simply total of equal equals is be that therefore thus hence still indeed clearly"
 )
+_OPERATIONS = {
+    **dict.fromkeys(("+", "plus"), "+"),
+    **dict.fromkeys(("-", "minus"), "-"),
+    **dict.fromkeys(("*", "×", "·", "⋅", "∗", "x", "X", "times", "multiplied by"), "*"),
+    **dict.fromkeys((r"\times", r"\cdot", r"\ast"), "*"),
+    **dict.fromkeys(("/", "÷", r"\div", "divided by"), "/"),
+}
+_LONGEST_CALCULATION = 40
 VARIABLES = frozenset("xyznXYZN")
 
 
@@ -283,7 +291,40 @@ def _number_at(text: str, start: int, end: int, before: list[Token], states: boo
     stop, value = read
     if value is None:
         return Token("opaque", start, stop)
-    return Token("number", start, stop, -value if sign else value)
+    value = -value if sign else value
+    # The scale behind a result may be the unit of the calculation: "24 / 12 = 2 dozen" is 2.
+    scaled = _scaled(text, end, stop, value)
+    if scaled[0] != stop and _calculated(text, before) != value:
+        stop, value = scaled
+    return Token("number", start, stop, value)
+
+
+def _calculated(text: str, before: list[Token]) -> Fraction | None:
+    """What the calculation comes to whose equals sign is the last token, None if there is none."""
+    tokens = [t for t in before[-_LONGEST_CALCULATION:] if t.kind not in ("mark", "word")]
+    if not tokens or tokens.pop().kind != "equals":
+        return None
+    terms: list[Token] = []  # from the last to the first
+    for token in reversed(tokens):
+        if token.kind != ("operator" if len(terms) % 2 else "number"):
+            break
+        terms.append(token)
+    terms = terms[::-1][1 - len(terms) % 2 :]
+    if not terms or "(" in text[terms[0].start : terms[-1].end]:
+        return None
+    total, product = Fraction(0), terms[0].value or Fraction(0)
+    for operator, term in zip(terms[1::2], terms[2::2], strict=True):
+        kind, value = (
+            _OPERATIONS.get(text[operator.start : operator.end]),
+            term.value or Fraction(0),
+        )
+        if kind is None or (kind == "/" and value == 0):
+            return None
+        if kind in "+-":
+            total, product = total + product, value if kind == "+" else -value
+        else:
+            product = product * value if kind == "*" else product / value
+    return total + product
 
 
 def _is_sign(text: str, sign: re.Match[str], before: list[Token], states: bool) -> bool:
@@ -327,7 +368,7 @@ def _after_sign(text: str, start: int, end: int, states: bool) -> _Read | None:
 
 
 def _unsigned(text: str, start: int, end: int) -> _Read | None:
-    """A number without its sign, with everything that multiplies it."""
+    """A number without its sign and scale."""
     if read := _money(text, start, end):
         return read
     read = _latex_fraction(text, start, end) or _vulgar_fraction(text, start, end)
@@ -343,7 +384,7 @@ def _unsigned(text: str, start: int, end: int) -> _Read | None:
             or _quotient(text, end, numeral)
             or (numeral.end(), _decimal(numeral))
         )
-    return _scaled(text, end, *read)
+    return read
 
 
 def _decimal(numeral: re.Match[str]) -> Fraction:
