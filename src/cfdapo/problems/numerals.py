@@ -33,6 +33,8 @@ _MAX_GROUP = 80
 
 _MINUS_SIGNS = "‐‑‒–−﹣－➖"
 _APOSTROPHES = "‘’ʼ′＇"
+# Chinese and Japanese commas and full stops keep their meaning.
+_WIDE = dict(zip("＃＄％＊＋．／：＝＾＿￡￥", "#$%*+./:=^_£¥", strict=True))
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 
 
@@ -50,10 +52,8 @@ class _Folded(dict[int, str]):
             plain = "-"
         elif character in _APOSTROPHES:
             plain = "'"
-        elif "！" <= character <= "～":
-            plain = chr(code - ord("！") + ord("!"))
         else:
-            plain = {"٫": ".", "٬": ","}.get(character, character)
+            plain = {"٫": ".", "٬": ",", **_WIDE}.get(character, character)
         self[code] = plain
         return plain
 
@@ -103,6 +103,7 @@ _DIGITS = re.compile(r"[0-9]+")
 _LATIN = r"A-Za-z\u00c0-\u036f\u1e00-\u1eff"
 _LETTERS_BEFORE = re.compile(rf"[{_LATIN}]+\Z|[^\W\d_{_LATIN}]+\Z")
 _LONGEST_GLUING = 12
+_WORD_PART = re.compile(r"(?P<digits>[0-9]+)|[^\W0-9]+|'+")
 # With its currency: a comma between two numbers may mean other things.
 _CENTS = re.compile(
     r"(?:[€£]|\\\$)[ ]?(?P<money>[0-9]+),(?P<money_cents>[0-9]{2})(?![0-9,.])"
@@ -162,8 +163,8 @@ _TOKEN = re.compile(
       |(?i:plus|minus|times|(?:multiplied|divided)[ ]by)\b)
     | (?P<command>\\[A-Za-z]+)
     | (?P<escape>\\.)
-    | (?P<word>[^\W\d_][\w']*)
-    | (?P<pause>[,;](?=\s)|—)
+    | (?P<word>[^\W\d_])
+    | (?P<pause>[,;](?=\s)|[—，、；。])
     | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
@@ -544,7 +545,7 @@ def _symbol_at(text: str, start: int, end: int, before: list[Token]) -> Token:
             return Token("mark", start, unit_end)
         kind = _COMMAND_KINDS.get(match[0][1:], "mark")
     elif kind == "word":
-        return Token(kind, start, start + _without_glued_digits(match[0]))
+        return Token(kind, start, _word_end(text, start, end))
     elif kind in ("escape", "other"):
         kind = "mark"
     return Token(kind, start, match.end())
@@ -559,14 +560,17 @@ def _unit_fraction_end(text: str, start: int, end: int) -> int | None:
     return None
 
 
-def _without_glued_digits(word: str) -> int:
-    """How many characters of a word go before digits that are a number of their own."""
-    for digits in _DIGITS.finditer(word):
-        earliest = max(0, digits.start() - _LONGEST_GLUING)
-        letters = _LETTERS_BEFORE.search(word, earliest, digits.start())
-        if letters and _splits(letters[0]):
-            return digits.start()
-    return len(word)
+def _word_end(text: str, start: int, end: int) -> int:
+    """Where a word ends: its digits belong to it unless they are a number of their own."""
+    stop = start
+    while part := _WORD_PART.match(text, stop, end):
+        if part["digits"]:
+            earliest = max(start, stop - _LONGEST_GLUING)
+            letters = _LETTERS_BEFORE.search(text, earliest, stop)
+            if letters and _splits(letters[0]):
+                break
+        stop = part.end()
+    return stop
 
 
 def _splits(letters: str) -> bool:
