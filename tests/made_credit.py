@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from cfdapo.analysis.credit import COMBINATIONS
+from cfdapo.analysis.records.measured_credit import COMBINATIONS
 from cfdapo.credit.spans import find_answer, find_spans
 from cfdapo.problems.answers import extract_answer
 from cfdapo.problems.arithmetic import iterate_problems, label_sentences

@@ -56,7 +56,7 @@ def test_modules_say_what_they_are_for(path):
 
 
 def test_analysis_imports_no_torch():
-    for path in (PACKAGE / "analysis").glob("*.py"):
+    for path in (PACKAGE / "analysis").rglob("*.py"):
         assert not {name.split(".")[0] for name in imported(path)} & {"torch", "transformers"}
 
 
@@ -116,14 +116,16 @@ def test_source_files_are_what_a_stage_imports_and_no_carrier():
     figures = source_files("cfdapo.stages.plot_figure")
     assert "src/cfdapo/credit/weights.py" in train and "src/cfdapo/problems/answers.py" in train
     assert not any("analysis" in file for file in train)
-    assert "src/cfdapo/analysis/figures.py" in figures
-    assert not any("/credit/" in file or "/policy/" in file for file in figures)
+    assert "src/cfdapo/analysis/outcomes/figures.py" in figures
+    assert not any("cfdapo/credit/" in file or "/policy/" in file for file in figures)
     assert not any(file.endswith(("files.py", "study.py", "provenance.py")) for file in train)
 
 
 def test_source_files_hold_a_modules_page_style_and_script():
     found = source_files("cfdapo.stages.draw_credit_map")
-    beside = [f"src/cfdapo/analysis/credit_map.{ending}" for ending in ("css", "html", "js", "py")]
+    beside = [
+        f"src/cfdapo/analysis/credit_map/page.{ending}" for ending in ("css", "html", "js", "py")
+    ]
     assert set(beside) <= set(found) and len(found) == len(set(found))
     assert all(file.endswith(".py") for file in source_files("cfdapo.stages.train", "gsm8k"))
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 import yaml
 
-from cfdapo.analysis.credit import COMBINATIONS
+from cfdapo.analysis.records.measured_credit import COMBINATIONS
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.weights import MODES
 from cfdapo.files import UserError

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cfdapo.analysis.credit import read_completions, read_spans
-from cfdapo.analysis.curves import MODE_LABELS
+from cfdapo.analysis.records.curves import MODE_LABELS
+from cfdapo.analysis.records.measured_credit import read_completions, read_spans
 
 GAIN = {"counterfactual": 1.0, "vanilla": 0.0, "random": -0.2, "inverted": -1.0}
 

@@ -5,9 +5,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cfdapo.analysis import task_names
-from cfdapo.analysis.rendering import to_latex, to_markdown
-from cfdapo.analysis.tables.code import HISTORY_COLUMNS, shown_steps, spans_found, table7_code
+from cfdapo.analysis.outcomes.table7_code import (
+    HISTORY_COLUMNS,
+    shown_steps,
+    spans_found,
+    table7_code,
+)
+from cfdapo.analysis.rendering import task_names
+from cfdapo.analysis.rendering.table import to_latex, to_markdown
 from cfdapo.study import CODE_TASKS
 
 CODE = {"counterfactual-code": "CF, code spans"}

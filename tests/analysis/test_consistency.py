@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.consistency import check_paper
-from cfdapo.analysis.consistency.accuracy import attainable_p
-from cfdapo.analysis.printed import Interval, Paper, exactly, half_digit, hull
-from cfdapo.analysis.rendering import to_latex, to_markdown
-from cfdapo.analysis.reported import REPORTED, reported
-from cfdapo.analysis.tables.consistency import table16_inconsistencies
+from cfdapo.analysis.paper.consistency import check_paper
+from cfdapo.analysis.paper.consistency.accuracy import attainable_p
+from cfdapo.analysis.paper.numbers import REPORTED, reported
+from cfdapo.analysis.paper.rounding import Interval, Paper, exactly, half_digit, hull
+from cfdapo.analysis.paper.table16_inconsistencies import table16_inconsistencies
+from cfdapo.analysis.rendering.table import to_latex, to_markdown
 
 # What would make the paper fit together: (table, row, column) -> another number.
 MENDED = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cfdapo.analysis.content import PATTERNS, find_patterns
-from cfdapo.analysis.reported import reported_rows
+from cfdapo.analysis.credit.content import PATTERNS, find_patterns
+from cfdapo.analysis.paper.numbers import reported_rows
 
 LETTERS = dict(zip("CMPTFES", PATTERNS, strict=True))
 # C chain, M multiply or divide, P proportion or rate, T total or sum, F conclusion (final),

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from cfdapo.analysis.cost_figures import accuracy_over_time, overhead_bars
+from cfdapo.analysis.costs.figures import accuracy_over_time, overhead_bars
 
 
 def test_accuracy_stands_over_mean_minutes(curves, labels):

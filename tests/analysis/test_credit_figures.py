@@ -5,12 +5,12 @@ import io
 import numpy as np
 import pytest
 
-from cfdapo.analysis.credit_figures import (
+from cfdapo.analysis.credit.figures import (
     drop_histogram,
     importance_by_position,
     weight_histogram,
 )
-from cfdapo.analysis.figures import save
+from cfdapo.analysis.outcomes.figures import save
 
 LABELS = {"llama-tiny": "Llama_tiny & Co", "qwen3-tiny": "Qwen3"}
 FIGURES = [drop_histogram, importance_by_position, weight_histogram]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cfdapo.analysis.curves import (
+from cfdapo.analysis.records.curves import (
     Run,
     accuracy_curve,
     area_under_curve,

@@ -5,14 +5,14 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from cfdapo.analysis.curves import MODE_LABELS
-from cfdapo.analysis.figures import (
+from cfdapo.analysis.outcomes.figures import (
     STYLES,
     reward_and_weights,
     save,
     styles_of,
     training_curves,
 )
+from cfdapo.analysis.records.curves import MODE_LABELS
 
 
 def legend_of(figure) -> tuple[list[str], str]:

@@ -2,9 +2,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.curves import MODE_LABELS
-from cfdapo.analysis.ordering import find_orderings
-from cfdapo.analysis.paired import holm
+from cfdapo.analysis.outcomes.ordering import find_orderings
+from cfdapo.analysis.records.curves import MODE_LABELS
+from cfdapo.analysis.statistics.paired import holm
 
 RAW = {"raw": {mode: mode for mode in MODE_LABELS}}
 

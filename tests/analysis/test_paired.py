@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.paired import (
+from cfdapo.analysis.statistics.paired import (
     bootstrap_interval,
     cohens_d,
     hedges_factor,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.ranking import (
+from cfdapo.analysis.statistics.ranking import (
     average_precision,
     estimate,
     mean_of,

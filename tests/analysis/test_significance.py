@@ -5,9 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.curves import areas, final_accuracy
-from cfdapo.analysis.paired import holm
-from cfdapo.analysis.significance import (
+from cfdapo.analysis.outcomes.significance import (
     ALL_MODELS,
     Comparison,
     compare,
@@ -16,6 +14,8 @@ from cfdapo.analysis.significance import (
     read_comparisons,
     write_comparisons,
 )
+from cfdapo.analysis.records.curves import areas, final_accuracy
+from cfdapo.analysis.statistics.paired import holm
 from cfdapo.files import UserError
 
 

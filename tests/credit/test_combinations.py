@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cfdapo.analysis.credit import COMBINATIONS
+from cfdapo.analysis.records.measured_credit import COMBINATIONS
 from cfdapo.credit.combinations import measure_combinations
 from cfdapo.credit.importance import measure_drops_batch
 from cfdapo.credit.interventions import DropRequest

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import cfdapo.stages
-from cfdapo.analysis.curves import MODE_LABELS
+from cfdapo.analysis.records.curves import MODE_LABELS
 from cfdapo.files import write_json, write_jsonl
 
 MODELS, SEEDS = ("qwen3-tiny", "llama-tiny"), (0, 1, 2)

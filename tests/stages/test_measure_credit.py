@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from cfdapo.analysis.credit import COMBINATIONS, LABELS, read_completions, read_spans
+from cfdapo.analysis.records.measured_credit import (
+    COMBINATIONS,
+    LABELS,
+    read_completions,
+    read_spans,
+)
 from cfdapo.credit.alignment import token_offsets
 from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.models import add_lora, load_base

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from cfdapo.analysis.comparable import other_versions, with_own_adapters
-from cfdapo.analysis.curves import collect, write_curves
+from cfdapo.analysis.records.compatibility import other_versions, with_own_adapters
+from cfdapo.analysis.records.curves import collect, write_curves
 from cfdapo.stages import run
 from cfdapo.stages.results import Runs, add_run_arguments
 

@@ -6,13 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cfdapo.analysis import tables
-from cfdapo.analysis.counterparts import StudyTables
-from cfdapo.analysis.problem_level import ProblemTest
-from cfdapo.analysis.records import read_records
-from cfdapo.analysis.rendering import Table, write
-from cfdapo.analysis.significance import Comparison, read_comparisons
-from cfdapo.analysis.tables.code import HISTORY_COLUMNS
+from cfdapo.analysis.costs.tables import table8_overhead, table11_estimator_cost
+from cfdapo.analysis.credit.table4_drop_distribution import table4_drop_distribution
+from cfdapo.analysis.credit.table5_content import table5_content
+from cfdapo.analysis.credit.table6_example import table6_example
+from cfdapo.analysis.credit.table9_credit_validity import table9_credit_validity
+from cfdapo.analysis.credit.table15_span_statistics import table15_span_statistics
+from cfdapo.analysis.outcomes.accuracy_tables import table1_accuracy, table2_auc
+from cfdapo.analysis.outcomes.problem_level import ProblemTest
+from cfdapo.analysis.outcomes.significance import Comparison, read_comparisons
+from cfdapo.analysis.outcomes.significance_tables import table3_significance, table3b_comparisons
+from cfdapo.analysis.outcomes.table7_code import HISTORY_COLUMNS, table7_code
+from cfdapo.analysis.outcomes.table12_power import table12_power
+from cfdapo.analysis.outcomes.table13_sample_efficiency import table13_sample_efficiency
+from cfdapo.analysis.outcomes.table14_ordering import table14_ordering
+from cfdapo.analysis.paper.counterparts import StudyTables
+from cfdapo.analysis.paper.table10_reported_vs_reproduced import table10_reported_vs_reproduced
+from cfdapo.analysis.paper.table16_inconsistencies import table16_inconsistencies
+from cfdapo.analysis.records.typed_csv import read_records
+from cfdapo.analysis.rendering.table import Table, write
 from cfdapo.stages import run
 from cfdapo.stages.results import Results, add_results_arguments, json_object
 
@@ -40,23 +52,21 @@ def main() -> None:
 
 
 def _accuracy(results: Results, study: Study) -> Table:
-    return tables.table1_accuracy(
-        results.curves(), results.labels, study.get("task"), results.modes
-    )
+    return table1_accuracy(results.curves(), results.labels, study.get("task"), results.modes)
 
 
 def _auc(results: Results, study: Study) -> Table:
-    return tables.table2_auc(results.curves(), results.labels, study.get("task"), results.modes)
+    return table2_auc(results.curves(), results.labels, study.get("task"), results.modes)
 
 
 def _significance(results: Results, study: Study) -> Table:
-    return tables.table3_significance(
+    return table3_significance(
         *_tests(results), results.curves(), results.labels, study.get("task")
     )
 
 
 def _comparisons(results: Results, study: Study) -> Table:
-    return tables.table3b_comparisons(
+    return table3b_comparisons(
         *_tests(results), results.curves(), results.labels, study.get("task"), results.modes
     )
 
@@ -70,23 +80,23 @@ def _tests(results: Results) -> tuple[list[Comparison], list[ProblemTest]]:
 def _overhead(results: Results, study: Study) -> Table:
     timed = replace(results.runs, modes=[m for m in TIMED_MODES if m in results.runs.modes])
     history = timed.history(["spans_per_completion", "seconds_credit"])
-    return tables.table8_overhead(
+    return table8_overhead(
         timed.records(), history, results.profiles(), results.labels, study.get("task")
     )
 
 
 def _estimator_cost(results: Results, study: Study) -> Table:
-    return tables.table11_estimator_cost(results.profiles(), results.labels, study.get("task"))
+    return table11_estimator_cost(results.profiles(), results.labels, study.get("task"))
 
 
 def _power(results: Results, study: Study) -> Table:
     _, on_problems = _tests(results)
-    return tables.table12_power(results.curves(), on_problems, results.labels, study.get("task"))
+    return table12_power(results.curves(), on_problems, results.labels, study.get("task"))
 
 
 def _sample_efficiency(results: Results, study: Study) -> Table:
     history = results.runs.history(["seconds_step"])
-    return tables.table13_sample_efficiency(
+    return table13_sample_efficiency(
         results.curves(), history, results.labels, study.get("task"), results.modes
     )
 
@@ -102,7 +112,7 @@ def _ordering(results: Results, study: Study) -> Table:
     groups = dict(
         sorted(groups.items(), key=lambda group: [order.index(m) for m in group[1].values()])
     )
-    return tables.table14_ordering(results.curves(), groups, results.labels, study.get("task"))
+    return table14_ordering(results.curves(), groups, results.labels, study.get("task"))
 
 
 def _code(results: Results, study: Study) -> Table:
@@ -110,33 +120,32 @@ def _code(results: Results, study: Study) -> Table:
     counterfactual = [mode for mode in results.modes if mode in weighted]
     runs = replace(results.runs, modes=counterfactual)
     history = runs.history(HISTORY_COLUMNS)
-    return tables.table7_code(
+    return table7_code(
         *(results.curves(), history, results.labels, study.get("task"), results.modes),
         counterfactual,
     )
 
 
-def _credit(name: str) -> Callable[[Results, Study], Table]:
+def _credit(make: Callable[..., Table]) -> Callable[[Results, Study], Table]:
     """A table that is made of measured credit alone."""
-    make = getattr(tables, name)
     return lambda results, study: make(results.credit(), results.labels, study.get("task"))
 
 
 def _reproduced(results: Results, study: Study) -> Table:
     found = StudyTables(results.folder, study.get("task"))
-    return tables.table10_reported_vs_reproduced(found, results.labels)
+    return table10_reported_vs_reproduced(found, results.labels)
 
 
 def _inconsistencies(results: Results, study: Study) -> Table:
-    return tables.table16_inconsistencies()
+    return table16_inconsistencies()
 
 
 CREDIT_TABLES = (
-    "table4_drop_distribution",
-    "table5_content",
-    "table6_example",
-    "table9_credit_validity",
-    "table15_span_statistics",
+    table4_drop_distribution,
+    table5_content,
+    table6_example,
+    table9_credit_validity,
+    table15_span_statistics,
 )
 TABLES: dict[str, Callable[[Results, Study], Table]] = {
     "table1_accuracy": _accuracy,
@@ -146,7 +155,7 @@ TABLES: dict[str, Callable[[Results, Study], Table]] = {
     "table7_code": _code,
     "table8_overhead": _overhead,
     "table11_estimator_cost": _estimator_cost,
-    **{name: _credit(name) for name in CREDIT_TABLES},
+    **{make.__name__: _credit(make) for make in CREDIT_TABLES},
     "table12_power": _power,
     "table13_sample_efficiency": _sample_efficiency,
     "table14_ordering": _ordering,

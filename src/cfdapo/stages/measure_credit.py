@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cfdapo.analysis.credit import COMBINATIONS
+from cfdapo.analysis.records.measured_credit import COMBINATIONS
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.devices import take_gpu
 from cfdapo.files import UserError, read_jsonl, sha256_of, write_jsonl

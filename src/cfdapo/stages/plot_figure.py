@@ -7,8 +7,11 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cfdapo.analysis import cost_figures, credit_figures, figures, validity_figure
-from cfdapo.analysis.efficiency import training_minutes
+from cfdapo.analysis.costs import figures as cost_figures
+from cfdapo.analysis.credit import figure8_credit_validity as validity_figure
+from cfdapo.analysis.credit import figures as credit_figures
+from cfdapo.analysis.outcomes import figures
+from cfdapo.analysis.outcomes.sample_efficiency import training_minutes
 from cfdapo.files import UserError
 from cfdapo.stages import run
 from cfdapo.stages.results import Results, add_results_arguments

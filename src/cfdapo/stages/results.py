@@ -9,9 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from cfdapo.analysis.comparable import require_same_settings
-from cfdapo.analysis.credit import read_completions, read_spans
-from cfdapo.analysis.curves import (
+from cfdapo.analysis.records.compatibility import require_same_settings
+from cfdapo.analysis.records.curves import (
     MODE_LABELS,
     RUN_COLUMNS,
     Run,
@@ -19,6 +18,7 @@ from cfdapo.analysis.curves import (
     named_modes,
     read_curves,
 )
+from cfdapo.analysis.records.measured_credit import read_completions, read_spans
 from cfdapo.files import UserError, read_json, read_jsonl
 
 
@@ -178,7 +178,7 @@ class Results:
         """Each model's measured credit: its spans and its completions.
 
         Raises:
-            UserError: a file is absent or faulty; see `cfdapo.analysis.credit`.
+            UserError: a file is absent or faulty; see `cfdapo.analysis.records.measured_credit`.
         """
         folder = self.folder / "credit"
         return {

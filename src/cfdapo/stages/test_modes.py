@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from cfdapo.analysis.curves import read_curves
-from cfdapo.analysis.problem_level import ProblemTest, collect_answers, compare_on_problems
-from cfdapo.analysis.records import write_records
-from cfdapo.analysis.significance import compare, write_comparisons
+from cfdapo.analysis.outcomes.problem_level import ProblemTest, collect_answers, compare_on_problems
+from cfdapo.analysis.outcomes.significance import compare, write_comparisons
+from cfdapo.analysis.records.curves import read_curves
+from cfdapo.analysis.records.typed_csv import write_records
 from cfdapo.stages import run
 from cfdapo.stages.results import Runs, add_run_arguments
 
