@@ -7,14 +7,12 @@ from dataclasses import asdict
 import pytest
 import yaml
 
-from cfdapo.analysis.records.measured_credit import COMBINATIONS
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.weights import MODES
 from cfdapo.files import UserError
 from cfdapo.problems.code_task import CodeTask
 from cfdapo.problems.task import TASKS, get_task
 from cfdapo.study import (
-    CODE_TASKS,
     MADE_TASKS,
     SCHEMA,
     STUDIES,
@@ -28,6 +26,8 @@ from cfdapo.study import (
     mode_labels,
     weight_groups,
 )
+from cfdapo.vocabulary import COMBINATIONS
+from cfdapo.vocabulary import TASKS as TASK_TRAITS
 
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
@@ -202,7 +202,9 @@ def test_the_papers_code_experiment_measures_spans_of_code():
 
 
 def test_code_tasks_are_those_whose_solutions_are_run():
-    assert {name for name in TASKS if isinstance(get_task(name), CodeTask)} == set(CODE_TASKS)
+    assert {name for name in TASKS if isinstance(get_task(name), CodeTask)} == {
+        name for name, traits in TASK_TRAITS.items() if traits.code
+    }
 
 
 def test_made_tasks_are_those_with_a_corpus():

@@ -95,6 +95,11 @@ CARRIERS = (
     "cfdapo.environments",
 )
 
+# Modules of analysis print its display names; all others use its names, which are settings, alone.
+VOCABULARY = "cfdapo.vocabulary"
+# What changes in the declaration of a table or figure, Snakemake sees by itself.
+REGISTRY = "cfdapo.analysis.registry"
+
 # Imports no task; the module of a study's task is loaded by its name, out of TASKS.
 TASK_INTERFACE = "cfdapo.problems.task"
 TASKS = "cfdapo.problems.tasks"
@@ -108,7 +113,8 @@ def source_files(module: str, task: str | None = None) -> list[str]:
 
     The module itself and all of the package that it imports, at any depth and also inside
     functions, and their resources: files beside a module with its name and an ending of
-    `RESOURCES`. `CARRIERS` and the packages' own files are left out. Where the interface to tasks
+    `RESOURCES`. `CARRIERS`, `REGISTRY` and the packages' own files are left out, and `VOCABULARY`
+    where no module of analysis imports it. Where the interface to tasks
     is among them, so are the module of the study's `task` and what that imports.
 
     Raises:
@@ -125,7 +131,7 @@ def source_files(module: str, task: str | None = None) -> list[str]:
 
 def _collect(module: str, found: dict[str, Path]) -> None:
     path = ROOT / "src" / Path(*module.split(".")).with_suffix(".py")
-    if module in found or module in CARRIERS or not path.is_file():
+    if module in found or module in (*CARRIERS, REGISTRY) or not path.is_file():
         return
     found[module] = path
     for resource in (path.with_suffix(ending) for ending in RESOURCES):
@@ -139,7 +145,8 @@ def _collect(module: str, found: dict[str, Path]) -> None:
         else:
             continue
         for name in names:
-            if name.startswith("cfdapo."):
+            in_words = name != VOCABULARY or module.startswith("cfdapo.analysis.")
+            if name.startswith("cfdapo.") and in_words:
                 _collect(name, found)
 
 

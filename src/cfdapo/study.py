@@ -9,15 +9,14 @@ import jsonschema
 import yaml
 
 from cfdapo.files import UserError
+from cfdapo.vocabulary import PAPER_MODES, TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = ROOT / "config" / "studies"
 # How tokens can be weighted (Section 3.4); a study's variants are made of them.
-WEIGHTINGS = ("counterfactual", "vanilla", "random", "inverted")
+WEIGHTINGS = tuple(PAPER_MODES)
 # Tasks whose problems are made, so that models can be made and pretrained on them.
-MADE_TASKS = ("arithmetic", "programs")
-# Tasks whose solutions are programs (`CodeTask`), for which some tables are others.
-CODE_TASKS = ("mbpp", "programs")
+MADE_TASKS = tuple(name for name, task in TASKS.items() if task.made)
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.yaml"
 
 

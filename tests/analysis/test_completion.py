@@ -5,13 +5,13 @@ import pytest
 from made_credit import make_records
 from test_markup import Reader
 
-from cfdapo.analysis.credit_map.completion import Annotated, nats, number
+from cfdapo.analysis.credit_map.completion import MappedCompletion, nats, number
 
 
-def annotated(index: int = 0) -> Annotated:
+def annotated(index: int = 0) -> MappedCompletion:
     spans, completions = make_records(8)
     row = completions[index]
-    return Annotated("c1", row, [s for s in spans if s["completion"] == row["completion"]])
+    return MappedCompletion("c1", row, [s for s in spans if s["completion"] == row["completion"]])
 
 
 def attributes(html: str, name: str) -> list[dict]:
@@ -29,7 +29,7 @@ def cut(text: str, tokens: list[list[int]], weights=None, spans=()) -> str:
         span | {"span": number, "token_start": start, "token_end": end}
         for number, (start, end) in enumerate(spans)
     ]
-    return Annotated("c1", row, found).text()
+    return MappedCompletion("c1", row, found).text()
 
 
 @pytest.mark.parametrize("index", range(8))
@@ -117,10 +117,10 @@ def test_rows_of_numbers_and_spans_lead_to_each_other():
 def test_columns_without_any_value_are_left_out():
     one = annotated()
     blank = [span | {"label": None, "dependants": pd.NA} for span in one.spans]
-    html = Annotated("c1", one.completion, blank).numbers()
+    html = MappedCompletion("c1", one.completion, blank).numbers()
     assert "label</th>" not in html and "needed by" not in html
     assert "label</th>" in one.numbers() and "needed by" in one.numbers()
-    assert Annotated("c1", one.completion, blank).classes() == "item unknown"
+    assert MappedCompletion("c1", one.completion, blank).classes() == "item unknown"
 
 
 def test_the_answer_is_marked_with_its_weight():
@@ -141,7 +141,7 @@ def test_a_strip_has_every_token_once():
 
 def test_wrong_answers_name_the_right_one():
     row = annotated(1).completion | {"correct": False, "extracted": None, "gold": "7<"}
-    html = Annotated("c1", row, annotated(1).spans).article(1)
+    html = MappedCompletion("c1", row, annotated(1).spans).article(1)
     assert "✗ wrong</b>: states no answer, right is 7&lt;" in html
 
 
@@ -151,7 +151,7 @@ def test_wrong_answers_name_the_right_one():
 def test_programs_pass_or_fail_their_tests(correct, verdict):
     program = "def f(x):\n    return x"
     row = annotated(1).completion | {"correct": correct, "extracted": program, "gold": "f<"}
-    html = Annotated("c1", row, annotated(1).spans, "mbpp").article(1)
+    html = MappedCompletion("c1", row, annotated(1).spans, "mbpp").article(1)
     assert f"{verdict} the tests of f&lt;</p>" in html and program not in html
 
 

@@ -14,7 +14,7 @@ from cfdapo.analysis.credit.drop_distribution import (
     moments,
     split_quarters,
 )
-from cfdapo.analysis.paper.numbers import reported_rows
+from cfdapo.analysis.paper.numbers import paper_rows
 
 
 def test_moments_by_hand():
@@ -42,7 +42,7 @@ def test_what_moments_cannot_be_is_nan_or_absent():
 
 
 def test_classes_are_the_papers_and_a_boundary_is_in_the_upper_one():
-    assert list(PAPER_CLASSES) == reported_rows("table4_drop_distribution")
+    assert list(PAPER_CLASSES) == paper_rows("table4_drop_distribution")
     drops = [-800, -500.1, -500, -200, -199, -50, -0.001, 0, 633]
     expected = {"Critical": 2, "Important": 1, "Moderate": 2, "Low": 2, "Distractor": 2}
     assert count_classes(np.array(drops)) == expected

@@ -12,7 +12,8 @@ from cfdapo.analysis.outcomes.problem_level import (
     sign_flip_test,
     step_weights,
 )
-from cfdapo.analysis.records.curves import Run, area_under_curve
+from cfdapo.analysis.records.curves import area_under_curve
+from cfdapo.analysis.records.runs import Run
 from cfdapo.files import UserError
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from cfdapo.analysis.paper.agreement import judge
 from cfdapo.analysis.paper.counterparts import Ours, StudyTables, query_of
-from cfdapo.analysis.paper.numbers import REPORTED, Reported, reported
+from cfdapo.analysis.paper.numbers import PAPER_NUMBERS, PaperNumber, paper_number
 from cfdapo.analysis.paper.table10_reported_vs_reproduced import table10_reported_vs_reproduced
 from cfdapo.analysis.rendering.table import to_markdown
 
@@ -60,15 +60,15 @@ def results(tmp_path):
 
 
 def look_up(results, model, *key, task="gsm8k"):
-    return query_of(reported(*key))(StudyTables(results, task), model)
+    return query_of(paper_number(*key))(StudyTables(results, task), model)
 
 
 def test_every_number_has_a_counterpart_or_a_reason():
-    for entry in REPORTED:
+    for entry in PAPER_NUMBERS:
         query = query_of(entry)
         assert callable(query) or len(query.split()) > 2
     with pytest.raises(KeyError, match="table99"):
-        query_of(Reported("table99", "row", "column", 1.0, "%"))
+        query_of(PaperNumber("table99", "row", "column", 1.0, "%"))
 
 
 def test_numbers_are_read_from_the_tables(results):
@@ -153,7 +153,7 @@ def test_code_is_read_from_the_curves(results):
     ],
 )
 def test_verdicts(key, ours, same_setting, verdict):
-    assert judge(reported(*key), ours, same_setting) == verdict
+    assert judge(paper_number(*key), ours, same_setting) == verdict
 
 
 def row_of(table, quantity):
@@ -164,7 +164,7 @@ def row_of(table, quantity):
 def test_a_study_of_the_papers_models_is_compared_model_by_model(results):
     table = table10_reported_vs_reproduced(StudyTables(results, "gsm8k"), PAPERS)
     assert table.columns[3:5] == ["Qwen3-1.7B", "Llama3.2-3B"]
-    assert len(table.rows) == len(REPORTED)
+    assert len(table.rows) == len(PAPER_NUMBERS)
     cells = [row for row in table.rows if row[1].text == "Qwen3-1.7B, CF"][0]
     # Table 1: 84.9 against 84.3 ± 0.5; Llama's column has no number of Qwen's.
     assert [cell.text for cell in cells] == [
@@ -174,7 +174,7 @@ def test_a_study_of_the_papers_models_is_compared_model_by_model(results):
     row = row_of(table, "distractors, share")
     assert row[2:5] == ["3.5 %", "10.0", "10.0"]
     data = table.data
-    assert len(data) == 2 * len(REPORTED) and data["same_setting"].all()
+    assert len(data) == 2 * len(PAPER_NUMBERS) and data["same_setting"].all()
     assert "nan" not in to_markdown(table)
 
 

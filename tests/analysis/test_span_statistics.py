@@ -14,7 +14,7 @@ from cfdapo.analysis.credit.span_statistics import (
     length_correlation,
     strongest_distractor,
 )
-from cfdapo.analysis.statistics.clustered import holm
+from cfdapo.analysis.statistics.estimates import holm
 
 
 @pytest.fixture

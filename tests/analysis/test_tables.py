@@ -9,18 +9,23 @@ import pytest
 from scipy import stats
 
 import cfdapo
-from cfdapo.analysis.costs.tables import table8_overhead, table11_estimator_cost
+from cfdapo.analysis import registry
+from cfdapo.analysis.costs.table8_overhead import table8_overhead
+from cfdapo.analysis.costs.table11_estimator_cost import table11_estimator_cost
 from cfdapo.analysis.outcomes import significance
-from cfdapo.analysis.outcomes.accuracy_tables import table1_accuracy, table2_auc
 from cfdapo.analysis.outcomes.problem_level import ProblemTest
 from cfdapo.analysis.outcomes.significance import compare
-from cfdapo.analysis.outcomes.significance_tables import table3_significance, table3b_comparisons
+from cfdapo.analysis.outcomes.table1_accuracy import table1_accuracy
+from cfdapo.analysis.outcomes.table2_auc import table2_auc
+from cfdapo.analysis.outcomes.table3_significance import table3_significance
+from cfdapo.analysis.outcomes.table3b_comparisons import table3b_comparisons
 from cfdapo.analysis.outcomes.table12_power import table12_power
 from cfdapo.analysis.outcomes.table13_sample_efficiency import table13_sample_efficiency
 from cfdapo.analysis.outcomes.table14_ordering import table14_ordering
-from cfdapo.analysis.records.curves import MODE_LABELS, areas
+from cfdapo.analysis.records.curves import areas
 from cfdapo.analysis.rendering.table import to_latex, to_markdown
 from cfdapo.files import UserError
+from cfdapo.vocabulary import PAPER_MODES
 
 PAPER_LABELS = {"qwen3": "Qwen3-1.7B", "qwen2": "Qwen2.5-3B", "llama": "Llama3.2-3B"}
 
@@ -263,9 +268,10 @@ def test_the_papers_values_stand_below_table_8(records, history):
 
 
 def test_analysis_and_its_stages_need_no_torch():
-    modules = ["analysis.outcomes.figures", "stages.make_table", "stages.plot_figure"]
-    modules += ["stages.collect_curves", "stages.test_modes"]
-    code = f"import sys; {'; '.join(f'import cfdapo.{module}' for module in modules)}"
+    stages = ("make_table", "plot_figure", "collect_curves", "compare_modes", "draw_credit_map")
+    modules = [f"cfdapo.stages.{stage}" for stage in stages]
+    modules += [spec.module for spec in registry.TABLES + registry.FIGURES]
+    code = f"import sys; {'; '.join(f'import {module}' for module in modules)}"
     source = Path(cfdapo.__file__).parents[1]
     subprocess.run(
         [sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"],
@@ -348,7 +354,7 @@ def test_table_13_says_never_and_counts_seeds(curves, labels, history):
 
 
 def test_table_14_states_every_claim(curves, labels):
-    groups = {"raw": {mode: mode for mode in MODE_LABELS}}
+    groups = {"raw": {mode: mode for mode in PAPER_MODES}}
     table = table14_ordering(curves, groups, labels)
     of_qwen3 = [[cell.text for cell in row] for row in table.rows if row[0].text == "Qwen3-tiny"]
     assert [row[2] for row in of_qwen3] == [

@@ -12,10 +12,10 @@ from cfdapo.analysis.credit.validity import (
     same_scores,
     scores_of,
 )
-from cfdapo.analysis.records.measured_credit import COMBINATIONS
 from cfdapo.analysis.records.samples import split_samples
 from cfdapo.analysis.rendering.table import to_latex, to_markdown
 from cfdapo.files import UserError
+from cfdapo.vocabulary import COMBINATIONS
 
 # completion, problem, label, dependants, last_line, kind, importance
 ROWS = [

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from cfdapo.analysis.records.compatibility import other_versions, with_own_adapters
 from cfdapo.analysis.records.curves import collect, write_curves
+from cfdapo.analysis.records.results import Runs
 from cfdapo.stages import run
-from cfdapo.stages.results import Runs, add_run_arguments
+from cfdapo.stages.flags import add_run_arguments
 
 
 def main() -> None:
@@ -20,10 +21,10 @@ def main() -> None:
     runs = Runs(given.runs, given.models, given.modes, given.seeds)
     evaluations = runs.rows("evaluation.jsonl")
     # Refuses runs of different configurations, data or base models.
-    records = runs.records()
-    for line in other_versions(records):
+    descriptions = runs.descriptions()
+    for line in other_versions(descriptions):
         print(f"warning: {line}")
-    write_curves(given.out, collect(with_own_adapters(evaluations, records)))
+    write_curves(given.out, collect(with_own_adapters(evaluations, descriptions)))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from cfdapo.analysis.credit_map.page import credit_map
 from cfdapo.analysis.records.measured_credit import read_completions, read_spans
 from cfdapo.files import atomic_write
 from cfdapo.stages import run
-from cfdapo.stages.results import json_object
+from cfdapo.stages.flags import json_object
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cfdapo.analysis.records.measured_credit import COMBINATIONS
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.devices import take_gpu
 from cfdapo.files import UserError, read_jsonl, sha256_of, write_jsonl
@@ -20,6 +19,7 @@ from cfdapo.problems.task import get_task
 from cfdapo.stages import run
 from cfdapo.stages.batches import run_batches
 from cfdapo.study import config_hash
+from cfdapo.vocabulary import COMBINATIONS
 
 ADAPTER = "adapter_model.safetensors"
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from cfdapo.analysis.records.runs import name_of
 from cfdapo.files import UserError
 
 COST_COLUMNS = ["model", "quantity", "variant", "value", "std", "seeds", "unit"]
@@ -13,6 +14,7 @@ ESTIMATOR_COLUMNS = [
     *("max_difference", "spearman", "peak_memory_accelerator"),
 ]
 _GIB = 2**30
+NO_PROFILE = "no side-by-side profile"
 
 
 def measure_costs(
@@ -98,8 +100,7 @@ def _read_runs(runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 for kind, size in run["peak_memory_bytes"].items()
             }
         except KeyError as error:
-            name = f"{run['model']}/{run['mode']}/seed{run['seed']}"
-            raise UserError(f"{name}: run.json lacks {error}") from error
+            raise UserError(f"{name_of(run)}: run.json lacks {error}") from error
         rows.append(row)
     if not rows:
         raise UserError("no vanilla or counterfactual runs to take times from")

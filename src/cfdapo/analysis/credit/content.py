@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cfdapo.analysis.statistics.clustered import Estimate, share_ratio
+from cfdapo.analysis.statistics.clustered import share_ratio
+from cfdapo.analysis.statistics.estimates import Estimate
 
 _LATEX_SPACE = re.compile(r"\\[,;:! ]|~|&")
 # Words that name what a number counts, without LaTeX commands and letters that are variables.

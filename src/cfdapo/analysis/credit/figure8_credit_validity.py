@@ -10,13 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cfdapo.analysis.credit.validity import BASELINES, PAPERS, SCOPES
-from cfdapo.analysis.outcomes.figures import TEXT
+from cfdapo.analysis.credit.validity import BASELINES, SCOPES
+from cfdapo.analysis.records.results import Results
+from cfdapo.analysis.rendering.figures import TEXT
 from cfdapo.files import UserError
+from cfdapo.vocabulary import PAPERS_COMBINATION
 
 # As in Table 9, shorter.
 _NAMES = {
-    PAPERS: f"{PAPERS} (paper)",
+    PAPERS_COMBINATION: f"{PAPERS_COMBINATION} (paper)",
     "length": "length",
     "later": "later first",
     "earlier": "earlier first",
@@ -132,3 +134,13 @@ def _legend(figure: Figure) -> None:
         title="bars: 95 % bootstrap intervals between problems; dotted: chance",
         title_fontsize=7,
     )
+
+
+def make(results: Results) -> Figure:
+    """Figure 8 of a study, drawn from the numbers of its Table 9."""
+    path = results.folder / "tables" / "table9_credit_validity.csv"
+    try:
+        found = pd.read_csv(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    return validity_dots(found, results.labels)

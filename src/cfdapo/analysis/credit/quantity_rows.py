@@ -9,7 +9,8 @@ import pandas as pd
 from cfdapo.analysis.credit.span_statistics import Contrast
 from cfdapo.analysis.records.samples import Sample
 from cfdapo.analysis.rendering.table import Cell, Footnotes, Note, Table, signed
-from cfdapo.analysis.statistics.clustered import Estimate
+from cfdapo.analysis.rendering.wording import p_value
+from cfdapo.analysis.statistics.estimates import Estimate
 
 
 @dataclass(frozen=True)
@@ -179,8 +180,3 @@ def tests(contrast: Contrast) -> Number:
         reason=contrast.difference.reason,
         more={"p_welch": contrast.welch, "p_mann_whitney": contrast.mann_whitney},
     )
-
-
-def p_value(p: float) -> str:
-    """A p-value with three places, or below what they show."""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -8,13 +8,8 @@ import pandas as pd
 from scipy import stats
 
 from cfdapo.analysis.credit.drop_distribution import NO_EFFECT
-from cfdapo.analysis.statistics.clustered import (
-    Estimate,
-    correlation,
-    holm,
-    mean_difference,
-    share_ratio,
-)
+from cfdapo.analysis.statistics.clustered import correlation, mean_difference, share_ratio
+from cfdapo.analysis.statistics.estimates import Estimate, holm
 
 THIRDS = ("early", "middle", "late")
 PAIRS = (("early", "middle"), ("middle", "late"), ("early", "late"))

@@ -29,10 +29,12 @@ from cfdapo.analysis.credit.span_statistics import (
     strongest_distractor,
 )
 from cfdapo.analysis.credit.weight_rows import weight_notes, weight_rows
-from cfdapo.analysis.paper.numbers import reported
-from cfdapo.analysis.records.samples import Records, Sample, split_samples
+from cfdapo.analysis.paper.numbers import paper_number
+from cfdapo.analysis.records.measured_credit import MeasuredCredit
+from cfdapo.analysis.records.results import Results
+from cfdapo.analysis.records.samples import Sample, split_samples
 from cfdapo.analysis.rendering.table import Note, Table, signed
-from cfdapo.analysis.rendering.task_names import on_task
+from cfdapo.analysis.rendering.wording import on_task
 
 _SAMPLED_ONLY = "gold solutions are right by definition"
 _NONE = "no spans there"
@@ -40,13 +42,13 @@ _NO_DISTRACTOR = "no drop is above 0"
 
 
 def table15_span_statistics(
-    records: Records, labels: Mapping[str, str], task: str | None = None
+    measured: MeasuredCredit, labels: Mapping[str, str], task: str | None = None
 ) -> Table:
     """Table 15: position, length, correctness, distractors, token weights, gradient mass.
 
     Args, raises: as `table4_drop_distribution`.
     """
-    samples = split_samples(records, labels)
+    samples = split_samples(measured, labels)
     rows = [
         *_sample_rows(samples),
         *_position_rows(samples),
@@ -66,7 +68,7 @@ def table15_span_statistics(
 
 
 def _paper(row: str, column: str, style: str = ",.0f", unit: str = "") -> str:
-    return signed(reported("section4.3", row, column).value, style) + unit
+    return signed(paper_number("section4.3", row, column).value, style) + unit
 
 
 def _each(samples: Sequence[Sample], measure: Callable[[Sample], Number]) -> list[Number]:
@@ -115,7 +117,8 @@ def _position_rows(samples: Sequence[Sample]) -> Iterator[Row]:
     contrasts = [compare_thirds(sample.spans) for sample in samples]
     for first, second in PAIRS:
         means = (
-            reported("section4.3", "mean drop by position", name).value for name in (first, second)
+            paper_number("section4.3", "mean drop by position", name).value
+            for name in (first, second)
         )
         found = [contrast[first, second] for contrast in contrasts]
         gap = next(means) - next(means)
@@ -159,8 +162,8 @@ def _correctness_rows(samples: Sequence[Sample]) -> Iterator[Row]:
         paper = f"{_paper(name, 'mean drop', '.0f')} (n {_paper(name, 'spans')})"
         yield Row(f"Mean drop, {name}", paper, only(lambda s, c=correct: _mean(side(s, c))))
     contrasts = {id(s): compare_means(side(s, True), side(s, False)) for s in samples if s.sampled}
-    gap = reported("section4.3", "correct completions", "mean drop").value
-    gap -= reported("section4.3", "incorrect completions", "mean drop").value
+    gap = paper_number("section4.3", "correct completions", "mean drop").value
+    gap -= paper_number("section4.3", "incorrect completions", "mean drop").value
     yield Row(
         "Correct − incorrect", signed(gap, ".0f"), only(lambda s: difference(contrasts[id(s)]))
     )
@@ -197,8 +200,8 @@ def _distractor_rows(samples: Sequence[Sample]) -> Iterator[Row]:
         _paper("distractors", "in incorrect completions", "g", " %"),
         where("incorrect", _NO_DISTRACTOR),
     )
-    spans = reported("section4.3", "incorrect completions", "spans").value
-    share = spans / reported("section4.3", "sample", "spans").value
+    spans = paper_number("section4.3", "incorrect completions", "spans").value
+    share = spans / paper_number("section4.3", "sample", "spans").value
     yield Row(
         "All spans in incorrect completions",
         f"{100 * share:.1f} %",
@@ -226,10 +229,10 @@ def _distractor_rows(samples: Sequence[Sample]) -> Iterator[Row]:
 
 def _paper_distractor_ratio() -> float:
     """Distractors' share of the paper's spans in incorrect completions over that in correct."""
-    found = reported("section4.3", "distractors", "spans").value
-    wrong = reported("section4.3", "distractors", "in incorrect completions").value / 100
+    found = paper_number("section4.3", "distractors", "spans").value
+    wrong = paper_number("section4.3", "distractors", "in incorrect completions").value / 100
     spans = {
-        side: reported("section4.3", f"{side} completions", "spans").value
+        side: paper_number("section4.3", f"{side} completions", "spans").value
         for side in ("correct", "incorrect")
     }
     return (found * wrong / spans["incorrect"]) / (found * (1 - wrong) / spans["correct"])
@@ -256,3 +259,8 @@ def _strongest(samples: Sequence[Sample], labels: Mapping[str, str]) -> Iterator
             quoted.append(f"{heading(sample, labels)}: “{' '.join(span['text'].split())}”")
     if quoted:
         yield Note(f"Strongest distractors: {'; '.join(quoted)}.")
+
+
+def make(results: Results) -> Table:
+    """Table 15 of a study."""
+    return table15_span_statistics(results.credit(), results.labels, results.task)

@@ -20,10 +20,12 @@ from cfdapo.analysis.credit.quantity_rows import (
     percent,
     wide_table,
 )
-from cfdapo.analysis.paper.numbers import reported
-from cfdapo.analysis.records.samples import Records, split_samples
+from cfdapo.analysis.paper.numbers import paper_number
+from cfdapo.analysis.records.measured_credit import MeasuredCredit
+from cfdapo.analysis.records.results import Results
+from cfdapo.analysis.records.samples import split_samples
 from cfdapo.analysis.rendering.table import Note, Table, signed
-from cfdapo.analysis.rendering.task_names import on_task
+from cfdapo.analysis.rendering.wording import on_task
 
 NO_SPANS = "no spans were measured"
 EQUAL_DROPS = "all drops are equal"
@@ -40,19 +42,19 @@ _HELD = (10, 25, 50)
 
 
 def table4_drop_distribution(
-    records: Records, labels: Mapping[str, str], task: str | None = None
+    measured: MeasuredCredit, labels: Mapping[str, str], task: str | None = None
 ) -> Table:
     """Table 4: the distribution of drops by the paper's thresholds, and by ones that fit.
 
     Args:
-        records: model -> (spans, completions), as `records.measured_credit` reads them.
+        measured: model -> (spans, completions), as `records.measured_credit` reads them.
         labels: model -> display name; its order is the order of columns.
         task: the study's task, for the title.
 
     Raises:
         UserError: as `cfdapo.analysis.records.samples.split_samples`.
     """
-    samples = split_samples(records, labels)
+    samples = split_samples(measured, labels)
     return wide_table(
         name="table4_drop_distribution",
         title=f"Distribution of drops in nats{on_task(task)}, by fixed thresholds and by shares.",
@@ -74,7 +76,7 @@ def table4_drop_distribution(
 
 def _distribution_rows(samples: Sequence[np.ndarray]) -> Iterator[Row]:
     """Rows from drops in nats, an array of shape (n,) a sample."""
-    spans = f"{reported('section4.3', 'sample', 'spans').value:,.0f}"
+    spans = f"{paper_number('section4.3', 'sample', 'spans').value:,.0f}"
     yield Row("Spans", spans, [count(len(drops)) for drops in samples])
     found = [moments(drops) for drops in samples]
     for key in ("mean", "median", "minimum", "maximum"):
@@ -82,7 +84,9 @@ def _distribution_rows(samples: Sequence[np.ndarray]) -> Iterator[Row]:
     yield from _shape_rows(found)
     classes = [count_classes(drops) for drops in samples]
     for name in PAPER_CLASSES:
-        paper = (reported("table4_drop_distribution", name, column) for column in ("Count", "%"))
+        paper = (
+            paper_number("table4_drop_distribution", name, column) for column in ("Count", "%")
+        )
         number_, share = (entry.value for entry in paper)
         yield Row(
             f"{name}: drop {_RANGES[name]}",
@@ -111,7 +115,7 @@ def _shape_rows(found: Sequence[Mapping[str, float]]) -> Iterator[Row]:
         return [number(m.get(key), ".2f", EQUAL_DROPS if m else NO_SPANS) for m in found]
 
     def paper(key: str) -> str:
-        return signed(reported("section4.3", "drops", key).value, ".2f")
+        return signed(paper_number("section4.3", "drops", key).value, ".2f")
 
     unsaid = "the paper does not say whether its kurtosis is the excess"
     yield Row("Skewness", paper("skewness"), values("skewness"))
@@ -123,7 +127,7 @@ def _threshold_rows(samples: Sequence[np.ndarray]) -> Iterator[Row]:
     """The drops below which the paper's shares of the spans lie, beside its own thresholds."""
     below = 0.0
     for name, upper in zip(PAPER_CLASSES, [*PAPER_CLASSES.values()][1:], strict=False):
-        below += reported("table4_drop_distribution", name, "%").value
+        below += paper_number("table4_drop_distribution", name, "%").value
         yield Row(
             f"Drop below which {below:.1f} % of spans lie (the paper's upper end of {name})",
             signed(upper, ".0f"),
@@ -133,3 +137,8 @@ def _threshold_rows(samples: Sequence[np.ndarray]) -> Iterator[Row]:
 
 def _quantile(drops: np.ndarray, part: float) -> Number:
     return nats(float(np.quantile(drops, part / 100)) if len(drops) else None, NO_SPANS)
+
+
+def make(results: Results) -> Table:
+    """Table 4 of a study."""
+    return table4_drop_distribution(results.credit(), results.labels, results.task)

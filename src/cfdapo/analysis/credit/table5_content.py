@@ -6,13 +6,14 @@ import pandas as pd
 
 from cfdapo.analysis.credit.content import Enrichment, measure_enrichment
 from cfdapo.analysis.credit.drop_distribution import split_quarters
-from cfdapo.analysis.credit.quantity_rows import heading, in_nats, p_value, percent
-from cfdapo.analysis.paper.numbers import reported
-from cfdapo.analysis.records.samples import Records, split_samples
+from cfdapo.analysis.credit.quantity_rows import heading, in_nats, percent
+from cfdapo.analysis.paper.numbers import paper_number
+from cfdapo.analysis.records.measured_credit import MeasuredCredit
+from cfdapo.analysis.records.results import Results
+from cfdapo.analysis.records.samples import split_samples
 from cfdapo.analysis.rendering.table import Cell, Footnotes, Note, Table, signed
-from cfdapo.analysis.rendering.task_names import on_task
-from cfdapo.analysis.rendering.wording import counted
-from cfdapo.analysis.statistics.clustered import Estimate
+from cfdapo.analysis.rendering.wording import counted, on_task, p_value
+from cfdapo.analysis.statistics.estimates import Estimate
 
 DATA_COLUMNS = [
     *("model", "label", "source", "pattern", "critical_spans", "low_spans"),
@@ -22,14 +23,16 @@ DATA_COLUMNS = [
 _FEW = "fewer than four spans with drop < 0"
 
 
-def table5_content(records: Records, labels: Mapping[str, str], task: str | None = None) -> Table:
+def table5_content(
+    measured: MeasuredCredit, labels: Mapping[str, str], task: str | None = None
+) -> Table:
     """Table 5: content patterns in critical and in low-importance spans, with their enrichment.
 
     Args, raises: as `table4_drop_distribution`.
     """
     footnotes = Footnotes()
     rows, data, classes = [], [], []
-    for sample in split_samples(records, labels):
+    for sample in split_samples(measured, labels):
         critical, low = split_quarters(sample.spans)
         earlier = split_quarters(sample.spans[~sample.spans["last_line"].astype(bool)])
         sizes = len(critical), len(low)
@@ -66,7 +69,7 @@ def _bounds(ratio: Estimate) -> tuple:
 def _cells(found: Enrichment, without: Estimate, footnotes: Footnotes) -> list[Cell]:
     ratio = found.ratio
     critical, low, enriched = (
-        reported("table5_content", found.pattern, column).value
+        paper_number("table5_content", found.pattern, column).value
         for column in ("Critical", "Low", "Enrich.")
     )
     paper = Cell(f"{critical:.1f} %, {low:.1f} %, {enriched:g}×")
@@ -131,3 +134,8 @@ def _notes(classes: list[str]) -> list[Note]:
             "The p-values are not corrected for the number of patterns."
         ),
     ]
+
+
+def make(results: Results) -> Table:
+    """Table 5 of a study."""
+    return table5_content(results.credit(), results.labels, results.task)

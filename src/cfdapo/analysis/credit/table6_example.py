@@ -7,10 +7,12 @@ from typing import Any
 import pandas as pd
 
 from cfdapo.analysis.credit.quantity_rows import in_nats
-from cfdapo.analysis.paper.numbers import reported, reported_rows
-from cfdapo.analysis.records.samples import Records, Sample, split_samples
+from cfdapo.analysis.paper.numbers import paper_number, paper_rows
+from cfdapo.analysis.records.measured_credit import MeasuredCredit
+from cfdapo.analysis.records.results import Results
+from cfdapo.analysis.records.samples import Sample, split_samples
 from cfdapo.analysis.rendering.table import Cell, Footnotes, Note, Table
-from cfdapo.analysis.rendering.task_names import PASS_RATES, on_task, tested
+from cfdapo.analysis.rendering.wording import is_code, on_task, tested
 
 # An example of fewer spans shows no order among them.
 LEAST_SPANS = 4
@@ -63,13 +65,15 @@ def _choose(sample: Sample | None, correct: bool, kind: str) -> Example | None:
     return Example(sample.model, kind, row, spans.assign(rank=rank))
 
 
-def table6_example(records: Records, labels: Mapping[str, str], task: str | None = None) -> Table:
+def table6_example(
+    measured: MeasuredCredit, labels: Mapping[str, str], task: str | None = None
+) -> Table:
     """Table 6: the spans of completions chosen by a rule, with |drop|, rank, weight and label.
 
     Args, raises: as `table4_drop_distribution`.
     """
     footnotes = Footnotes()
-    examples = choose_examples(split_samples(records, labels))
+    examples = choose_examples(split_samples(measured, labels))
     rows, data = [], []
     for example in examples:
         name = f"{labels[example.model]}, {example.kind}"
@@ -117,19 +121,24 @@ def _notes(
         row = example.completion
         problem = " ".join(row["question"].split())
         said = f"answer {row['extracted']} (right: {row['gold']})"
-        said = tested(row) if task in PASS_RATES else said
+        said = tested(row) if is_code(task) else said
         yield Note(
             f"{labels[example.model]}, {example.kind}: {row['completion']}, {said}. "
             f"Problem: {problem}"
         )
-    if task not in PASS_RATES:
+    if not is_code(task):
         yield Note(f"The paper's example: {_paper_example()}.")
 
 
 def _paper_example() -> str:
     """Its spans in its order, |Δ| behind each."""
     spans = [
-        f"“{span}” {reported('table6_example', span, '|Δ|').value:.0f}"
-        for span in reported_rows("table6_example")
+        f"“{span}” {paper_number('table6_example', span, '|Δ|').value:.0f}"
+        for span in paper_rows("table6_example")
     ]
     return "; ".join(spans)
+
+
+def make(results: Results) -> Table:
+    """Table 6 of a study."""
+    return table6_example(results.credit(), results.labels, results.task)

@@ -8,20 +8,21 @@ from cfdapo.analysis.credit.quantity_rows import heading
 from cfdapo.analysis.credit.validity import (
     BASELINES,
     OWN,
-    PAPERS,
     VALIDITY_COLUMNS,
     Ranked,
     measure_validity,
     same_scores,
 )
-from cfdapo.analysis.records.samples import Records, Sample, split_samples
+from cfdapo.analysis.records.measured_credit import MeasuredCredit
+from cfdapo.analysis.records.results import Results
+from cfdapo.analysis.records.samples import Sample, split_samples
 from cfdapo.analysis.rendering.table import Cell, Footnotes, Note, Table, signed
-from cfdapo.analysis.rendering.task_names import on_task
-from cfdapo.analysis.rendering.wording import counted
-from cfdapo.analysis.statistics.ranking import RESAMPLES
+from cfdapo.analysis.rendering.wording import counted, on_task
+from cfdapo.analysis.statistics.estimates import RANKING_RESAMPLES
+from cfdapo.vocabulary import PAPERS_COMBINATION
 
 SCORE_LABELS = {
-    PAPERS: f"{PAPERS} (the paper's)",
+    PAPERS_COMBINATION: f"{PAPERS_COMBINATION} (the paper's)",
     OWN: "the study's own drop",
     "length": "length in tokens",
     "later": "position, later first",
@@ -56,19 +57,19 @@ _NO_AMOUNT = "an order, not an amount of which a line could have a share"
 
 
 def table9_credit_validity(
-    records: Records, labels: Mapping[str, str], task: str | None = None
+    measured: MeasuredCredit, labels: Mapping[str, str], task: str | None = None
 ) -> Table:
     """Table 9, not in the paper: how well importance finds the spans known to be causal.
 
     Args:
-        records: model -> (spans, completions), as `records.measured_credit` reads them.
+        measured: model -> (spans, completions), as `records.measured_credit` reads them.
         labels: model -> display name; its order is the order of rows.
         task: the study's task, for the title.
 
     Raises:
         UserError: as `cfdapo.analysis.records.samples.split_samples`.
     """
-    samples = split_samples(records, labels)
+    samples = split_samples(measured, labels)
     found = measure_validity(samples)
     footnotes, rows = Footnotes(), []
     for sample in samples:
@@ -150,9 +151,9 @@ def _notes(found: pd.DataFrame) -> Iterator[Note]:
         "as none."
     )
     yield Note(
-        f"Brackets: 95 % percentile intervals of {RESAMPLES} bootstrap samples of problems, as "
-        "completions of one problem are not independent; the same samples for every row. The best "
-        "baseline is the one with the highest AUROC on the data, which favours it."
+        f"Brackets: 95 % percentile intervals of {RANKING_RESAMPLES} bootstrap samples of "
+        "problems, as completions of one problem are not independent; the same samples for every "
+        "row. The best baseline is the one with the highest AUROC on the data, which favours it."
     )
 
 
@@ -189,3 +190,8 @@ def _best_baseline(sample: Sample, found: pd.DataFrame) -> str:
         return ""
     best = rows["baseline"].iloc[0]
     return f" (best baseline: {SCORE_LABELS.get(best, best)})"
+
+
+def make(results: Results) -> Table:
+    """Table 9 of a study."""
+    return table9_credit_validity(results.credit(), results.labels, results.task)

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cfdapo.analysis.records.measured_credit import COMBINATIONS
 from cfdapo.analysis.records.samples import Sample
+from cfdapo.analysis.statistics.estimates import RANKING_RESAMPLES
 from cfdapo.analysis.statistics.ranking import (
-    RESAMPLES,
     Bools,
     Floats,
     Integers,
@@ -26,9 +25,8 @@ from cfdapo.analysis.statistics.ranking import (
     pooled_auroc,
     resample,
 )
+from cfdapo.vocabulary import COMBINATIONS, PAPERS_COMBINATION
 
-# Equation 3: the span is padded, the answer is scored.
-PAPERS = "pad/answer"
 # The study's own drop, where it is none of the combinations (estimated, or of a proxy).
 OWN = "study's own"
 # What needs no intervention. "later" and "earlier" rank by position, "entropy" and "low entropy" by
@@ -102,7 +100,7 @@ class Ranked:
         return mean_of(by_unit, self.cluster, weights), self.counts(defined)
 
 
-def measure_validity(samples: Sequence[Sample], resamples: int = RESAMPLES) -> pd.DataFrame:
+def measure_validity(samples: Sequence[Sample], resamples: int = RANKING_RESAMPLES) -> pd.DataFrame:
     """`VALIDITY_COLUMNS`, a row a (model, source, score, scope, metric).
 
     Metrics, in [0, 1] but for tau and difference, in [-1, 1]; all but last_line_share are of the
@@ -124,7 +122,8 @@ def measure_validity(samples: Sequence[Sample], resamples: int = RESAMPLES) -> p
         if len(sample.spans):
             key = {"model": sample.model, "source": sample.source}
             rows += [key | row for row in _rows(Ranked.of(sample), resamples)]
-    return pd.DataFrame(rows, columns=VALIDITY_COLUMNS)
+    numbers = dict.fromkeys(("value", "low", "high"), float)
+    return pd.DataFrame(rows, columns=VALIDITY_COLUMNS).astype(numbers)
 
 
 def scores_of(spans: Ranked) -> dict[str, Floats]:
@@ -193,14 +192,15 @@ def _rows(spans: Ranked, resamples: int) -> list[dict[str, Any]]:
 def _row(
     score: str, scope: str, metric: str, samples: Floats, counts: Counts, baseline: str = ""
 ) -> dict[str, Any]:
+    found = estimate(samples)
     return {
         "score": score,
         "role": "baseline" if score in BASELINES else "drop",
-        "paper": score == PAPERS,
+        "paper": score == PAPERS_COMBINATION,
         "scope": scope,
         "metric": metric,
         "baseline": baseline,
-        **vars(estimate(samples)),
+        **{"value": found.value, "low": found.low, "high": found.high},
         **counts,
     }
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from cfdapo.analysis.credit.drop_distribution import NO_EFFECT
 from cfdapo.analysis.credit.quantity_rows import Number, Row, count, number, percent
 from cfdapo.analysis.credit.token_weights import BANDS, collect_tokens, concentration, weight_shares
-from cfdapo.analysis.paper.numbers import reported
+from cfdapo.analysis.paper.numbers import paper_number
 from cfdapo.analysis.records.samples import Sample
 from cfdapo.analysis.rendering.table import Note
 
@@ -28,11 +28,11 @@ _NO_TOKENS = "no token there"
 def weight_rows(samples: Sequence[Sample]) -> Iterator[Row]:
     """Shares of tokens by weight, then shares of tokens and of mass by band of importance."""
     tokens = [collect_tokens(sample) for sample in samples]
-    paper = f"{reported('section4.3', 'sample', 'tokens').value:,.0f}"
+    paper = f"{paper_number('section4.3', 'sample', 'tokens').value:,.0f}"
     yield Row("Tokens", paper, [count(len(frame)) for frame in tokens])
     shares = [weight_shares(frame) for frame in tokens]
     lowest, highest = (
-        f"{reported('section4.3', 'tokens at a weight limit', end).value:g} %"
+        f"{paper_number('section4.3', 'tokens at a weight limit', end).value:g} %"
         for end in ("minimum", "maximum")
     )
     yield Row("Tokens: at w_min", lowest, [percent(s["at w_min"]) for s in shares])
@@ -73,7 +73,7 @@ def _mass_rows(found: Sequence, title: str, reasons: str | Sequence[str]) -> Ite
         paper, remark = "", ""
         if band in _PAPER_BANDS and title == "Gradient mass":
             values = [
-                reported("section4.3", _PAPER_BANDS[band], column).value
+                paper_number("section4.3", _PAPER_BANDS[band], column).value
                 for column in ("tokens", "gradient mass", "ratio")
             ]
             paper = f"{values[0]:g} % → {values[1]:g} %, {values[2]:g}×"
@@ -85,7 +85,7 @@ def _mass_rows(found: Sequence, title: str, reasons: str | Sequence[str]) -> Ite
         yield Row(f"{title}: {_BAND_NAMES[band]}", paper, numbers, remark)
     paper = ""
     if title == "Gradient mass":
-        paper = f"{reported('section4.3', 'high against low importance', 'ratio').value:g}×"
+        paper = f"{paper_number('section4.3', 'high against low importance', 'ratio').value:g}×"
     for low in ("low", "folded low"):
         shown = paper if low == "folded low" else ""
         yield Row(

@@ -14,9 +14,9 @@ import pandas as pd
 
 from cfdapo.analysis.credit_map.markup import as_attribute, as_text
 from cfdapo.analysis.credit_map.shades import NEUTRAL, shade
-from cfdapo.analysis.records.measured_credit import LABELS
 from cfdapo.analysis.rendering.table import DASH, signed
-from cfdapo.analysis.rendering.task_names import PASS_RATES, tested
+from cfdapo.analysis.rendering.wording import is_code, tested
+from cfdapo.vocabulary import SPAN_LABELS
 
 # Longest text of a span in its row and in what a screen reader says.
 _LONGEST_QUOTE = 120
@@ -24,7 +24,7 @@ _UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
-class Annotated:
+class MappedCompletion:
     """A completion, its spans and the id of its element, from which all others in it follow.
 
     `task` is the study's, of which some run what is answered.
@@ -38,7 +38,7 @@ class Annotated:
     def classes(self) -> str:
         """The labels of its spans, for the filters."""
         found = {label_of(span) for span in self.spans}
-        return " ".join(["item", *(label for label in (*LABELS, _UNKNOWN) if label in found)])
+        return " ".join(["item", *(label for label in (*SPAN_LABELS, _UNKNOWN) if label in found)])
 
     def article(self, number: int) -> str:
         """The whole: heading, question, text and numbers."""
@@ -56,7 +56,7 @@ class Annotated:
         row = self.completion
         head = "<b>✓ right</b>" if row["correct"] else "<b>✗ wrong</b>"
         said = "states no answer" if row["extracted"] is None else f"states {row['extracted']}"
-        if self.task in PASS_RATES:
+        if is_code(self.task):
             said = tested(row)
         elif not row["correct"]:
             said += f", right is {row['gold']}"
@@ -206,7 +206,7 @@ def _coloured(name: str, html: str) -> str:
 
 def label_of(span: dict[str, Any]) -> str:
     """The span's label, "unknown" where there is none."""
-    return span["label"] if span["label"] in LABELS else _UNKNOWN
+    return span["label"] if span["label"] in SPAN_LABELS else _UNKNOWN
 
 
 def _dependants(span: dict[str, Any]) -> int | None:

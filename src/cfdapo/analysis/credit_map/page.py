@@ -14,11 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from cfdapo.analysis.credit_map.completion import Annotated, label_of, nats, number
+from cfdapo.analysis.credit_map.completion import MappedCompletion, label_of, nats, number
 from cfdapo.analysis.credit_map.markup import as_text
 from cfdapo.analysis.credit_map.shades import RANGES
-from cfdapo.analysis.records.measured_credit import LABELS
 from cfdapo.analysis.rendering.table import DASH
+from cfdapo.vocabulary import SPAN_LABELS
 
 # Most completions of a section, and most bytes of their HTML: a page stays below a megabyte.
 MOST_SHOWN = 20
@@ -32,8 +32,8 @@ class Section:
     name: str
     heading: str
     measured: Sequence[dict[str, Any]]
-    with_spans: Sequence[Annotated]
-    shown: Sequence[Annotated]
+    with_spans: Sequence[MappedCompletion]
+    shown: Sequence[MappedCompletion]
 
 
 # name -> heading; gold solutions state the right answer, but no policy wrote them.
@@ -102,7 +102,7 @@ def _sections(
     for name, heading in _SECTIONS.items():
         measured = [row for row in completions if _section_of(row) == name]
         with_spans = [
-            Annotated(f"{name}{number}", row, found[row["completion"]], task)
+            MappedCompletion(f"{name}{number}", row, found[row["completion"]], task)
             for number, row in enumerate(measured)
             if row["completion"] in found
         ]
@@ -118,8 +118,8 @@ def _section_of(row: dict[str, Any]) -> str:
 
 
 def choose(
-    candidates: Sequence[Annotated], most: int = MOST_SHOWN, most_bytes: int = MOST_BYTES
-) -> list[Annotated]:
+    candidates: Sequence[MappedCompletion], most: int = MOST_SHOWN, most_bytes: int = MOST_BYTES
+) -> list[MappedCompletion]:
     """Completions to show, in the order of the records.
 
     The first of every problem, then the second of every problem, and so on, up to `most` and for
@@ -189,7 +189,7 @@ def _filters(sections: Sequence[Section]) -> str:
         answers["gold"] = "data set's own"
     parts = [_radios("show", "Answers", answers)]
     if present - {"unknown"}:
-        labels = {name: name for name in (*LABELS, "unknown") if name in present}
+        labels = {name: name for name in (*SPAN_LABELS, "unknown") if name in present}
         parts.append(_radios("label", "Spans", {"all": "all", **labels}))
     parts.append(
         "<fieldset><legend>Text</legend>"
@@ -211,7 +211,7 @@ def _summary(sections: Sequence[Section]) -> str:
     """A row a section: counts, median drop, median weight of the spans of each label."""
     spans = {s.name: [span for shown in s.with_spans for span in shown.spans] for s in sections}
     present = {label_of(span) for found in spans.values() for span in found}
-    labels = [label for label in LABELS if label in present]
+    labels = [label for label in SPAN_LABELS if label in present]
     rows = []
     for section in sections:
         found = spans[section.name]

@@ -1,7 +1,7 @@
 """Is CF > Vanilla >= Random > Inverted? Every pair tested, and the whole ordering resampled."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -9,11 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cfdapo.analysis.outcomes.significance import paired_t_test
-from cfdapo.analysis.records.curves import MODE_LABELS, final_accuracy
-from cfdapo.analysis.statistics.paired import GENERATOR_SEED, RESAMPLES, SAME, holm
+from cfdapo.analysis.records.curves import final_accuracy
+from cfdapo.analysis.statistics.estimates import RUN_RESAMPLES, holm
+from cfdapo.analysis.statistics.paired import GENERATOR_SEED, SAME
+from cfdapo.vocabulary import PAPER_MODES
 
 # The paper's ordering, best first; of two neighbours the first is at least as good, or better.
-ORDERING = tuple(MODE_LABELS)
+ORDERING = tuple(PAPER_MODES)
 AT_LEAST = {("vanilla", "random")}
 
 
@@ -82,7 +84,7 @@ def _ordering(model: str, weights: str, modes: dict[str, str], values: NDArray) 
     generator = np.random.default_rng(GENERATOR_SEED)
     seeds = len(values)
     # Whole seeds are drawn, so that runs of a seed stay together.
-    resampled = values[generator.integers(seeds, size=(RESAMPLES, seeds))].mean(axis=1)
+    resampled = values[generator.integers(seeds, size=(RUN_RESAMPLES, seeds))].mean(axis=1)
     reason = "one seed: nothing to draw from" if seeds < 2 else ""
     neighbours = list(zip(names, names[1:], strict=False))
     whole = _holds(resampled, names, neighbours)
@@ -108,10 +110,8 @@ def _pairs(values: NDArray, names: list[str], resampled: NDArray | None) -> list
         if resampled is not None:
             holds = float(_holds(resampled, names, [(first, second)]).mean())
         pairs.append(Pair(first, second, float((a - b).mean()), p, None, holds, reason))
-    tested = [index for index, pair in enumerate(pairs) if pair.p is not None]
-    for index, p in zip(tested, holm([pairs[i].p for i in tested]), strict=True):
-        pairs[index] = Pair(**{**vars(pairs[index]), "p_holm": p})
-    return pairs
+    adjusted = holm([pair.p for pair in pairs])
+    return [replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True)]
 
 
 def _holds(means: NDArray, names: list[str], claims: list[tuple[str, str]]) -> NDArray:

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from cfdapo.analysis.outcomes.significance import METRICS, pairs_of
-from cfdapo.analysis.records.curves import Run, graded_problems
-from cfdapo.analysis.statistics.paired import GENERATOR_SEED, LEVEL, RESAMPLES
+from cfdapo.analysis.records.curves import graded_problems
+from cfdapo.analysis.records.runs import Run
+from cfdapo.analysis.statistics.estimates import RUN_RESAMPLES, percentile_interval
+from cfdapo.analysis.statistics.paired import GENERATOR_SEED
 from cfdapo.files import UserError
 
 
@@ -222,15 +224,14 @@ class CrossedBootstrap:
     def __init__(self, problems: int) -> None:
         generator = np.random.default_rng(GENERATOR_SEED)
         shares = np.full(problems, 1 / problems)
-        drawn = generator.multinomial(problems, shares, size=RESAMPLES)
+        drawn = generator.multinomial(problems, shares, size=RUN_RESAMPLES)
         self._problems = drawn.astype(np.float32)
 
     def interval(self, points: NDArray) -> tuple[float, float]:
         """95 % percentile interval of the mean of differences, shape (seeds, problems)."""
         seeds, problems = points.shape
         generator = np.random.default_rng(GENERATOR_SEED + 1)
-        drawn = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES)
+        drawn = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=RUN_RESAMPLES)
         sums = self._problems @ points.T.astype(np.float32)
         means = (drawn * sums).sum(axis=1) / (seeds * problems)
-        low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return float(low), float(high)
+        return percentile_interval(means)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cfdapo.analysis.outcomes.significance import CONTROL
-from cfdapo.analysis.records.curves import final_accuracy, named_modes
+from cfdapo.analysis.records.curves import final_accuracy
+from cfdapo.analysis.records.runs import run_name
 from cfdapo.analysis.statistics.paired import SAME
 from cfdapo.files import UserError
+from cfdapo.vocabulary import CONTROL, named_modes
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,8 @@ def training_minutes(curves: pd.DataFrame, history: pd.DataFrame) -> pd.DataFram
     times = dict(list(history.groupby(keys)))
     for key, curve in curves.groupby(keys, sort=False):
         trained = times[key].sort_values("step") if key in times else history.iloc[:0]
-        name = "{}/{}/seed{}".format(*key)
         if curve["step"].max() > len(trained):
-            raise UserError(f"{name}: the history ends at step {len(trained)}")
+            raise UserError(f"{run_name(*key)}: the history ends at step {len(trained)}")
         total = np.concatenate([[0.0], np.cumsum(trained["seconds_step"].to_numpy()) / 60])
         frames.append(curve.assign(minutes=total[curve["step"].to_numpy()]))
     return pd.concat(frames, ignore_index=True)

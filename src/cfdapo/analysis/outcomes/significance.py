@@ -2,25 +2,23 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cfdapo.analysis.records.curves import MODE_LABELS, areas, final_accuracy, named_modes
-from cfdapo.analysis.records.typed_csv import read_records, write_records
+from cfdapo.analysis.records.curves import areas, final_accuracy
+from cfdapo.analysis.statistics.estimates import holm
 from cfdapo.analysis.statistics.paired import (
     bootstrap_interval,
     cohens_d,
     hedges_factor,
-    holm,
     iqm_of_strata,
     stratified_t_test,
     undefined,
 )
+from cfdapo.vocabulary import CONTROL, PAPER_MODES, TREATMENT, named_modes
 
-TREATMENT, CONTROL = "counterfactual", "vanilla"
 # The comparison that the paper tests; all others are explored.
 PRIMARY = (TREATMENT, CONTROL)
 METRICS = ("accuracy", "auc")
@@ -109,7 +107,7 @@ def pairs_of(modes: Iterable[str]) -> list[tuple[str, str]]:
     Counterfactual against every other mode, then each of a study's variants against vanilla.
     """
     ordered = list(named_modes(modes))
-    variants = [mode for mode in ordered if mode not in MODE_LABELS]
+    variants = [mode for mode in ordered if mode not in PAPER_MODES]
     pairs = [(TREATMENT, mode) for mode in ordered if mode != TREATMENT]
     return pairs + [(mode, CONTROL) for mode in variants if CONTROL in ordered]
 
@@ -195,7 +193,7 @@ def _with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """With the p-values adjusted, each family by itself; tests without p are none."""
     found = [replace(c, family="primary" if c.pair == PRIMARY else "others") for c in comparisons]
     for family in ("primary", "others"):
-        members = [i for i, c in enumerate(found) if c.family == family and c.p is not None]
+        members = [i for i, c in enumerate(found) if c.family == family]
         for index, p in zip(members, holm([found[i].p for i in members]), strict=True):
             found[index] = replace(found[index], p_holm=p)
     return found
@@ -228,17 +226,3 @@ def paired_t_test(
         return None, None, reason
     result = stats.ttest_rel(first, second)
     return float(result.statistic), float(result.pvalue), ""
-
-
-def write_comparisons(path: str | Path, comparisons: Sequence[Comparison]) -> None:
-    """Write comparisons as CSV with every digit; what is undefined is an empty field."""
-    write_records(path, Comparison, comparisons)
-
-
-def read_comparisons(path: str | Path) -> list[Comparison]:
-    """Read the comparisons that `write_comparisons` wrote.
-
-    Raises:
-        UserError: the file is absent, or a line is not a comparison.
-    """
-    return read_records(path, Comparison)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cfdapo.analysis.outcomes.comparisons import read_comparisons
 from cfdapo.analysis.outcomes.problem_level import ProblemTest
 from cfdapo.analysis.outcomes.significance import PRIMARY
-from cfdapo.analysis.paper.numbers import reported, reported_rows
+from cfdapo.analysis.paper.numbers import paper_number, paper_rows
 from cfdapo.analysis.records.curves import final_accuracy
+from cfdapo.analysis.records.results import Results
 from cfdapo.analysis.rendering.table import Cell, Footnotes, Note, Table
-from cfdapo.analysis.rendering.task_names import accuracy_title
-from cfdapo.analysis.rendering.wording import problems_of, rows_of, seeds_of
+from cfdapo.analysis.rendering.wording import problems_of, rows_of, score_title, seeds_of
 from cfdapo.analysis.statistics.paired import undefined
 from cfdapo.analysis.statistics.power import (
     ProblemShare,
@@ -62,7 +63,9 @@ def table12_power(
         UserError: `labels` names a model without runs.
     """
     models = rows_of(labels, list(curves["model"].unique()))
-    gains = [reported("section1", "gain over DAPO", end).value for end in ("minimum", "maximum")]
+    gains = [
+        paper_number("section1", "gain over DAPO", end).value for end in ("minimum", "maximum")
+    ]
     rows = [*_measured(curves, problem_tests, models), *_printed()]
     own = max((row.pairs for row in rows if row.source == "measured"), default=PAPER_SEEDS)
     counts = [PAPER_SEEDS, *([own] if own not in (0, 1, PAPER_SEEDS) else [])]
@@ -70,7 +73,7 @@ def table12_power(
     return Table(
         name="table12_power",
         title=(
-            f"{accuracy_title(task)} of CF against DAPO at step {curves['step'].max()}: the "
+            f"{score_title(task)} of CF against DAPO at step {curves['step'].max()}: the "
             "difference in points that a paired t-test over seeds (two-sided, 0.05) detects with "
             f"80 % power, and the seeds that the paper's {gains[0]} and {gains[1]} points need; "
             f"{seeds_of(curves)}, {problems_of(curves)}."
@@ -125,8 +128,8 @@ def _test_set(test: ProblemTest | None) -> tuple[ProblemShare | None, str]:
 def _printed() -> list[_Row]:
     """The paper's own standard deviations, from the differences and p that Table 3 prints."""
     table, rows = "table3_significance", []
-    for label in reported_rows(table):
-        difference, p = (reported(table, label, column).value for column in ("Δ@500", "p@500"))
+    for label in paper_rows(table):
+        difference, p = (paper_number(table, label, column).value for column in ("Δ@500", "p@500"))
         deviation = implied_deviation(difference, p, PAPER_SEEDS)
         name = f"{label} (paper)"
         freedom = PAPER_SEEDS - 1
@@ -213,3 +216,9 @@ def _notes() -> list[Note]:
             "|Δ| √3 / t."
         ),
     ]
+
+
+def make(results: Results) -> Table:
+    """Table 12 of a study."""
+    _, on_problems = read_comparisons(results.folder)
+    return table12_power(results.curves(), on_problems, results.labels, results.task)

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from cfdapo.analysis.outcomes.sample_efficiency import Reached, sample_efficiency
-from cfdapo.analysis.paper.numbers import reported, reported_rows
-from cfdapo.analysis.records.curves import MODE_LABELS, named_modes
+from cfdapo.analysis.paper.numbers import paper_number, paper_rows
+from cfdapo.analysis.records.results import Results
 from cfdapo.analysis.rendering.table import Cell, Footnotes, Note, Table
-from cfdapo.analysis.rendering.task_names import accuracy_title
-from cfdapo.analysis.rendering.wording import PAPER_TASK, digits, problems_of, rows_of, seeds_of
+from cfdapo.analysis.rendering.wording import digits, problems_of, rows_of, score_title, seeds_of
+from cfdapo.vocabulary import PAPER_MODES, PAPER_TASK, named_modes
 
 _NO_TARGET = "no DAPO runs, so nothing to reach"
 _NEVER = "never"
@@ -22,7 +22,7 @@ def table13_sample_efficiency(
     history: pd.DataFrame,
     labels: Mapping[str, str],
     task: str | None = None,
-    modes: Mapping[str, str] = MODE_LABELS,
+    modes: Mapping[str, str] = PAPER_MODES,
 ) -> Table:
     """Table 13: the first evaluated step, and the training time, at DAPO's final accuracy.
 
@@ -37,7 +37,7 @@ def table13_sample_efficiency(
     models = rows_of(labels, list(curves["model"].unique()))
     names = named_modes(curves["mode"], modes)
     found = {(r.model, r.mode): r for r in sample_efficiency(curves, history)}
-    papers = task in (None, PAPER_TASK) and set(models.values()) <= set(reported_rows("section4.2"))
+    papers = task in (None, PAPER_TASK) and set(models.values()) <= set(paper_rows("section4.2"))
     footnotes = Footnotes()
     rows = []
     for model, label in models.items():
@@ -56,7 +56,7 @@ def table13_sample_efficiency(
     return Table(
         name="table13_sample_efficiency",
         title=(
-            f"{accuracy_title(task)}: the first evaluated step, and the training time until then, "
+            f"{score_title(task)}: the first evaluated step, and the training time until then, "
             f"at which a mode reaches DAPO's mean at step {curves['step'].max()}; "
             f"{seeds_of(curves)}, {problems_of(curves)}."
         ),
@@ -85,7 +85,7 @@ def _cells(reached: Reached, footnotes: Footnotes) -> list[Cell]:
 def _paper_cell(label: str, mode: str, footnotes: Footnotes) -> Cell:
     if mode != "counterfactual":
         return footnotes.dash(_NOT_REPORTED)
-    entry = reported("section4.2", label, "step of DAPO's final accuracy")
+    entry = paper_number("section4.2", label, "step of DAPO's final accuracy")
     return Cell(f"{entry.value:.0f}")
 
 
@@ -114,3 +114,11 @@ def _data(found: Iterable[Reached], models: Mapping[str, str]) -> pd.DataFrame:
         rows += [{**shared, "seed": s, "step": n, "minutes": None} for s, n in r.seed_steps.items()]
     columns = ["label", "model", "mode", "target", "seed", "step", "minutes"]
     return pd.DataFrame(rows, columns=columns).astype({"seed": "Int64", "step": "Int64"})
+
+
+def make(results: Results) -> Table:
+    """Table 13 of a study."""
+    history = results.runs.history(["seconds_step"])
+    return table13_sample_efficiency(
+        results.curves(), history, results.labels, results.task, results.modes
+    )

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from cfdapo.analysis.outcomes.ordering import AT_LEAST, Ordering, Pair, find_orderings
-from cfdapo.analysis.records.curves import MODE_LABELS
+from cfdapo.analysis.records.results import Results
 from cfdapo.analysis.rendering.table import Cell, Footnotes, Note, Table, signed
-from cfdapo.analysis.rendering.task_names import accuracy_title
-from cfdapo.analysis.rendering.wording import SIGNIFICANT, p_text, problems_of, rows_of, seeds_of
+from cfdapo.analysis.rendering.wording import p_text, problems_of, rows_of, score_title, seeds_of
+from cfdapo.analysis.statistics.estimates import RUN_RESAMPLES, SIGNIFICANT
+from cfdapo.vocabulary import PAPER_MODES
 
 _WHOLE = "the ordering as a whole has no difference and no t-test"
 _NO_GROUP = "fewer than two of the modes have runs on a common seed"
@@ -43,7 +44,7 @@ def table14_ordering(
     return Table(
         name="table14_ordering",
         title=(
-            f"{accuracy_title(task)} at step {curves['step'].max()}: does the ordering of the "
+            f"{score_title(task)} at step {curves['step'].max()}: does the ordering of the "
             f"weightings hold? {seeds_of(curves)}, {problems_of(curves)}; differences in points. "
             f"* p < {SIGNIFICANT}."
         ),
@@ -60,10 +61,10 @@ def table14_ordering(
                 "pairs of one model and kind of weights."
             ),
             Note(
-                "Holds in: share of 10,000 bootstrap draws of whole seeds in which the means are "
-                "in the claimed order; four modes that do not differ give 4 % for the whole and "
-                "50 % for a pair on average. It is no p-value: with few seeds, 100 % only says "
-                "that every seed is in this order."
+                f"Holds in: share of {RUN_RESAMPLES:,} bootstrap draws of whole seeds in which the "
+                "means are in the claimed order; four modes that do not differ give 4 % for the "
+                "whole and 50 % for a pair on average. It is no p-value: with few seeds, 100 % "
+                "only says that every seed is in this order."
             ),
             Note(
                 "Weights: raw as equation 7 gives them, or divided by their mean in every "
@@ -102,9 +103,9 @@ def _pair_row(label: str, ordering: Ordering, pair: Pair, footnotes: Footnotes) 
 
 def _claim(weightings: Sequence[str]) -> str:
     """As in "CF > DAPO ≥ Random"."""
-    text = MODE_LABELS[weightings[0]]
+    text = PAPER_MODES[weightings[0]]
     for first, second in zip(weightings, weightings[1:], strict=False):
-        text += f" {'≥' if (first, second) in AT_LEAST else '>'} {MODE_LABELS[second]}"
+        text += f" {'≥' if (first, second) in AT_LEAST else '>'} {PAPER_MODES[second]}"
     return text
 
 
@@ -130,3 +131,8 @@ def _data(orderings: Sequence[Ordering], models: Mapping[str, str]) -> pd.DataFr
         *("second_mean", "difference", "p", "p_holm", "as_measured", "holds", "reason"),
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def make(results: Results) -> Table:
+    """Table 14 of a study."""
+    return table14_ordering(results.curves(), results.weight_groups, results.labels, results.task)

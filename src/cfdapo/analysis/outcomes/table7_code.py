@@ -5,18 +5,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cfdapo.analysis.outcomes.accuracy_tables import mode_cells, spread
-from cfdapo.analysis.outcomes.significance import CONTROL, TREATMENT, Pairs
-from cfdapo.analysis.paper.numbers import reported, reported_columns, reported_rows
-from cfdapo.analysis.records.curves import MODE_LABELS, RUN_COLUMNS, named_modes
+from cfdapo.analysis.outcomes.accuracy_by_mode import mode_cells, spread
+from cfdapo.analysis.outcomes.significance import Pairs
+from cfdapo.analysis.paper.notes import as_printed
+from cfdapo.analysis.paper.numbers import paper_columns, paper_number, paper_rows
+from cfdapo.analysis.records.results import Results
+from cfdapo.analysis.records.runs import RUN_COLUMNS
 from cfdapo.analysis.rendering.table import Cell, Footnotes, Note, Table, signed
-from cfdapo.analysis.rendering.task_names import accuracy_title
-from cfdapo.analysis.rendering.wording import as_printed, rows_of
+from cfdapo.analysis.rendering.wording import rows_of, score_title
 from cfdapo.analysis.statistics.paired import t_interval, undefined
+from cfdapo.vocabulary import CONTROL, PAPER_CODE_TASK, PAPER_MODES, TREATMENT, named_modes
 
 NAME = "table7_code"
-# The task that the paper's Table 7 was measured on.
-PAPERS_CODE = "mbpp"
 # What `history` holds beside the run and the step.
 HISTORY_COLUMNS = ["spans_per_completion", "zero_advantage_groups"]
 # A study of more evaluated steps shows some; the CSV has all.
@@ -74,7 +74,7 @@ def table7_code(
     history: pd.DataFrame,
     labels: Mapping[str, str],
     task: str | None = None,
-    modes: Mapping[str, str] = MODE_LABELS,
+    modes: Mapping[str, str] = PAPER_MODES,
     counterfactual: Sequence[str] = (TREATMENT,),
 ) -> Table:
     """Table 7: pass rate (%) by step, and every counterfactual mode less vanilla, in points.
@@ -92,8 +92,8 @@ def table7_code(
     models = rows_of(labels, list(curves["model"].unique()))
     names = named_modes(curves["mode"], modes)
     steps = sorted(map(int, curves["step"].unique()))
-    papers = reported_rows(NAME) if task == PAPERS_CODE else []
-    headings = reported_columns(NAME, papers[0]) if papers else []
+    papers = paper_rows(NAME) if task == PAPER_CODE_TASK else []
+    headings = paper_columns(NAME, papers[0]) if papers else []
     rates = _rates(curves, models, steps, names)
     by_step = dict(list(rates.groupby(["model", "step"])))
     gaps = {
@@ -113,10 +113,10 @@ def table7_code(
             rows.append(row)
     return Table(
         name=NAME,
-        title=f"{accuracy_title(task)} (%) by training step. {spread(curves)} Best in bold.",
+        title=f"{score_title(task)} (%) by training step. {spread(curves)} Best in bold.",
         columns=[
             *("Model", "Step", *names.values()),
-            *(f"{names.get(m, m)} − {MODE_LABELS[CONTROL]} [95 %]" for m in counterfactual),
+            *(f"{names.get(m, m)} − {PAPER_MODES[CONTROL]} [95 %]" for m in counterfactual),
             *(f"Paper: {heading}" for heading in headings),
         ],
         rows=rows,
@@ -171,13 +171,13 @@ def _paper_cell(step: int, heading: str, papers: Sequence[str], footnotes: Footn
     if str(step) not in papers:
         return footnotes.dash("not in the paper's table")
     style = "+.1f" if heading == _PAPERS_GAP else ".1f"
-    return Cell(signed(reported(NAME, str(step), heading).value, style))
+    return Cell(signed(paper_number(NAME, str(step), heading).value, style))
 
 
 def _paper_value(step: int, heading: str | None, papers: Sequence[str]) -> float | None:
     if heading is None or str(step) not in papers:
         return None
-    return reported(NAME, str(step), heading).value
+    return paper_number(NAME, str(step), heading).value
 
 
 def _rate_numbers(
@@ -247,9 +247,10 @@ def _notes(
         )
     if papers:
         best = (
-            as_printed(reported("section4.4", "best checkpoint", mode)) for mode in _PAPERS.values()
+            as_printed(paper_number("section4.4", "best checkpoint", mode))
+            for mode in _PAPERS.values()
         )
-        ahead = as_printed(reported("section4.4", "vanilla ahead from", "step"))
+        ahead = as_printed(paper_number("section4.4", "vanilla ahead from", "step"))
         yield Note(
             "Paper: its Table 7, which names neither model nor seeds nor test problems and has no "
             "spread: its setting may be another. Its text has, at the best checkpoint, "
@@ -260,3 +261,13 @@ def _notes(
 def _mean_std(row: pd.Series) -> str:
     """With two digits: patterns that find nothing find a few hundredths."""
     return f"{row['mean']:.2f}" + ("" if pd.isna(row["std"]) else f" ± {row['std']:.2f}")
+
+
+def make(results: Results) -> Table:
+    """Table 7 of a study: every mode whose weights are counterfactual, against DAPO."""
+    weighted = {group.get(TREATMENT) for group in results.weight_groups.values()}
+    runs = results.runs.of_modes(mode for mode in results.modes if mode in weighted)
+    history = runs.history(HISTORY_COLUMNS)
+    return table7_code(
+        *(results.curves(), history, results.labels, results.task, results.modes), runs.modes
+    )

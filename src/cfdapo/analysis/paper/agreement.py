@@ -1,14 +1,14 @@
 """Whether a study's number agrees with the paper's, by criteria that fit what is comparable."""
 
 from cfdapo.analysis.paper.counterparts import Ours
-from cfdapo.analysis.paper.numbers import Reported
+from cfdapo.analysis.paper.numbers import PaperNumber
 from cfdapo.analysis.paper.rounding import half_digit
+from cfdapo.analysis.statistics.estimates import SIGNIFICANT
 
-SIGNIFICANT = 0.05
 NOT_COMPARABLE = "not comparable"
 
 
-def judge(entry: Reported, ours: Ours, same_setting: bool) -> str:
+def judge(entry: PaperNumber, ours: Ours, same_setting: bool) -> str:
     """A verdict in words; empty where there is no number of ours.
 
     In the paper's setting (`same_setting`: its model on its data): within the paper's standard
@@ -26,7 +26,7 @@ def judge(entry: Reported, ours: Ours, same_setting: bool) -> str:
     return _by_side(entry, ours.value) or NOT_COMPARABLE
 
 
-def _by_spread(entry: Reported, ours: Ours) -> str:
+def _by_spread(entry: PaperNumber, ours: Ours) -> str:
     if entry.column in ("minimum", "maximum"):
         slack = half_digit(entry)
         beyond = (
@@ -47,7 +47,7 @@ def _by_spread(entry: Reported, ours: Ours) -> str:
     return ""
 
 
-def _by_p(entry: Reported, value: float) -> str:
+def _by_p(entry: PaperNumber, value: float) -> str:
     if entry.unit == "p <":
         return "bound holds" if value < entry.value else "bound does not hold"
     if entry.unit == "p":
@@ -56,7 +56,7 @@ def _by_p(entry: Reported, value: float) -> str:
     return ""
 
 
-def _by_side(entry: Reported, value: float) -> str:
+def _by_side(entry: PaperNumber, value: float) -> str:
     if entry.unit == "x" and entry.column in ("Enrich.", "ratio"):
         return f"{'same' if (value > 1) == (entry.value > 1) else 'other'} side of 1"
     signed = entry.unit in ("points", "r") or entry.column in (

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from cfdapo.analysis.paper.numbers import Reported
+from cfdapo.analysis.paper.numbers import PaperNumber
+from cfdapo.vocabulary import PAPER_CODE_TASK
 
 PAPER_MODELS = ("Qwen3-1.7B", "Qwen2.5-3B", "Llama3.2-3B")
-PAPER_MODES = {
+MODES_BY_HEADING = {
     "CF": "counterfactual",
     "DAPO": "vanilla",
     "Vanilla": "vanilla",
@@ -118,7 +119,7 @@ def _curve(mode: str, step: str) -> Query:
     """Pass rate (%) at a step, mean over seeds; code only."""
 
     def query(tables: StudyTables, model: str) -> Ours:
-        if tables.task != "mbpp":
+        if tables.task != PAPER_CODE_TASK:
             return Ours(reason="the study's task is not code")
         curves = tables.frame("curves")
         if curves is None:
@@ -150,7 +151,7 @@ def _test(metric: str, value: str) -> Query:
 
 
 def _mode(table: str, mode: str) -> Query:
-    return cell(table, "mean", mode=PAPER_MODES[mode])
+    return cell(table, "mean", mode=MODES_BY_HEADING[mode])
 
 
 def _share(part: Query, whole: Query) -> Query:
@@ -286,7 +287,7 @@ _QUERIES: dict[tuple[str, str, str], Query | str] = {
 }
 
 
-def query_of(entry: Reported) -> Query | str:
+def query_of(entry: PaperNumber) -> Query | str:
     """How to look up the counterpart of a number, or why there is none.
 
     Raises:
@@ -302,15 +303,15 @@ def query_of(entry: Reported) -> Query | str:
         return cell("table5_content", value, scale=scale, source="sampled", pattern=row)
     if table == "table7_code":
         if column == "Δ":
-            rates = (_curve(PAPER_MODES[mode], row) for mode in ("CF", "Vanilla"))
+            rates = (_curve(MODES_BY_HEADING[mode], row) for mode in ("CF", "Vanilla"))
             return combined(lambda a, b: a - b, *rates)
-        return _curve(PAPER_MODES[column], row)
+        return _curve(MODES_BY_HEADING[column], row)
     for key in ((table, row, column), (table, row, ""), (table, "", column), (table, "", "")):
         if key in _QUERIES:
             return _QUERIES[key]
     raise KeyError(f"no counterpart of {table}, {row}, {column}")
 
 
-def model_of(entry: Reported) -> str | None:
+def model_of(entry: PaperNumber) -> str | None:
     """The model of the paper's that a number belongs to, if it names one."""
     return next((model for model in PAPER_MODELS if entry.row.startswith(model)), None)

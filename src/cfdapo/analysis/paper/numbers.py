@@ -13,7 +13,7 @@ Number = float | tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Reported:
+class PaperNumber:
     """One printed number: `value`, with `std` over seeds where the paper gives it, in `unit`.
 
     The unit `p <` marks an upper bound of a p-value, `x` a ratio, `+%` what is added in percent.
@@ -30,15 +30,15 @@ class Reported:
 
 def _grid(
     table: str, columns: Sequence[str], units: str | Sequence[str], rows: dict[str, tuple]
-) -> Iterator[Reported]:
-    """One `Reported` a cell; a cell is a number or (mean, std)."""
+) -> Iterator[PaperNumber]:
+    """One `PaperNumber` a cell; a cell is a number or (mean, std)."""
     if isinstance(units, str):
         units = [units] * len(columns)
     for row, cells in rows.items():
         for column, unit, cell in zip(columns, units, cells, strict=True):
             value, std = cell if isinstance(cell, tuple) else (cell, None)
             note = _NOTES.get((table, row, column), "")
-            yield Reported(table, row, column, float(value), unit, std, note)
+            yield PaperNumber(table, row, column, float(value), unit, std, note)
 
 
 _NOTES = {
@@ -272,7 +272,7 @@ _APPENDIX = (
     *_grid("appendixA", ("minimum", "maximum"), "%", {"passes saved by the top 3 spans": (40, 60)}),
 )
 
-REPORTED: list[Reported] = [
+PAPER_NUMBERS: list[PaperNumber] = [
     *_TABLE1,
     *_TABLE2,
     *_TABLE3,
@@ -288,10 +288,10 @@ REPORTED: list[Reported] = [
     *_SECTION44,
     *_APPENDIX,
 ]
-_BY_KEY = {(entry.table, entry.row, entry.column): entry for entry in REPORTED}
+_BY_KEY = {(entry.table, entry.row, entry.column): entry for entry in PAPER_NUMBERS}
 
 
-def reported(table: str, row: str, column: str) -> Reported:
+def paper_number(table: str, row: str, column: str) -> PaperNumber:
     """The paper's number at a table, row and column.
 
     Raises:
@@ -300,17 +300,17 @@ def reported(table: str, row: str, column: str) -> Reported:
     try:
         return _BY_KEY[table, row, column]
     except KeyError:
-        known = reported_columns(table, row) or reported_rows(table)
+        known = paper_columns(table, row) or paper_rows(table)
         raise KeyError(
             f"the paper reports no {table}, {row}, {column}; known there: {', '.join(known)}"
         ) from None
 
 
-def reported_rows(table: str) -> list[str]:
+def paper_rows(table: str) -> list[str]:
     """The rows of one of the paper's tables, in its order; empty if there is no such table."""
-    return list(dict.fromkeys(entry.row for entry in REPORTED if entry.table == table))
+    return list(dict.fromkeys(entry.row for entry in PAPER_NUMBERS if entry.table == table))
 
 
-def reported_columns(table: str, row: str) -> list[str]:
+def paper_columns(table: str, row: str) -> list[str]:
     """The columns of one row, in the paper's order; empty if there is no such row."""
-    return [entry.column for entry in REPORTED if (entry.table, entry.row) == (table, row)]
+    return [entry.column for entry in PAPER_NUMBERS if (entry.table, entry.row) == (table, row)]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cfdapo.analysis.paper.numbers import REPORTED, Reported
+from cfdapo.analysis.paper.numbers import PAPER_NUMBERS, PaperNumber
 
 # Sums of decimals that are equal on paper differ by so much in binary.
 _BINARY = 1e-9
@@ -82,7 +82,7 @@ _RATIO = 1.0
 class Paper:
     """The paper's numbers by table, row and column, as intervals."""
 
-    def __init__(self, entries: Iterable[Reported] = REPORTED):
+    def __init__(self, entries: Iterable[PaperNumber] = PAPER_NUMBERS):
         self.entries = {(e.table, e.row, e.column): e for e in entries}
 
     def __call__(self, table: str, row: str, column: str) -> Interval:
@@ -108,7 +108,7 @@ class Paper:
         return list(dict.fromkeys(row for name, row, _ in self.entries if name == table))
 
 
-def half_digit(entry: Reported) -> float:
+def half_digit(entry: PaperNumber) -> float:
     """Half a unit of the last digit that the paper prints of a number."""
     if entry.unit == "p <":
         return 0.0

@@ -7,11 +7,12 @@ import pandas as pd
 
 from cfdapo.analysis.paper.agreement import NOT_COMPARABLE, judge
 from cfdapo.analysis.paper.counterparts import PAPER_MODELS, Ours, StudyTables, model_of, query_of
-from cfdapo.analysis.paper.numbers import REPORTED, Reported
+from cfdapo.analysis.paper.numbers import PAPER_NUMBERS, PaperNumber
 from cfdapo.analysis.paper.rounding import half_digit
+from cfdapo.analysis.records.results import Results
 from cfdapo.analysis.rendering.table import Cell, Footnotes, Note, Table, signed
-from cfdapo.analysis.rendering.task_names import on_task
-from cfdapo.analysis.rendering.wording import PAPER_TASK
+from cfdapo.analysis.rendering.wording import on_task
+from cfdapo.vocabulary import PAPER_TASK
 
 DATA_COLUMNS = [
     *("table", "row", "column", "unit", "paper", "paper_std", "note"),
@@ -23,7 +24,9 @@ _GIB = "ours in GiB, as the accelerator reports it"
 
 
 def table10_reported_vs_reproduced(
-    study: StudyTables, labels: Mapping[str, str], reported: Sequence[Reported] = tuple(REPORTED)
+    study: StudyTables,
+    labels: Mapping[str, str],
+    numbers: Sequence[PaperNumber] = tuple(PAPER_NUMBERS),
 ) -> Table:
     """Table 10, not in the paper: its every number beside the study's.
 
@@ -34,13 +37,13 @@ def table10_reported_vs_reproduced(
     Args:
         study: the study's other tables; what was not made is a dash.
         labels: model -> display name; its order is the order of columns.
-        reported: the paper's numbers.
+        numbers: the paper's.
     """
     footnotes, rows, data = Footnotes(), [], []
     papers = {
         model: study.task == PAPER_TASK and label in PAPER_MODELS for model, label in labels.items()
     }
-    for entry in reported:
+    for entry in numbers:
         found = {
             model: _look_up(entry, study, model, labels[model], papers[model]) for model in labels
         }
@@ -64,7 +67,7 @@ def table10_reported_vs_reproduced(
 
 
 def _look_up(
-    entry: Reported, study: StudyTables, model: str, label: str, same_setting: bool
+    entry: PaperNumber, study: StudyTables, model: str, label: str, same_setting: bool
 ) -> Ours:
     if same_setting and model_of(entry) not in (None, label):
         return Ours(reason=_OTHER_MODEL)
@@ -73,7 +76,7 @@ def _look_up(
 
 
 def _cells(
-    entry: Reported,
+    entry: PaperNumber,
     found: Mapping[str, Ours],
     verdicts: Mapping[str, str],
     footnotes: Footnotes,
@@ -94,7 +97,7 @@ def where(table: str) -> str:
     return table.replace("section", "Section ").replace("appendix", "Appendix ")
 
 
-def _printed(entry: Reported) -> str:
+def _printed(entry: PaperNumber) -> str:
     style = {0.05: ".1f", 0.005: ".2f", 0.0005: ".3f", 0.5: ".0f"}.get(half_digit(entry), ",g")
     sign = "+" if entry.unit in ("points", "+%") else ""
     text = signed(entry.value, sign + style)
@@ -103,7 +106,7 @@ def _printed(entry: Reported) -> str:
     return ("< " if entry.unit == "p <" else "") + text + _UNITS.get(entry.unit, "")
 
 
-def _ours(entry: Reported, ours: Ours, footnotes: Footnotes) -> Cell:
+def _ours(entry: PaperNumber, ours: Ours, footnotes: Footnotes) -> Cell:
     if ours.value is None:
         return footnotes.dash(ours.reason)
     sign = "+" if entry.unit in ("points", "+%") else ""
@@ -137,7 +140,7 @@ def _agreement(verdicts: Mapping[str, str], footnotes: Footnotes) -> Cell:
 
 
 def _numbers(
-    entry: Reported, model: str, label: str, same_setting: bool, ours: Ours, verdict: str
+    entry: PaperNumber, model: str, label: str, same_setting: bool, ours: Ours, verdict: str
 ) -> tuple:
     paper = (entry.table, entry.row, entry.column, entry.unit, entry.value, entry.std, entry.note)
     return (
@@ -175,3 +178,8 @@ def _notes(papers_setting: bool) -> list[Note]:
             )
         )
     return notes
+
+
+def make(results: Results) -> Table:
+    """Table 10 of a study."""
+    return table10_reported_vs_reproduced(StudyTables(results.folder, results.task), results.labels)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from cfdapo.analysis.paper.consistency import Check, check_paper
+from cfdapo.analysis.records.results import Results
 from cfdapo.analysis.rendering.table import Cell, Footnotes, Note, Table, signed
 
 DATA_COLUMNS = [
@@ -72,3 +73,8 @@ def _numbers(check: Check) -> tuple:
     ends = (check.computed.low, check.computed.high) if check.computed else (None, None)
     head = (check.claim, check.printed, check.source)
     return (*head, *ends, check.unit, check.found, check.consistent, check.remark)
+
+
+def make(results: Results) -> Table:
+    """Table 16, which is the same for every study."""
+    return table16_inconsistencies()

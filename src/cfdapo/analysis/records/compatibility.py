@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from cfdapo.analysis.records.curves import MODE_LABELS, RUN_COLUMNS, Run
+from cfdapo.analysis.records.runs import RUN_COLUMNS, Run, name_of
 from cfdapo.files import UserError
+from cfdapo.vocabulary import PAPER_MODES
 
 _ABSENT = "absent"
 # Libraries whose versions can change what a training ends with.
@@ -84,7 +85,7 @@ def other_versions(records: Sequence[dict[str, Any]]) -> list[str]:
         for what, version in said.items():
             if version:
                 runs = found.setdefault(what, {}).setdefault(version[:12], [])
-                runs.append(_name(record))
+                runs.append(name_of(record))
     lines = []
     for what, versions in found.items():
         (most, runs), *others = sorted(versions.items(), key=lambda item: -len(item[1]))
@@ -92,10 +93,6 @@ def other_versions(records: Sequence[dict[str, Any]]) -> list[str]:
             named = "; ".join(f"{version}: {', '.join(odd)}" for version, odd in others)
             lines.append(f"runs of several versions of {what}: {most} ({len(runs)} runs); {named}")
     return lines
-
-
-def _name(record: dict[str, Any]) -> str:
-    return f"{record['model']}/{record['mode']}/seed{record['seed']}"
 
 
 def _groups(
@@ -109,7 +106,7 @@ def _groups(
     data: dict[str, dict[str, Any]] = {}
     bases: dict[str, dict[str, dict[str, Any]]] = {}
     for record in records:
-        name = _name(record)
+        name = name_of(record)
         try:
             settings = dict(record["settings"])
             credit = _flat(settings.pop("credit"))
@@ -122,7 +119,7 @@ def _groups(
             "train_problems": record.get("train_problems"),
         }
         by_mode.setdefault(record["mode"], {})[name] = credit
-        if record["mode"] in MODE_LABELS:
+        if record["mode"] in PAPER_MODES:
             weightings[name] = {key: value for key, value in credit.items() if key != "mode"}
         # Records of older versions do not say.
         if origin := record.get("origin"):

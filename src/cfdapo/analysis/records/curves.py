@@ -1,51 +1,17 @@
 """Accuracy over training steps: one run's curve, a study's curves, areas under them."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cfdapo.analysis.records.runs import RUN_COLUMNS, Run, with_run
 from cfdapo.files import UserError, atomic_write
 
-# The weightings in the paper's column order, with its headings (Tables 1 and 2). A study may have
-# variants of them besides, which bring names of their own.
-MODE_LABELS = {
-    "counterfactual": "CF",
-    "vanilla": "DAPO",
-    "random": "Random",
-    "inverted": "Inverted",
-}
-RUN_COLUMNS = ["model", "mode", "seed"]
 CURVE_COLUMNS = [*RUN_COLUMNS, "step", "accuracy", "problems"]
-
-
-def named_modes(present: Iterable[str], names: Mapping[str, str] = MODE_LABELS) -> dict[str, str]:
-    """Mode -> display name of the modes that are present, in the order of tables and legends.
-
-    The four weightings come first, in the paper's order, then variants in the order of `names`
-    (mode -> display name), then modes that have no name, in the order given.
-    """
-    modes = list(dict.fromkeys(present))
-    known = {**MODE_LABELS, **names}
-    ordered = [mode for mode in known if mode in modes]
-    return {mode: known.get(mode, mode) for mode in dict.fromkeys([*ordered, *modes])}
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training run and the rows of one of its files (evaluation or history)."""
-
-    model: str
-    mode: str
-    seed: int
-    rows: Sequence[dict[str, Any]]
-
-    def __str__(self) -> str:
-        return f"{self.model}/{self.mode}/seed{self.seed}"
 
 
 def accuracy_curve(evaluation_rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
@@ -122,7 +88,7 @@ def collect(runs: Iterable[Run]) -> pd.DataFrame:
             curve = accuracy_curve(run.rows)
         except ValueError as error:
             raise UserError(f"{name}: {error}") from error
-        curves[name] = _with_run(curve, run)
+        curves[name] = with_run(curve, run)
         problems[name] = frozenset(row["problem"] for row in run.rows)
     if not curves:
         raise UserError("no runs to collect")
@@ -131,39 +97,6 @@ def collect(runs: Iterable[Run]) -> pd.DataFrame:
         {name: tuple(c["step"]) for name, c in curves.items()}, "evaluated at other steps"
     )
     return pd.concat(curves.values(), ignore_index=True)[CURVE_COLUMNS]
-
-
-def collect_history(runs: Iterable[Run], columns: Sequence[str]) -> pd.DataFrame:
-    """Training histories of several runs as one long table.
-
-    Returns:
-        `model`, `mode`, `seed`, `step` and the named columns as float; null becomes nan.
-
-    Raises:
-        UserError: no runs, a run without rows, a row that lacks a column, or a step that a run
-            holds twice.
-    """
-    frames = []
-    for run in runs:
-        try:
-            rows = [[row["step"], *(row[column] for column in columns)] for row in run.rows]
-        except KeyError as error:
-            raise UserError(f"{run}: a row of the history lacks {error}") from error
-        frame = pd.DataFrame(rows, columns=["step", *columns])
-        frame = frame.astype({"step": int, **dict.fromkeys(columns, float)})
-        if frame.empty:
-            raise UserError(f"{run}: the history is empty")
-        if frame["step"].duplicated().any():
-            twice = frame.loc[frame["step"].duplicated(), "step"].iloc[0]
-            raise UserError(f"{run}: the history holds step {twice} twice")
-        frames.append(_with_run(frame, run))
-    if not frames:
-        raise UserError("no runs to collect")
-    return pd.concat(frames, ignore_index=True)[[*RUN_COLUMNS, "step", *columns]]
-
-
-def _with_run(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
-    return frame.assign(model=run.model, mode=run.mode, seed=run.seed)
 
 
 def _require_equal(values: dict[str, Any], fault: str) -> None:

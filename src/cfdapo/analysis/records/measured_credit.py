@@ -4,7 +4,7 @@ A completion is sampled from the policy, or it is the data set's own solution ("
 nats; "combination" below is an intervention and a sink, written "pad/answer".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,8 @@ COMPLETION_COLUMNS = {
     "advantage": "equation 1 within the group; null for gold",
 }
 
-# How the drops of a span may be named.
-INTERVENTIONS = ("pad", "delete", "attention", "truncate")
-SINKS = ("answer", "rest")
-COMBINATIONS = tuple(f"{intervention}/{sink}" for intervention in INTERVENTIONS for sink in SINKS)
-LABELS = ("causal", "restatement", "filler", "distractor")
+# model -> its spans and its completions.
+MeasuredCredit = Mapping[str, tuple[pd.DataFrame, Sequence[dict[str, Any]]]]
 
 
 def read_spans(path: str | Path) -> pd.DataFrame:

@@ -1,17 +1,14 @@
 """Samples that the analysis of credit (Section 4.3) looks at: one model's completions by source."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from cfdapo.analysis.records.measured_credit import MeasuredCredit
 from cfdapo.files import UserError
-
-# What is sampled from the policy goes before the data set's own solutions.
-SOURCES = ("sampled", "gold")
-# model -> (spans, completions), as `cfdapo.analysis.records.measured_credit` reads them.
-Records = Mapping[str, tuple[pd.DataFrame, Sequence[dict[str, Any]]]]
+from cfdapo.vocabulary import SOURCES
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Sample:
         return self.source == "sampled"
 
 
-def split_samples(records: Records, labels: Mapping[str, str]) -> list[Sample]:
+def split_samples(measured: MeasuredCredit, labels: Mapping[str, str]) -> list[Sample]:
     """The samples that there are, in the order of `labels` (model -> name), sampled before gold.
 
     Raises:
@@ -36,9 +33,9 @@ def split_samples(records: Records, labels: Mapping[str, str]) -> list[Sample]:
     """
     samples = []
     for model in labels:
-        if model not in records:
-            raise UserError(f"no credit was measured for {model}; there is {', '.join(records)}")
-        spans, completions = records[model]
+        if model not in measured:
+            raise UserError(f"no credit was measured for {model}; there is {', '.join(measured)}")
+        spans, completions = measured[model]
         problems = {row["completion"]: row["problem"] for row in completions}
         if lost := sorted(set(spans["completion"]) - set(problems)):
             raise UserError(f"{model}: spans of unknown completions: {', '.join(lost[:5])}")

@@ -12,7 +12,7 @@ from cfdapo.files import UserError, atomic_write
 Record = TypeVar("Record")
 
 
-def write_records(path: str | Path, kind: type[Record], records: Sequence[Record]) -> None:
+def write_rows(path: str | Path, kind: type[Record], records: Sequence[Record]) -> None:
     """Write records as CSV with every digit; what is undefined is an empty field."""
     stream = io.StringIO()
     names = [field.name for field in fields(kind)]
@@ -22,8 +22,8 @@ def write_records(path: str | Path, kind: type[Record], records: Sequence[Record
     atomic_write(path, stream.getvalue())
 
 
-def read_records(path: str | Path, kind: type[Record]) -> list[Record]:
-    """Read the records that `write_records` wrote.
+def read_rows(path: str | Path, kind: type[Record]) -> list[Record]:
+    """Read the records that `write_rows` wrote.
 
     Raises:
         UserError: the file is absent, or a line is no such record.

@@ -1,16 +1,39 @@
-"""What the tables share: words for counts and p-values, the paper's own values as notes."""
+"""Words that tables and figures share: for scores and tasks, counts, numbers and p-values."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
-from cfdapo.analysis.paper.numbers import Reported, reported, reported_columns, reported_rows
-from cfdapo.analysis.rendering.table import Note, signed
+from cfdapo.analysis.statistics.estimates import SIGNIFICANT
 from cfdapo.files import UserError
+from cfdapo.vocabulary import TASKS
 
-SIGNIFICANT = 0.05
-# The task of the paper's Tables 1, 2, 3 and 8.
-PAPER_TASK = "gsm8k"
+
+def score_title(task: str | None) -> str:
+    """What the task's accuracy, or pass rate, is called in a title."""
+    return TASKS[task].score if task else "Test accuracy"
+
+
+def score_axis(task: str | None) -> str:
+    """What the axis of the task's accuracy, or pass rate, is called."""
+    return TASKS[task].score_axis if task else "Test accuracy (%)"
+
+
+def is_code(task: str | None) -> bool:
+    """Whether the task's solutions are programs, which tests speak of and no number does."""
+    return task is not None and TASKS[task].code
+
+
+def on_task(task: str | None) -> str:
+    """The end of a title that names the task, as " on GSM8K"; empty without one."""
+    return f" on {TASKS[task].label}" if task else ""
+
+
+def tested(completion: Mapping[str, Any]) -> str:
+    """What its tests say of a completion that is a program, a row of measured credit."""
+    verdict = "passes" if completion["correct"] else "fails"
+    return f"{verdict} the tests of {completion['gold']}"
 
 
 def rows_of(labels: Mapping[str, str], present: Sequence[str]) -> dict[str, str]:
@@ -44,38 +67,11 @@ def digits(value: float) -> str:
     return f"{value:.{places}f}"
 
 
-# The paper's Tables 1, 2, 3 and 8 were measured so.
-_PAPER_SETUP = {
-    "table1_accuracy": "step 500, 3 seeds, 1319 problems",
-    "table2_auc": "500 steps, 3 seeds, 1319 problems",
-    "table3_significance": "step 500, 3 seeds",
-    "table8_overhead": "500 steps on one L40S GPU",
-}
-_PAPER_FORMATS = {"%": ".1f", "points": "+.2f", "p": ".3f", "min": ".0f", "+%": "+.0f"}
-
-
-def paper_note(name: str, models: Mapping[str, str], task: str | None) -> list[Note]:
-    """The paper's own values, if every model of the study is one of its models."""
-    if task not in (None, PAPER_TASK):
-        return []
-    if not set(models.values()) <= set(reported_rows(name)):
-        return []
-    rows = []
-    for label in models.values():
-        entries = [reported(name, label, column) for column in reported_columns(name, label)]
-        rows.append(f"{label} {', '.join(as_printed(entry) for entry in entries)}")
-    return [Note(f"The paper ({_PAPER_SETUP[name]}): {'; '.join(rows)}.")]
-
-
-def as_printed(entry: Reported) -> str:
-    """A number of the paper under its heading, with its spread and what is odd about it."""
-    style = _PAPER_FORMATS.get(entry.unit, "g")
-    spread = "" if entry.std is None else f" ± {format(entry.std, style)}"
-    note = f" [sic: {entry.note}]" if entry.note else ""
-    return f"{entry.column} {signed(entry.value, style)}{spread}{note}"
+def p_value(p: float) -> str:
+    """A p-value with three places, or below what they show."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def p_text(p: float) -> str:
-    """A p-value with three digits, starred where it is significant."""
-    star = "*" if p < SIGNIFICANT else ""
-    return ("<0.001" if p < 0.001 else f"{p:.3f}") + star
+    """A p-value as `p_value` has it, starred where it is significant."""
+    return p_value(p) + ("*" if p < SIGNIFICANT else "")

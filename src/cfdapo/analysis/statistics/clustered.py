@@ -8,26 +8,32 @@ which has no such simple form, is resampled by clusters.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-RESAMPLES = 2000
-LEVEL = 0.95
+from cfdapo.analysis.statistics.estimates import (
+    CORRELATION_RESAMPLES,
+    Estimate,
+    normal_factor,
+    percentile_interval,
+    student_half_width,
+    student_p,
+)
+
 FEW_CLUSTERS = "fewer than two problems"
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """An estimate with its interval and two-sided p; None where undefined, which `reason` says."""
+def mean(values: np.ndarray, clusters: Sequence) -> Estimate:
+    """Mean of `values`, shape (n,) with n >= 1, each in a cluster, with its interval.
 
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    reason: str = ""
+    By t with one degree of freedom less than there are clusters.
+    """
+    values = np.asarray(values, dtype=float)
+    value = float(np.mean(values))
+    codes, _ = pd.factorize(np.asarray(clusters, dtype=object))
+    return _by_student(value, np.bincount(codes, weights=(values - value) / len(values)))
 
 
 def mean_difference(
@@ -46,14 +52,18 @@ def mean_difference(
         (np.mean(second) - np.asarray(second)) / len(second),
         (clusters_first, clusters_second),
     )
+    return _by_student(value, influence)
+
+
+def _by_student(value: float, influence: np.ndarray) -> Estimate:
+    """A mean, or a difference of means, with the summed influence of each cluster."""
     error, count = _standard_error(influence), len(influence)
     if count < 2:
         return Estimate(value, reason=FEW_CLUSTERS)
     if error <= 1e-12 * max(1.0, abs(value)):
         return Estimate(value, reason="the values do not vary")
-    width = stats.t.ppf((1 + LEVEL) / 2, count - 1) * error
-    p = 2 * stats.t.sf(abs(value) / error, count - 1)
-    return Estimate(value, value - width, value + width, float(p))
+    width = student_half_width(error, count - 1)
+    return Estimate(value, value - width, value + width, student_p(value, error, count - 1))
 
 
 def share_ratio(
@@ -92,7 +102,7 @@ def share_ratio(
     error = _standard_error(influence)
     if error <= 1e-12:
         return Estimate(value, reason="the shares do not vary between problems")
-    factor = math.exp(stats.norm.ppf((1 + LEVEL) / 2) * error)
+    factor = normal_factor(error)
     p = 2 * stats.norm.sf(abs(math.log(value)) / error)
     return Estimate(value, value / factor, value * factor, float(p))
 
@@ -121,26 +131,16 @@ def correlation(
         [np.bincount(codes, weights=w) for w in (np.ones_like(x), x, y, x * x, y * y, x * y)]
     )
     random = np.random.default_rng(seed)
-    counts = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+    counts = random.multinomial(
+        len(names), np.full(len(names), 1 / len(names)), size=CORRELATION_RESAMPLES
+    )
     n, sx, sy, sxx, syy, sxy = (counts @ sums).T
     spread = (sxx - sx * sx / n) * (syy - sy * sy / n)
     varied = spread > 1e-12
     drawn = (sxy - sx * sy / n)[varied] / np.sqrt(spread[varied])
     if len(drawn) == 0:
         return Estimate(value, p=p, reason="no resample of problems varies")
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(value, float(low), float(high), p)
-
-
-def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Holm's adjusted p-values of one family; what is None stays so and does not count."""
-    order = sorted((p, i) for i, p in enumerate(values) if p is not None)
-    adjusted: list[float | None] = [None] * len(values)
-    highest = 0.0
-    for rank, (p, index) in enumerate(order):
-        highest = max(highest, min(1.0, p * (len(order) - rank)))
-        adjusted[index] = highest
-    return adjusted
+    return Estimate(value, *percentile_interval(drawn), p)
 
 
 def _join(first: np.ndarray, second: np.ndarray, clusters: tuple[Sequence, Sequence]) -> np.ndarray:

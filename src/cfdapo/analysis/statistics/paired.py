@@ -1,4 +1,4 @@
-"""Statistics of paired differences: effect sizes, Holm's correction, bootstrap, tests by strata."""
+"""Statistics of paired differences: effect sizes, t-tests also by strata, bootstrap."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,12 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from cfdapo.analysis.statistics.estimates import (
+    RUN_RESAMPLES,
+    percentile_interval,
+    student_half_width,
+)
+
 # Accuracies are in %: differences closer than this are rounding, not measurement.
 SAME = 1e-9
-RESAMPLES = 10_000
 # Every interval is drawn with the same generator, so that the same runs give the same digits.
 GENERATOR_SEED = 20
-LEVEL = 0.95
 ONE_SEED = "one seed: a t-test needs at least two"
 
 
@@ -25,17 +29,6 @@ def undefined(differences: Sequence[float]) -> str:
     if np.ptp(differences) < SAME:
         return "the same difference in every seed: zero variance"
     return ""
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values of a family of tests, in the order given."""
-    order = np.argsort(p_values, kind="stable")
-    adjusted = np.empty(len(p_values))
-    highest = 0.0
-    for rank, index in enumerate(order):
-        highest = max(highest, (len(p_values) - rank) * p_values[index])
-        adjusted[index] = min(1.0, highest)
-    return adjusted.tolist()
 
 
 def cohens_d(differences: Sequence[float]) -> float:
@@ -80,17 +73,16 @@ def bootstrap_interval(
     """
     generator = np.random.default_rng(GENERATOR_SEED)
     resampled = [
-        np.asarray(values)[generator.integers(len(values), size=(RESAMPLES, len(values)))]
+        np.asarray(values)[generator.integers(len(values), size=(RUN_RESAMPLES, len(values)))]
         for values in strata
     ]
-    low, high = np.quantile(statistic(resampled), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    return percentile_interval(statistic(resampled))
 
 
 def t_interval(differences: Sequence[float]) -> tuple[float, float]:
     """95 % interval of the mean of paired differences, shape (n,), n >= 2, by Student's t."""
     error = np.std(differences, ddof=1) / math.sqrt(len(differences))
-    half = stats.t.isf((1 - LEVEL) / 2, len(differences) - 1) * error
+    half = student_half_width(error, len(differences) - 1)
     mean = np.mean(differences)
     return float(mean - half), float(mean + half)
 

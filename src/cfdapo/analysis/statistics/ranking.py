@@ -9,24 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cfdapo.analysis.statistics.estimates import RANKING_RESAMPLES, Estimate, percentile_interval
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-RESAMPLES = 1000
-LEVEL = 0.95
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value and its bootstrap interval; what is undefined is nan."""
-
-    value: float
-    low: float
-    high: float
-
-
-def resample(clusters: int, resamples: int = RESAMPLES, seed: int = 0) -> Integers:
+def resample(clusters: int, resamples: int = RANKING_RESAMPLES, seed: int = 0) -> Integers:
     """Weights, shape (1 + resamples, clusters): the data as they are, then bootstrap samples.
 
     A bootstrap sample draws as many clusters as there are, with replacement. One cluster alone
@@ -46,10 +36,11 @@ def estimate(samples: Floats) -> Estimate:
     samples there is no interval.
     """
     value, drawn = samples[0], samples[1:][~np.isnan(samples[1:])]
-    if np.isnan(value) or not len(drawn):
-        return Estimate(float(value), np.nan, np.nan)
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(value), float(low), float(high))
+    if np.isnan(value):
+        return Estimate(None, reason="undefined on the data")
+    if not len(drawn):
+        return Estimate(float(value), reason="no sample to draw an interval from")
+    return Estimate(float(value), *percentile_interval(drawn))
 
 
 def pooled_auroc(scores: Floats, positive: Bools, clusters: Integers, weights: Integers) -> Floats:

@@ -19,6 +19,6 @@ _GROUPS: tuple[Callable[[Paper], Iterator[Check]], ...] = (
 
 
 def check_paper(paper: Paper | None = None) -> list[Check]:
-    """All recomputations, in the order of the paper's tables; of `REPORTED` if not of others."""
+    """All recomputations, in the order of the paper's tables; of its own numbers by default."""
     paper = paper or Paper()
     return [check for group in _GROUPS for check in group(paper)]
