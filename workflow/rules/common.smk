@@ -10,7 +10,7 @@ SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 
 from cfdapo.files import UserError
-from cfdapo.provenance import put_interpreter_first, source_files
+from cfdapo.provenance import put_interpreter_first, rule_module, source_files
 from cfdapo.study import (
     CODE_TASKS,
     check_choice,
@@ -68,6 +68,11 @@ def code(stage):
     Of the tasks, only the code of the study's own is among them, for the stages that use it.
     """
     return source_files(f"cfdapo.stages.{stage}", TASK)
+
+
+def rule_code(wildcards):
+    """The source files of a mode's credit rule, which decide its runs and no other mode's."""
+    return source_files(rule_module(credit_settings(STUDY, wildcards.mode)["mode"]))
 
 
 def scaled(rule, resource):

@@ -15,7 +15,7 @@ from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.generation import fitting_prompts, messages
 from cfdapo.policy.models import add_lora, device, load_base
 from cfdapo.policy.resuming import SAVE_MINUTES
-from cfdapo.policy.trainer import CACHE_HITS, CFDAPOTrainer
+from cfdapo.policy.trainer import CACHE_HITS, GENERATIONS, CFDAPOTrainer
 from cfdapo.problems.task import Task, get_task
 
 # history.jsonl's columns, and the names under which the trainer logs them.
@@ -40,7 +40,7 @@ COLUMNS = {
     "seconds_step": "step_time",
 }
 # Columns of runs with the option that they belong to.
-OPTIONAL_COLUMNS = {"cache_hits": CACHE_HITS}
+OPTIONAL_COLUMNS = {"cache_hits": CACHE_HITS, "credit_generations": GENERATIONS}
 
 
 def make_trainer(
