@@ -61,7 +61,7 @@ def make_rollout(
         for question in QUESTIONS
     ]
     completions = [[*tokenizer()(text)["input_ids"], tokenizer().eos_token_id] for text in texts]
-    values = torch.tensor(rewards)
+    values = torch.tensor(rewards, dtype=torch.float32)
     grouped = values.view(-1, group)
     base = (grouped - grouped.mean(1, keepdim=True)) / (grouped.std(1, keepdim=True) + 1e-4)
     fields = {
@@ -72,10 +72,17 @@ def make_rollout(
         "groups": [index // group for index in range(len(texts))],
         "rewards": values,
         "advantages": base.flatten(),
-        "rows": [{"answer": gold} for gold in golds],
+        "rows": [
+            {"answer": gold, "prompt": [{"role": "user", "content": QUESTIONS[index // group]}]}
+            for index, gold in enumerate(golds)
+        ],
         "step": 0,
         "generator": torch.Generator().manual_seed(0),
+        "temperature": 1.0,
         "sample": refuse_to_sample,
+        "encode": lambda prompt: tokenizer().apply_chat_template(
+            prompt, add_generation_prompt=True, return_dict=False
+        ),
         "grade": lambda found, rows: [
             float(is_correct(text, golds[row])) for text, row in zip(found, rows, strict=True)
         ],

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from cfdapo.credit.proxy import Proxy
 
 TokenIds = list[int]
+# A conversation, or text where the data set has no conversations.
+Prompt = list[dict[str, Any]] | str
 # A prompt, and the start of a completion that is to be gone on with; it may be empty.
 Prefix = tuple[TokenIds, TokenIds]
 # `sample(prefixes, n)`: n continuations of each prefix, as the trainer samples completions; start
 # and continuation together are at most as long as a completion may be.
 Sample = Callable[[Sequence[Prefix], int], list[list[TokenIds]]]
+# `encode(prompt)`: the prompt's tokens, as the trainer renders its own.
+Encode = Callable[[Prompt], TokenIds]
 # `grade(texts, rows)`: the reward of each text as the completion of the batch's row of that number.
 Grade = Callable[[Sequence[str], Sequence[int]], list[float]]
 
@@ -41,8 +45,9 @@ class Rollout:
     rows: the data set's row of each completion, as reward functions see it.
     step: optimizer steps before this batch.
     generator: for a rule's own draws; the same again where a step is repeated after a resume.
-    policy: the model in training. sample, grade: see `Sample` and `Grade`; drawing continuations
-        moves the run's own generators, which its checkpoints keep.
+    policy: the model in training. temperature: that of its completions.
+    sample, grade, encode: see `Sample`, `Grade` and `Encode`; drawing continuations moves the run's
+        own generators, which its checkpoints keep.
     proxy_prompts: the prompts in the proxy's tokens, where there is a proxy.
     """
 
@@ -56,8 +61,10 @@ class Rollout:
     rows: list[dict[str, Any]]
     step: int
     generator: torch.Generator
+    temperature: float
     sample: Sample
     grade: Grade
+    encode: Encode
     proxy_prompts: list[TokenIds] | None = None
 
     def members(self) -> list[list[int]]:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from cfdapo.credit.alignment import completion_text
-from cfdapo.credit.rule import Prefix, Rollout, TokenIds
+from cfdapo.credit.rule import Prefix, Prompt, Rollout, TokenIds
 from cfdapo.credit.scoring import evaluating
-from cfdapo.policy.generation import continue_all
+from cfdapo.policy.generation import continue_all, encode_prompt
 
 if TYPE_CHECKING:
     from cfdapo.policy.trainer import CFDAPOTrainer
@@ -36,8 +36,10 @@ def make_rollout(
         rows=inputs,
         step=trainer.state.global_step,
         generator=step_generator(trainer),
+        temperature=trainer.temperature,
         sample=policy.sample,
         grade=policy.grade,
+        encode=policy.encode,
         proxy_prompts=proxy_prompts,
     )
 
@@ -74,6 +76,12 @@ class Policy:
         # What reward functions log is of the trainer's own completions only.
         trainer._pending_extra_logs, trainer._pending_metrics = kept
         return _weighted(trainer, rewards).tolist()
+
+    def encode(self, prompt: Prompt) -> TokenIds:
+        """`credit.rule.Encode`, by the trainer's own chat template and its arguments."""
+        if isinstance(prompt, str):
+            return self.tokenizer(prompt)["input_ids"]
+        return encode_prompt(self.tokenizer, prompt, self.trainer.chat_template_kwargs)
 
 
 def unpadded(ids: Tensor, mask: Tensor) -> list[TokenIds]:
