@@ -87,7 +87,9 @@ def test_a_study_can_name_it_and_a_run_trains_with_it(clone, prepared, tmp_path)
         "task": "arithmetic",
         "chat": {},
         "lora": smoke["lora"],
-        "training": smoke["training"] | one | {"max_completion_tokens": 48},
+        "training": smoke["training"]
+        | one
+        | {"max_completion_tokens": 48, "max_prompt_tokens": 200},
         "credit": smoke["credit"] | {"mode": "late"},
     }
     out = tmp_path / "run"
