@@ -1,5 +1,6 @@
 """Load one study's configuration, fill in its defaults and refuse what cannot run."""
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -18,6 +19,13 @@ WEIGHTINGS = tuple(PAPER_MODES)
 # Tasks whose problems are made, so that models can be made and pretrained on them.
 MADE_TASKS = tuple(name for name, task in TASKS.items() if task.made)
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.yaml"
+
+
+@functools.cache
+def rules() -> tuple[str, ...]:
+    """Names of the credit rules, as the schema lists them."""
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return tuple(schema["$defs"]["rule"]["enum"])
 
 
 def load_study(name: str, folder: Path = STUDIES) -> dict[str, Any]:
@@ -119,7 +127,7 @@ def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
     """A mode that is not there to be measured, or nothing to measure it on."""
     found = []
     measurement, mode = study["measurement"], study["measurement"]["mode"]
-    known = [*WEIGHTINGS, *study["variants"]]
+    known = [*rules(), *study["variants"]]
     if measurement["policy"] == "trained" and mode not in study["modes"]:
         found.append(
             f"measurement.mode: {mode!r} is not one of the study's modes: "
@@ -135,16 +143,16 @@ def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
 
 def _mode_conflicts(study: dict[str, Any]) -> list[str]:
     """Unknown modes, and credit settings that do not go together, also as a variant has them."""
-    known = [*WEIGHTINGS, *study["variants"]]
+    known = [*rules(), *study["variants"]]
     found = [
         f"modes.{index}: {mode!r} is not one of {', '.join(known)}"
         for index, mode in enumerate(study["modes"])
         if mode not in known
     ]
     found += [
-        f"variants.{name}: has the name of a weighting"
+        f"variants.{name}: has the name of a credit rule"
         for name in study["variants"]
-        if name in WEIGHTINGS
+        if name in rules()
     ]
     found += _credit_conflicts("credit", study["credit"], study["models"])
     for name, variant in study["variants"].items():
@@ -173,18 +181,23 @@ def _credit_conflicts(where: str, credit: dict[str, Any], models: dict[str, Any]
 
 
 def credit_settings(study: dict[str, Any], mode: str) -> dict[str, Any]:
-    """Settings of `CreditConfig` for a mode of the study: a weighting, or one of its variants."""
+    """Settings of `CreditConfig` for a mode of the study: a rule, or one of its variants.
+
+    Of all rules' options, only those of the mode's own.
+    """
     variant = study["variants"].get(mode, {"mode": mode, "credit": {}})
-    return {**study["credit"], **variant["credit"], "mode": variant["mode"]}
+    settings = {**study["credit"], **variant["credit"], "mode": variant["mode"]}
+    return settings | {"options": settings["options"].get(variant["mode"], {})}
 
 
 def measured_credit(study: dict[str, Any]) -> dict[str, Any]:
     """Settings of credit with which the mode `measurement.mode` has its drops measured.
 
-    `CreditConfig`'s but for the mode: drops are the same for every weighting.
+    `CreditConfig`'s but for the mode and its options: drops are the same for every weighting.
     """
     settings = credit_settings(study, study["measurement"]["mode"])
-    return {key: value for key, value in settings.items() if key != "mode"}
+    del settings["mode"]
+    return settings | {"options": {}}
 
 
 def mode_labels(study: dict[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ sys.path.insert(0, str(SOURCE))
 
 from cfdapo.analysis import registry
 from cfdapo.files import UserError
-from cfdapo.provenance import put_interpreter_first, source_files
+from cfdapo.provenance import put_interpreter_first, rule_module, source_files
 from cfdapo.study import (
     check_choice,
     checkpoint_steps,
@@ -73,6 +73,11 @@ def code(stage):
 def output_code(stage, spec):
     """The same of a table or figure: the stage's files and those of its own module."""
     return sorted({*code(stage), *source_files(spec.module)})
+
+
+def rule_code(wildcards):
+    """The source files of a mode's credit rule, which decide its runs and no other mode's."""
+    return source_files(rule_module(credit_settings(STUDY, wildcards.mode)["mode"]))
 
 
 def scaled(rule, resource):

@@ -6,8 +6,12 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
+from cfdapo.credit.rule import Prefix
 from cfdapo.files import UserError
 from cfdapo.problems.task import Task
+
+# Continuations that are sampled together: more gain little on a CPU and cost memory on a GPU.
+SAMPLED_AT_ONCE = 256
 
 
 def messages(task: Task, row: dict[str, Any]) -> list[dict[str, str]]:
@@ -70,19 +74,50 @@ def generate(
         bos_token_id=tokenizer.bos_token_id,
         **{"do_sample": False, **sampling},
     )
-    ends = torch.tensor(_as_list(config.eos_token_id))
     for start in range(0, len(prompts), batch_size):
-        batch = tokenizer.pad(
-            {"input_ids": [list(ids) for ids in prompts[start : start + batch_size]]},
-            padding_side="left",
-            return_tensors="pt",
-        ).to(model.device)
-        with torch.no_grad():
-            output = model.generate(**batch, generation_config=config)
-        for completion in output[:, batch["input_ids"].shape[1] :].cpu():
-            stops = torch.isin(completion, ends).nonzero()
-            length = int(stops[0]) + 1 if len(stops) else len(completion)
-            yield completion[:length].tolist()
+        yield from _batch(model, tokenizer, prompts[start : start + batch_size], config)
+
+
+def continue_all(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prefixes: Sequence[Prefix],
+    longest: int,
+    config: GenerationConfig,
+) -> list[list[int]]:
+    """One continuation of each prefix by `config`, in order, up to and with the end-of-text token.
+
+    A prefix's start and its continuation are at most `longest` tokens. Those of like length are
+    sampled together, at most `SAMPLED_AT_ONCE`, so that little is padding; a prefix that is
+    `longest` already gets nothing.
+    """
+    room = [longest - len(start) for _, start in prefixes]
+    order = sorted(range(len(prefixes)), key=lambda index: (-room[index], index))
+    order = [index for index in order if room[index] > 0]
+    found: list[list[int]] = [[] for _ in prefixes]
+    for begin in range(0, len(order), SAMPLED_AT_ONCE):
+        batch = order[begin : begin + SAMPLED_AT_ONCE]
+        config.max_new_tokens = room[batch[0]]
+        rows = [[*prefixes[index][0], *prefixes[index][1]] for index in batch]
+        for index, ids in zip(batch, _batch(model, tokenizer, rows, config), strict=True):
+            found[index] = ids[: room[index]]
+    return found
+
+
+def _batch(
+    model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]], config: Any
+) -> Iterator[list[int]]:
+    """What `model` adds to each of `rows`, generated together."""
+    ends = torch.tensor(_as_list(config.eos_token_id))
+    batch = tokenizer.pad(
+        {"input_ids": [list(ids) for ids in rows]}, padding_side="left", return_tensors="pt"
+    ).to(model.device)
+    with torch.no_grad():
+        output = model.generate(**batch, generation_config=config)
+    for completion in output[:, batch["input_ids"].shape[1] :].cpu():
+        stops = torch.isin(completion, ends).nonzero()
+        length = int(stops[0]) + 1 if len(stops) else len(completion)
+        yield completion[:length].tolist()
 
 
 def _as_list(value: int | list[int]) -> list[int]:

@@ -27,7 +27,7 @@ from cfdapo.policy.models import origin_of
 from cfdapo.policy.resuming import SAVE_MINUTES
 from cfdapo.policy.trainer import CFDAPOTrainer
 from cfdapo.policy.training import history, make_trainer
-from cfdapo.provenance import code_hash, environment, hardware, peak_memory
+from cfdapo.provenance import code_hash, environment, hardware, peak_memory, rule_module
 from cfdapo.stages import run
 from cfdapo.study import checkpoint_steps, config_hash
 
@@ -74,7 +74,7 @@ def train(
     """
     began = time.perf_counter()
     settled = {"model": model, "mode": mode, "seed": seed, "settings": settings}
-    identity = settled | {"origin": _origin(settings["task"], model_dir, problems, proxy_dir)}
+    identity = settled | {"origin": _origin(settings, model_dir, problems, proxy_dir)}
     with only_one(out / ".train.lock", f"training of {out}") as waited:
         if waited and _is_finished(out, identity):
             print("the other process finished this run")
@@ -109,10 +109,13 @@ def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
     return record.is_file() and identity == {key: read_json(record).get(key) for key in identity}
 
 
-def _origin(task: str, model_dir: Path, problems: Path, proxy_dir: Path | None) -> dict[str, Any]:
+def _origin(
+    settings: dict[str, Any], model_dir: Path, problems: Path, proxy_dir: Path | None
+) -> dict[str, Any]:
     """What a run's numbers depend on beside its settings: code, problems and base models."""
     return {
-        "code": code_hash("cfdapo.stages.train", task),
+        "code": code_hash("cfdapo.stages.train", settings["task"]),
+        "rule": code_hash(rule_module(settings["credit"]["mode"])),
         "problems": sha256_of(problems),
         "model": origin_of(model_dir),
         "proxy": origin_of(proxy_dir) if proxy_dir else None,

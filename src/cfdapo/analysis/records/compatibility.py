@@ -74,13 +74,18 @@ def other_versions(records: Sequence[dict[str, Any]]) -> list[str]:
     """What a reader should know of runs that can stand in one table all the same.
 
     Returns:
-        A line for the training's code, and for each library of `LIBRARIES`, of which the runs had
-        more than one version; runs that do not have the most frequent one are named. Commits are
-        not compared, as most change no training. Runs that do not say are left out.
+        A line for the training's code, for each mode's own and for each library of `LIBRARIES`, of
+        which the runs had more than one version; runs that do not have the most frequent one are
+        named. Commits are not compared, as most change no training. Runs that do not say are left
+        out.
     """
     found: dict[str, dict[str, list[str]]] = {}
     for record in records:
-        said = {"training code": (record.get("origin") or {}).get("code")}
+        origin = record.get("origin") or {}
+        said = {
+            "training code": origin.get("code"),
+            f"the code of mode {record['mode']}": origin.get("rule"),
+        }
         said |= {name: (record.get("versions") or {}).get(name) for name in LIBRARIES}
         for what, version in said.items():
             if version:
