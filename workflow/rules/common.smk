@@ -10,6 +10,7 @@ SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 
 from cfdapo.files import UserError
+from cfdapo.policy.templates import require_steady_models
 from cfdapo.provenance import put_interpreter_first, source_files
 from cfdapo.study import (
     CODE_TASKS,
@@ -33,6 +34,8 @@ shell.prefix(
 
 try:
     STUDY = load_study(check_choice(config))
+    if workflow.is_main_process:  # and not in each of its jobs
+        require_steady_models(STUDY["models"])
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from cfdapo.analysis.comparable import other_versions, with_own_adapters
+from cfdapo.analysis.comparable import other_versions, with_own_adapters, with_same_prompts
 from cfdapo.analysis.curves import collect, write_curves
 from cfdapo.stages import run
 from cfdapo.stages.results import Runs, add_run_arguments
@@ -23,7 +23,8 @@ def main() -> None:
     records = runs.records()
     for line in other_versions(records):
         print(f"warning: {line}")
-    write_curves(given.out, collect(with_own_adapters(evaluations, records)))
+    checked = with_same_prompts(with_own_adapters(evaluations, records))
+    write_curves(given.out, collect(checked))
 
 
 if __name__ == "__main__":
