@@ -46,7 +46,7 @@ def load_study(name: str, folder: Path = STUDIES) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML without a type for dates: settings travel as JSON, and a template's date is text."""
+    """Safe YAML without a type for dates: settings travel as JSON, and a date in them is text."""
 
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]

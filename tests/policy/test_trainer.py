@@ -107,9 +107,8 @@ def test_random_weights_follow_run_seed_and_step(build):
 def test_reward_is_the_graders_verdict(build):
     trainer = build("vanilla", graded=True)
     (reward,) = trainer.reward_funcs
-    texts = ("#### 7", "#### 8", "")
-    ids = [trainer.processing_class(text)["input_ids"] for text in texts]
-    assert reward(completion_ids=ids, answer=["7"] * 3) == [1.0, 0.0, 0.0]
+    completions = [[{"role": "assistant", "content": text}] for text in ("#### 7", "#### 8", "")]
+    assert reward(completions=completions, answer=["7"] * 3) == [1.0, 0.0, 0.0]
     assert json.dumps(trainer.args.epsilon_high) == "0.28"
 
 

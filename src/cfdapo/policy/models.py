@@ -108,7 +108,8 @@ def load_base(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The base model of a prepared `folder`, on this job's device, and its tokenizer.
 
-    Both say alike what ends a completion, `end_tokens`, and none of these tokens is text.
+    Both say alike what ends a completion, `end_tokens`, and the trainer decodes completions to the
+    text that evaluation and credit read.
 
     Raises `UserError` where the folder is not a prepared model or its weights cannot be loaded.
     """
@@ -127,7 +128,7 @@ def load_base(
         eos_token_id=ends if len(ends) > 1 else ends[0],
         pad_token_id=brought.pad_token_id,
     )
-    _end_alike(tokenizer, ends)
+    _read_alike(tokenizer, ends)
     return model.to(device()), tokenizer
 
 
@@ -169,12 +170,14 @@ def end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return list(dict.fromkeys(ends))
 
 
-def _end_alike(tokenizer: PreTrainedTokenizerBase, ends: list[int]) -> None:
-    """Let the tokenizer have an end and a pad token, and leave all of `ends` out of texts.
+def _read_alike(tokenizer: PreTrainedTokenizerBase, ends: list[int]) -> None:
+    """Let the trainer read what evaluation reads: the whole completion but for its end, as it is.
 
     An added token among `ends` that is not marked as special would be read as a part of the answer;
     one that is an ordinary piece of text stays text.
     """
+    # Otherwise the trainer grades what the tokenizer parses out of a completion, spaces cleaned up.
+    tokenizer.response_template, tokenizer.clean_up_tokenization_spaces = None, False
     if tokenizer.eos_token_id is None:
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[0])
     if tokenizer.pad_token_id is None:

@@ -29,38 +29,50 @@ _SEEDS = range(31)
 # What strftime knows, but for seconds since 1970; on Linux "-" leaves out the padding.
 _LETTERS = "aAbBcCdDeFfgGhHIjklmMnpPrRStTuUVwWxXyYzZ"
 _DIRECTIVES = [f"%{flag}{letter}" for flag in ("", "-") for letter in _LETTERS]
+# The variable that tells a template with a moving clock what it shows.
+_SHOWN = "cfdapo_shown"
 _EXAMPLE = [{"role": "user", "content": "How many are 2 and 3?"}]
 _EXAMPLE_DATE, _EXAMPLE_DAY = "26 Jul 2024", "2024-07-26"
 _FILES = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
 
 
-def at(template: str, moment: datetime) -> str:
-    """The chat template `template` with a clock that stands still at `moment`.
+def with_clock(template: str, shown: str) -> str:
+    """The chat template `template` with a clock that stands still.
 
     A macro takes the place of `strftime_now`; a format that strftime does not know is a
     TemplateError when it is used.
+
+    Args:
+        template: the template's text.
+        shown: `at` of a moment as JSON, or the name of a variable that holds it.
     """
-    shown = [(directive, moment.strftime(directive)) for directive in _DIRECTIVES]
-    # What is left of %% is no directive's beginning.
-    steps = [("%%", "\0"), *((directive, text) for directive, text in shown if "%" not in text)]
-    text = "format" + "".join(f" | replace({json.dumps(a)}, {json.dumps(b)})" for a, b in steps)
     # The template's own first line must stay the beginning of a line: jinja cuts the line's end
     # after a block.
     return (
-        f"{{% macro strftime_now(format) %}}{{% set text = {text} %}}"
-        '{% if "%" in text %}{{ raise_exception("strftime_now does not know " ~ format) }}'
-        '{% endif %}{{ text | replace("\\u0000", "%") }}{% endmacro %}\n' + template
+        "{% macro strftime_now(format) %}{% set shown = namespace(text=format) %}"
+        f"{{% for directive, text in {shown} %}}"
+        "{% set shown.text = shown.text | replace(directive, text) %}{% endfor %}"
+        '{% if "%" in shown.text %}{{ raise_exception("strftime_now does not know " ~ format) }}'
+        '{% endif %}{{ shown.text | replace("\\u0000", "%") }}{% endmacro %}\n' + template
     )
+
+
+def at(moment: datetime) -> list[tuple[str, str]]:
+    """What strftime's directives show at `moment`, in the order in which they are replaced."""
+    shown = [(directive, moment.strftime(directive)) for directive in _DIRECTIVES]
+    # What is left of %% is no directive's beginning.
+    return [("%%", "\0"), *((directive, text) for directive, text in shown if "%" not in text)]
 
 
 def fix_day(tokenizer: Any, day: str) -> None:
     """Let the clock of the tokenizer's chat template show `day`, an ISO date, at midnight."""
-    moment = datetime.combine(date.fromisoformat(day), time())
+    shown = json.dumps(at(datetime.combine(date.fromisoformat(day), time())))
     template = tokenizer.chat_template
     if isinstance(template, dict):
-        tokenizer.chat_template = {name: at(text, moment) for name, text in template.items()}
+        fixed = {name: with_clock(text, shown) for name, text in template.items()}
+        tokenizer.chat_template = fixed
     elif template is not None:
-        tokenizer.chat_template = at(template, moment)
+        tokenizer.chat_template = with_clock(template, shown)
 
 
 @contextmanager
@@ -93,9 +105,11 @@ def require_steady(
     if not conversations or not _UNSTEADY.search(template):
         return
 
+    moving = with_clock(template, _SHOWN)
+
     def render(conversation: Conversation, moment: datetime, seed: int = 0, **more: str) -> str:
         random.seed(seed)
-        arguments = {**chat, **more, "chat_template": at(template, moment)}
+        arguments = {**chat, **more, "chat_template": moving, _SHOWN: at(moment)}
         with naming_faults(name):
             return tokenizer.apply_chat_template(
                 conversation, add_generation_prompt=True, tokenize=False, **arguments

@@ -9,7 +9,6 @@ from datasets import Dataset
 from transformers import TrainerCallback, set_seed
 from trl import GRPOConfig
 
-from cfdapo.credit.alignment import completion_text
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.proxy import Proxy
 from cfdapo.files import UserError, read_jsonl
@@ -73,7 +72,7 @@ def make_trainer(
     return CFDAPOTrainer(
         model=add_lora(base, settings["lora"]),
         args=_arguments(training, seed, settings["chat"], output),
-        reward_funcs=_reward(task, tokenizer),
+        reward_funcs=_reward(task),
         train_dataset=Dataset.from_list(
             [{"prompt": messages(task, row), "answer": row["answer"]} for row in rows]
         ),
@@ -141,15 +140,11 @@ def _arguments(training: dict[str, Any], seed: int, chat: dict[str, Any], output
     )
 
 
-def _reward(task: Task, tokenizer: Any) -> Any:
-    """Binary outcome reward, by the grader that evaluation uses too (Section 4.1).
+def _reward(task: Task) -> Any:
+    """Binary outcome reward, by the grader that evaluation uses too (Section 4.1)."""
 
-    It reads the text that evaluation and credit read. The trainer's own `completions` may be parsed
-    by a response template of the tokenizer, or have their spaces cleaned up.
-    """
-
-    def correct(completion_ids: list[list[int]], answer: list[str], **_: Any) -> list[float]:
-        texts = [completion_text(ids, tokenizer) for ids in completion_ids]
+    def correct(completions: list[Any], answer: list[str], **_: Any) -> list[float]:
+        texts = [completion[0]["content"] for completion in completions]
         return [float(passed) for passed in task.grade_many(texts, answer)]
 
     return correct
