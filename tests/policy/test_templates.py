@@ -4,6 +4,7 @@ import datetime
 import inspect
 
 import pytest
+from killed import set_clock
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import chat_template_utils
@@ -58,15 +59,12 @@ def conversation(text: str) -> list[dict[str, str]]:
 CONVERSATIONS = [conversation("How many?"), conversation("What time is it?")]
 
 
-def on(day: datetime.datetime, patch: pytest.MonkeyPatch) -> None:
-    """Let transformers' clock stand at `day`."""
-
-    class Clock(datetime.datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return day
-
-    patch.setattr(chat_template_utils, "datetime", Clock)
+@pytest.fixture
+def on():
+    """Sets the day that transformers' clock shows."""
+    before = chat_template_utils.datetime
+    yield set_clock
+    chat_template_utils.datetime = before
 
 
 def rendered(tokenizer, **chat) -> list[str]:
@@ -77,7 +75,7 @@ def rendered(tokenizer, **chat) -> list[str]:
 
 
 @pytest.mark.parametrize("name", CLOCKS)
-def test_a_template_that_reads_a_clock_is_refused_with_the_key_that_fixes_it(name, monkeypatch):
+def test_a_template_that_reads_a_clock_is_refused_with_the_key_that_fixes_it(name, on):
     template, key = CLOCKS[name]
     with pytest.raises(UserError, match="somebody/model: .*reads a clock.*depend on the day") as e:
         encode_prompts(tokenizer_with(template), CONVERSATIONS, {})
@@ -91,34 +89,34 @@ def test_a_template_that_reads_a_clock_is_refused_with_the_key_that_fixes_it(nam
     encode_prompts(tokenizer, CONVERSATIONS, chat)
     found = set()
     for day in MOMENTS:
-        on(day, monkeypatch)
+        on(day)
         found.add(tuple(rendered(tokenizer, **chat)))
     assert len(found) == 1
 
 
 @pytest.mark.parametrize("name", CLOCKS)
-def test_a_fixed_day_is_rendered_as_transformers_would_on_that_day(name, monkeypatch):
+def test_a_fixed_day_is_rendered_as_transformers_would_on_that_day(name, on):
     """To the character: also line ends and spaces before the template's first tag."""
     for before in ("", "\n", "\n\n  ", "  "):
         tokenizer = tokenizer_with(before + CLOCKS[name][0])
-        on(datetime.datetime(2024, 2, 3), monkeypatch)
+        on(datetime.datetime(2024, 2, 3))
         expected = rendered(tokenizer)
-        on(datetime.datetime(2031, 12, 30, 23, 59), monkeypatch)
+        on(datetime.datetime(2031, 12, 30, 23, 59))
         fix_day(tokenizer, "2024-02-03")
         assert rendered(tokenizer) == expected
 
 
 @pytest.mark.parametrize("moment", MOMENTS[::6])
-def test_every_directive_of_a_fixed_clock_is_strftime_s(moment, monkeypatch):
+def test_every_directive_of_a_fixed_clock_is_strftime_s(moment, on):
     formats = [f"%{flag}{letter}" for flag in ("", "-") for letter in "aAbBcdDeFHIjmMnpSuUVwWxXyYZ"]
     wanted = " | ".join([*formats, "100%%", "%%d", "%%%d", '"', "'"])
     chosen = moment.replace(hour=0, minute=0, second=0)
     template = "{{ strftime_now(wanted) }}"
     tokenizer = tokenizer_with(template)
-    on(chosen, monkeypatch)
+    on(chosen)
     expected = rendered(tokenizer, wanted=wanted)
     fix_day(tokenizer, chosen.date().isoformat())
-    on(MOMENTS[3], monkeypatch)
+    on(MOMENTS[3])
     assert rendered(tokenizer, wanted=wanted) == expected
     assert chosen.strftime("%d %-d %%d") in rendered(tokenizer, wanted="%d %-d %%d")
 
