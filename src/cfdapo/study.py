@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ WEIGHTINGS = tuple(PAPER_MODES)
 # Tasks whose problems are made, so that models can be made and pretrained on them.
 MADE_TASKS = tuple(name for name, task in TASKS.items() if task.made)
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.yaml"
+# Arguments of transformers' `apply_chat_template` that are not the template's: the stages set them,
+# or they would encode prompts otherwise in training than in evaluation.
+NOT_THE_TEMPLATES = (
+    *("conversation", "tools", "chat_template", "add_generation_prompt", "continue_final_message"),
+    *("tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict"),
+    *("return_assistant_tokens_mask", "tokenizer_kwargs"),
+)
 
 
 @functools.cache
@@ -38,10 +46,19 @@ def load_study(name: str, folder: Path = STUDIES) -> dict[str, Any]:
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
         raise UserError(f"config: unknown study {name!r}; there are: {known}")
     try:
-        study = yaml.safe_load(path.read_text(encoding="utf-8"))
+        study = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML ({error})") from error
     return check_study(study, str(path))
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without a type for dates: settings travel as JSON, and a date in them is text."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 def check_study(study: Any, source: str) -> dict[str, Any]:
@@ -116,10 +133,29 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
     if training["epsilon_high"] < training["epsilon"]:
         found.append("training.epsilon_high: must be at least training.epsilon (Clip-Higher)")
     found += _measurement_conflicts(study)
+    found += _template_conflicts(study["models"])
     made = [name for name, model in study["models"].items() if model["source"] == "made"]
     if made and study["data"]["task"] not in MADE_TASKS:
         known = " or ".join(MADE_TASKS)
         found.append(f"models.{made[0]}.source: made models only know data.task {known}")
+    return found
+
+
+def _template_conflicts(models: dict[str, Any]) -> list[str]:
+    """Arguments of chat templates that are no variable of theirs, and a day that is none."""
+    found = []
+    for name, model in models.items():
+        for key in sorted(set(model.get("chat_template_kwargs", {})) & set(NOT_THE_TEMPLATES)):
+            found.append(
+                f"models.{name}.chat_template_kwargs.{key}: is no variable of a chat template, and "
+                "set by the stages"
+            )
+        day = model.get("chat_template_date")
+        try:
+            if day is not None:
+                date.fromisoformat(day)
+        except ValueError as error:
+            found.append(f"models.{name}.chat_template_date: {day!r} is no day ({error})")
     return found
 
 

@@ -11,6 +11,7 @@ sys.path.insert(0, str(SOURCE))
 
 from cfdapo.analysis import registry
 from cfdapo.files import UserError
+from cfdapo.policy.templates import require_steady_models
 from cfdapo.provenance import put_interpreter_first, rule_module, source_files
 from cfdapo.study import (
     check_choice,
@@ -33,6 +34,8 @@ shell.prefix(
 
 try:
     STUDY = load_study(check_choice(config))
+    if workflow.is_main_process:  # and not in each of its jobs
+        require_steady_models(STUDY["models"])
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
