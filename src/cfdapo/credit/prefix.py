@@ -19,7 +19,7 @@ def prefix_drops(
     """Drops, shape (K,), and the answer's baseline log-probability of every plan."""
     forest = Forest(plans)
     scores = torch.zeros(forest.scores, dtype=torch.float64)
-    vocabulary = scorer.model.config.vocab_size
+    vocabulary = scorer.model.config.get_text_config().vocab_size
     with packed_attention(scorer.model):
         for packed in passes(forest.segments, token_budget, vocabulary, scorer.device):
             keep, rows, targets, into = packed.wants()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cfdapo.credit.packing import PackedPass
+from cfdapo.credit.packing import Inexact, PackedPass, running
 
 
 @contextmanager
@@ -48,12 +48,13 @@ class Scorer:
 
     def packed_logits(self, keep: Tensor, packed: PackedPass, **inputs: Any) -> Tensor:
         """`logits` of a packed row; to be called while `packed_attention` is on."""
-        logits = self.logits(keep, position_ids=packed.positions(), packed=packed, **inputs)
+        positions = packed.positions()
+        # With a mask given, the model does not take a jump in the positions for a new sequence.
+        mask = torch.ones_like(positions)
+        with running(packed):
+            logits = self.logits(keep, position_ids=positions, attention_mask=mask, **inputs)
         if not packed.calls:
-            raise ValueError(
-                f"{type(self.model).__name__} does not attend through transformers' "
-                'AttentionInterface; use method="serial"'
-            )
+            raise Inexact("does not attend through transformers' AttentionInterface")
         return logits
 
     def mask(self, allowed: Tensor) -> Tensor:
