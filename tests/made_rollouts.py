@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from conftest import SHAPE
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from cfdapo.credit.alignment import completion_text
@@ -13,6 +12,16 @@ from cfdapo.credit.rule import Prefix, Rollout
 from cfdapo.policy.tiny import make_model, make_tokenizer
 from cfdapo.problems.answers import is_correct
 
+SHAPE = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.06,
+}
 QUESTIONS = (
     "Mia has 3 pens. Mia buys 4 more. Mia then has 2 times as many. How many pens does Mia have?",
     "Tom has 9 eggs. Tom sells 2. How many eggs does Tom have?",
@@ -40,7 +49,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 @functools.cache
 def model() -> PreTrainedModel:
     """A tiny Qwen3 with random weights."""
-    return make_model("qwen3", {**SHAPE, "head_dim": 8}, tokenizer(), seed=0).eval()
+    return make_model("qwen3", SHAPE, tokenizer(), seed=0).eval()
 
 
 def make_rollout(
