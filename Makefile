@@ -43,8 +43,8 @@ verify: $(VENV)
 
 # Tables and figures from the records that are there. Only rules of the analysis environment may
 # run: they need no model and no adapter, so nothing is trained, whatever is missing.
-ANALYSIS = $(shell awk '/^rule /{sub(":","",$$2); rule=$$2} /envs\/analysis.yaml/{print rule}' \
-	workflow/rules/*.smk)
+ANALYSIS = collect_curves compare_modes credit_map \
+	$(shell PYTHONPATH=src .venv/bin/python -m cfdapo.analysis.registry)
 
 tables: $(VENV)
 	$(RUN) tables figures --config study=$(STUDY) --allowed-rules tables figures $(ANALYSIS)

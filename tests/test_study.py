@@ -7,14 +7,12 @@ from dataclasses import asdict
 import pytest
 import yaml
 
-from cfdapo.analysis.credit import COMBINATIONS
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.weights import MODES
 from cfdapo.files import UserError
 from cfdapo.problems.code_task import CodeTask
 from cfdapo.problems.task import TASKS, get_task
 from cfdapo.study import (
-    CODE_TASKS,
     MADE_TASKS,
     SCHEMA,
     STUDIES,
@@ -28,6 +26,8 @@ from cfdapo.study import (
     mode_labels,
     weight_groups,
 )
+from cfdapo.vocabulary import COMBINATIONS
+from cfdapo.vocabulary import TASKS as TASK_TRAITS
 
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
@@ -175,6 +175,7 @@ def test_a_variant_changes_the_credit_that_it_names_and_no_more(study_with_varia
     study = check_study(study_with_variant, "study.yaml")
     changed = credit_settings(study, "wide")
     assert changed == study["credit"] | {"sink": "rest", "w_max": 3, "mode": "inverted"}
+    assert changed["options"] == {}
     assert credit_settings(study, "vanilla") == study["credit"] | {"mode": "vanilla"}
     assert CreditConfig(**changed).sink == "rest"
     assert mode_labels(study) == {"wide": "Wide"}
@@ -202,7 +203,9 @@ def test_the_papers_code_experiment_measures_spans_of_code():
 
 
 def test_code_tasks_are_those_whose_solutions_are_run():
-    assert {name for name in TASKS if isinstance(get_task(name), CodeTask)} == set(CODE_TASKS)
+    assert {name for name in TASKS if isinstance(get_task(name), CodeTask)} == {
+        name for name, traits in TASK_TRAITS.items() if traits.code
+    }
 
 
 def test_made_tasks_are_those_with_a_corpus():
@@ -232,7 +235,7 @@ def test_a_faulty_variant_is_named(study_with_variant, change, message):
 
 def test_a_variant_cannot_be_called_as_a_weighting_is(study_with_variant):
     study_with_variant["variants"]["random"] = study_with_variant["variants"]["wide"]
-    with pytest.raises(UserError, match="variants.random: has the name of a weighting"):
+    with pytest.raises(UserError, match="variants.random: has the name of a credit rule"):
         check_study(study_with_variant, "study.yaml")
 
 
@@ -253,3 +256,13 @@ def test_a_study_whose_weights_are_rescaled_has_no_raw_group():
     study = load_study("tiny")
     study["credit"]["rescale_to_mean_one"] = True
     assert list(weight_groups(study)) == ["mean 1"]
+
+
+def test_a_mode_gets_the_options_of_its_own_rule_only(study_with_variant):
+    study_with_variant["credit"] = {"options": {"monte_carlo": {"continuations": 4}}}
+    study = check_study(study_with_variant, "study.yaml")
+    assert credit_settings(study, "monte_carlo")["options"] == {"continuations": 4}
+    assert credit_settings(study, "vanilla")["options"] == {}
+    study["credit"]["options"] = {"montecarlo": {}}
+    with pytest.raises(UserError, match="credit.options: 'montecarlo' is not one of"):
+        check_study(study, "study.yaml")

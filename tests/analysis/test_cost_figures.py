@@ -1,7 +1,8 @@
 import pandas as pd
 import pytest
 
-from cfdapo.analysis.cost_figures import accuracy_over_time, overhead_bars
+from cfdapo.analysis.costs.figure4_overhead import overhead_bars
+from cfdapo.analysis.outcomes.figure3_accuracy_time import accuracy_over_time
 
 
 def test_accuracy_stands_over_mean_minutes(curves, labels):

@@ -3,13 +3,19 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.credit import COMBINATIONS
-from cfdapo.analysis.rendering import to_latex, to_markdown
-from cfdapo.analysis.samples import split_samples
-from cfdapo.analysis.tables.validity import table9_credit_validity
-from cfdapo.analysis.validity import BASELINES, Ranked, measure_validity, same_scores, scores_of
-from cfdapo.analysis.validity_figure import validity_dots
+from cfdapo.analysis.credit.figure8_credit_validity import validity_dots
+from cfdapo.analysis.credit.table9_credit_validity import table9_credit_validity
+from cfdapo.analysis.credit.validity import (
+    BASELINES,
+    Ranked,
+    measure_validity,
+    same_scores,
+    scores_of,
+)
+from cfdapo.analysis.records.samples import split_samples
+from cfdapo.analysis.rendering.table import to_latex, to_markdown
 from cfdapo.files import UserError
+from cfdapo.vocabulary import COMBINATIONS
 
 # completion, problem, label, dependants, last_line, kind, importance
 ROWS = [

@@ -157,7 +157,7 @@ def test_touching_a_source_file_runs_nothing(finished):
 
 
 def test_editing_the_figures_redraws_figures_only(finished):
-    path = finished / "src" / "cfdapo" / "analysis" / "figures.py"
+    path = finished / "src" / "cfdapo" / "analysis" / "outcomes" / "figures.py"
     with edited(path, path.read_text() + "\n# edited\n"):
         jobs = rerun(finished)
     drawn = {rule for rule in jobs if rule.startswith("figure") and rule != "figures"}
@@ -219,7 +219,7 @@ def test_another_label_trains_nothing(finished):
 
 
 def test_editing_the_credit_maps_style_draws_the_maps_only(finished):
-    path = finished / "src" / "cfdapo" / "analysis" / "credit_map.css"
+    path = finished / "src" / "cfdapo" / "analysis" / "credit_map" / "page.css"
     with edited(path, path.read_text() + "\n/* edited */\n"):
         jobs = rerun(finished)
     assert jobs["credit_map"] == 3

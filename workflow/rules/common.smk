@@ -9,10 +9,11 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 
+from cfdapo.analysis import registry
 from cfdapo.files import UserError
-from cfdapo.provenance import put_interpreter_first, source_files
+from cfdapo.policy.templates import require_steady_models
+from cfdapo.provenance import put_interpreter_first, rule_module, source_files
 from cfdapo.study import (
-    CODE_TASKS,
     check_choice,
     checkpoint_steps,
     credit_settings,
@@ -33,6 +34,8 @@ shell.prefix(
 
 try:
     STUDY = load_study(check_choice(config))
+    if workflow.is_main_process:  # and not in each of its jobs
+        require_steady_models(STUDY["models"])
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -68,6 +71,16 @@ def code(stage):
     Of the tasks, only the code of the study's own is among them, for the stages that use it.
     """
     return source_files(f"cfdapo.stages.{stage}", TASK)
+
+
+def output_code(stage, spec):
+    """The same of a table or figure: the stage's files and those of its own module."""
+    return sorted({*code(stage), *source_files(spec.module)})
+
+
+def rule_code(wildcards):
+    """The source files of a mode's credit rule, which decide its runs and no other mode's."""
+    return source_files(rule_module(credit_settings(STUDY, wildcards.mode)["mode"]))
 
 
 def scaled(rule, resource):
@@ -162,16 +175,16 @@ def figure(name):
     return multiext(f"{RESULTS}/figures/{name}", ".pdf", ".png")
 
 
-def fitting(*names):
-    """The outputs of those of some tables and figures that say something about the study's task."""
-    left_out = {"table7_code"}
-    if TASK in CODE_TASKS:
-        # Patterns of arithmetic, and the paper's numbers on GSM8K.
-        left_out = {"table5_content", "table10_reported_vs_reproduced", "table16_inconsistencies"}
-    if TASK == "mbpp":
-        # What the results of its programs depend on is not known.
-        left_out |= {"table9_credit_validity", "figure8_credit_validity"}
-    return [getattr(rules, name).output for name in names if name not in left_out]
+def inputs_of(spec):
+    """What a table or figure is made from; outputs.smk says which files are needed."""
+    files = {need: NEEDED[need] for need in spec.needs}
+    tables = [f"{RESULTS}/tables/{name}.csv" for name in spec.tables]
+    return files | ({"tables": tables} if tables else {})
+
+
+def outputs_of(specs):
+    """The files of those tables and figures that say something about the study's task."""
+    return [getattr(rules, spec.name).output for spec in registry.fitting(specs, TASK)]
 
 
 def report_labels(wildcards, output):
@@ -181,12 +194,8 @@ def report_labels(wildcards, output):
 RUN_FLAGS = (
     f"--models {' '.join(MODELS)} --modes {' '.join(MODES)} --seeds {' '.join(map(str, SEEDS))}"
 )
-_SUMMARY_FLAGS = (
+RESULTS_FLAGS = (
     f"--results {RESULTS} {RUN_FLAGS} --labels {shlex.quote(as_json(LABELS))}"
-    f" --mode-labels {shlex.quote(as_json(mode_labels(STUDY)))}"
+    f" --mode-labels {shlex.quote(as_json(mode_labels(STUDY)))} --task {TASK}"
+    f" --weight-groups {shlex.quote(as_json(weight_groups(STUDY)))}"
 )
-_SETTINGS = {"task": TASK, "weight_groups": weight_groups(STUDY)}
-TABLE_FLAGS = (
-    f"{_SUMMARY_FLAGS} --study-settings {shlex.quote(as_json(_SETTINGS))} --out {RESULTS}/tables"
-)
-FIGURE_FLAGS = f"{_SUMMARY_FLAGS} --task {TASK} --out {RESULTS}/figures"
