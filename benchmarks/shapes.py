@@ -79,13 +79,16 @@ SHAPES = {
 PAPER = {"qwen2.5-3b": "tiny-qwen2", "qwen3-1.7b": "tiny", "llama3.2-3b": "tiny-llama"}
 
 
-def shaped_model(name: str, dtype: torch.dtype, device: str) -> nn.Module:
-    """A random model of SHAPES, made where and as it is to run: 3 billion float32 would not fit."""
+def shaped_model(name: str, dtype: torch.dtype, device: str, **changes: int) -> nn.Module:
+    """A random model of SHAPES, made where and as it is to run: 3 billion float32 would not fit.
+
+    `changes` are to the fields of its configuration.
+    """
     kind, config, fields = SHAPES[name]
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         with torch.device(device):
-            return kind(config(**fields)).eval()
+            return kind(config(**fields | changes)).eval()
     finally:
         torch.set_default_dtype(before)

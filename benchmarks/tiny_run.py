@@ -13,23 +13,28 @@ MODEL = "qwen3-tiny"
 
 
 def prepare(
-    folder: Path, pretraining_steps: int, shape: dict[str, Any] | None = None
+    folder: Path,
+    pretraining_steps: int,
+    shape: dict[str, Any] | None = None,
+    problems: int | None = None,
 ) -> dict[str, Path]:
     """Make `folder`/model and `folder`/train.jsonl; the paths that the stage train takes.
 
-    `shape` changes some of the model's sizes.
+    `shape` changes some of the model's sizes, `problems` the number that the study has.
     """
     study = load_study("tiny")
+    if problems is not None:
+        study["data"]["train_problems"] = problems
     entry = study["models"][MODEL]
     entry = entry | {
         "pretraining": entry["pretraining"] | {"steps": pretraining_steps},
         "shape": entry["shape"] | (shape or {}),
     }
-    model, problems = folder / "model", folder / "train.jsonl"
+    model, rows = folder / "model", folder / "train.jsonl"
     model.mkdir(parents=True)
     write_manifest(model, MODEL, entry, make(entry, study["data"]["task"], model))
-    write_jsonl(problems, get_task(study["data"]["task"]).load("train", study["data"]))
-    return {"model_dir": model, "problems": problems}
+    write_jsonl(rows, get_task(study["data"]["task"]).load("train", study["data"]))
+    return {"model_dir": model, "problems": rows}
 
 
 def settings(mode: str, **training: Any) -> dict[str, Any]:

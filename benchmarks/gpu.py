@@ -1,0 +1,222 @@
+"""All that is to be known of a GPU, in one command and in the order of its worth.
+
+    python benchmarks/gpu.py --minutes 8 --out FILE
+
+Exactness, the cost of credit, the paper's training step, kill and resume, and where time goes, each
+in pieces that are bounded in time and written to FILE as they go: cut at any moment, FILE holds
+what was measured until then. No network, no study, no Snakemake; models are random, of the paper's
+shapes. What the pieces print goes to FILE.log. gpu_tables.py turns FILE into tables.
+
+Exits with 0 if every piece was done, else with 1: something failed or its time was up.
+"""
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import source_path  # noqa: F401 - finds the package
+from units import Machine, Outcome, Unit, run_unit, start_processes
+
+from cfdapo.files import UserError, write_json
+from cfdapo.provenance import environment
+
+PARTS = {
+    "machine": "the device, and the rates that it reaches",
+    "exactness": "prefix against serial, and every mode through the real trainer",
+    "cost": "credit beside one generation and one LoRA update",
+    "step": "the paper's training step as configured",
+    "resume": "killed and resumed against left alone",
+    "hotspots": "where the time goes inside credit",
+}
+# A unit may take this many times its share of what is left; what others leave goes to the rest.
+STRETCH = 2.0
+
+
+def plan(device: str) -> list[Unit]:
+    """All units in the order of their worth; weights are the seconds that a large GPU may take."""
+    names = ("qwen2.5-3b", "qwen3-1.7b", "llama3.2-3b")
+    half = "bfloat16"
+    return [
+        Unit("machine", device, "machine", 15),
+        *(Unit("exactness", name, "exactness", 14, {"shape": name}) for name in names),
+        *(
+            Unit("exactness", f"modes, {precision}", "modes", 15, {"precision": precision})
+            for precision in (half, "float32")
+        ),
+        *(Unit("cost", name, "cost", 55, {"shape": name}) for name in names),
+        Unit("step", "qwen2.5-3b", "step_of_paper", 70, {"shape": "qwen2.5-3b", "generate": True}),
+        *(
+            Unit("step", f"{name}{label}", "step_of_paper", 20, {"shape": name, **changed})
+            for name, label, changed in (
+                ("qwen2.5-3b", ", checkpointing", {"checkpointing": True}),
+                ("qwen2.5-3b", ", 4 x 16", {"micro_batch": 4}),
+                (
+                    "qwen2.5-3b",
+                    ", 4 x 16, checkpointing",
+                    {"micro_batch": 4, "checkpointing": True},
+                ),
+                ("qwen3-1.7b", "", {}),
+                ("llama3.2-3b", "", {}),
+            )
+        ),
+        Unit("resume", half, "resume", 30, {"precision": half}),
+        Unit("hotspots", "qwen2.5-3b", "hotspots", 30, {"shape": "qwen2.5-3b"}),
+        Unit("resume", "float32", "resume", 30, {"precision": "float32"}),
+    ]
+
+
+class Record:
+    """FILE: every change is written at once, to a temporary name that is then renamed."""
+
+    def __init__(self, path: Path, head: dict[str, Any], units: list[Unit]):
+        self.path = path
+        self.content = head | {"parts": {}}
+        for unit in units:
+            part = self.content["parts"].setdefault(
+                unit.part, {"what": PARTS[unit.part], "units": {}}
+            )
+            part["units"][unit.name] = {"status": "not begun"}
+        self.save()
+
+    def set(self, unit: Unit, **values: Any) -> None:
+        self.content["parts"][unit.part]["units"][unit.name].update(values)
+        self.save()
+
+    def emit(self, unit: Unit, name: str, values: dict[str, Any]) -> None:
+        """Add a unit's `values` to what it found under `name`."""
+        mine = self.content["parts"][unit.part]["units"][unit.name]
+        mine.setdefault("results", {}).setdefault(name, {}).update(values)
+        self.save()
+
+    def save(self) -> None:
+        write_json(self.path, _finite(self.content))
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    finite = not isinstance(value, float) or abs(value) < float("inf")
+    return value if finite else None
+
+
+def main() -> None:
+    """Run the units of the parts that were asked for."""
+    given = parse_arguments()
+    if given.device == "cpu":  # before anything looks for a GPU
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        # On busy cores several threads wait for each other longer than they compute.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    end = time.monotonic() + 60 * given.minutes
+    units = [unit for unit in plan(given.device) if unit.part in given.parts]
+    record = Record(given.out, head(given), units)
+    machine = Machine(given.device, given.tiny)
+    try:
+        measure(units, machine, record, end)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    states = [
+        unit["status"]
+        for part in record.content["parts"].values()
+        for unit in part["units"].values()
+    ]
+    counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    print(f"{given.out}: {counted}")
+    sys.exit(int(set(states) != {"done"}))
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line; exits with 2 where FILE exists."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=8, help="all that it may take")
+    parser.add_argument("--out", type=Path, required=True, help="a new file of JSON")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--tiny", action="store_true", help="tiny models: does everything run?")
+    parser.add_argument(
+        "--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="default: all"
+    )
+    given = parser.parse_args()
+    if given.out.exists():
+        parser.error(f"--out: {given.out} exists, and nothing is written over; name another")
+    return given
+
+
+def head(given: argparse.Namespace) -> dict[str, Any]:
+    """What FILE says of how it was made; of the hardware the part machine tells more."""
+    return {
+        "command": [Path(sys.executable).name, *sys.argv],
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "device": given.device,
+        "tiny": given.tiny,
+        "minutes": given.minutes,
+        **environment(),
+    }
+
+
+def measure(units: list[Unit], machine: Machine, record: Record, end: float) -> None:
+    """Run `units` one after another until `end`; those for which no time is left do not begin.
+
+    Where the first cannot use the device in a forked process, all start anew.
+    """
+    log = record.path.with_name(f"{record.path.name}.log").resolve()
+    modules = sorted({f"gpu_parts.{unit.module}" for unit in units})
+    context = start_processes(machine.method, modules)
+    for index, unit in enumerate(units):
+        weight = unit.weight / sum(one.weight for one in units[index:])
+        outcome = _run(unit, context, machine, record, log, end, weight)
+        if outcome.status == "failed" and index == 0 and machine.device == "cuda":
+            machine = replace(machine, method="spawn")
+            context = start_processes(machine.method, modules)
+            _run(unit, context, machine, record, log, end, weight)
+
+
+def _run(
+    unit: Unit,
+    context: Any,
+    machine: Machine,
+    record: Record,
+    log: Path,
+    end: float,
+    weight: float,
+) -> Outcome:
+    """Run one unit, which may take `weight` of what is left of the time, and note how it ended."""
+    began = time.monotonic()
+    left = end - began
+    if left <= 0:
+        return Outcome("not begun")
+    record.set(unit, status="running")
+    share = left * weight
+
+    def emit(name: str, values: dict[str, Any]) -> None:
+        record.emit(unit, name, values)
+
+    hard = min(left, STRETCH * share)
+    outcome = run_unit(context, unit, machine, log, share, hard, emit)
+    _finish(record, unit, outcome, time.monotonic() - began)
+    return outcome
+
+
+def _finish(record: Record, unit: Unit, outcome: Outcome, seconds: float) -> None:
+    """Put down and print how a unit ended."""
+    failed = {"error": outcome.error, "traceback": outcome.traceback} if outcome.error else {}
+    record.set(unit, status=outcome.status, seconds=round(seconds, 2), **failed)
+    why = f": {outcome.error}" if outcome.error else ""
+    print(f"{unit.part}: {unit.name}: {outcome.status} after {seconds:.1f} s{why}", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
