@@ -37,37 +37,51 @@ PARTS = {
 STRETCH = 2.0
 
 
-def plan(device: str) -> list[Unit]:
-    """All units in the order of their worth; weights are the seconds that a large GPU may take."""
-    names = ("qwen2.5-3b", "qwen3-1.7b", "llama3.2-3b")
-    half = "bfloat16"
-    return [
-        Unit("machine", device, "machine", 15),
-        *(Unit("exactness", name, "exactness", 14, {"shape": name}) for name in names),
+# Seconds that a unit of a module may take: on a large GPU, and tiny on one core.
+SECONDS = {
+    "machine": (15, 1),
+    "exactness": (14, 1),
+    "modes": (15, 5),
+    "cost": (55, 2),
+    "step_of_paper": (20, 3),
+    "resume": (30, 20),
+    "hotspots": (30, 2),
+}
+
+
+def plan(given: argparse.Namespace) -> list[Unit]:
+    """The units of the parts that were asked for, in the order of their worth."""
+    half, dear = "bfloat16", "qwen2.5-3b"
+    shapes = (dear, "qwen3-1.7b", "llama3.2-3b")
+
+    def unit(part: str, name: str, module: str, **arguments: Any) -> Unit:
+        seconds = SECONDS[module][given.tiny]
+        # Generating takes most of a step; it is done once.
+        weight = seconds * 3.5 if arguments.get("generate") else seconds
+        return Unit(part, name, module, weight, arguments)
+
+    def step(shape: str, label: str = "", **arguments: Any) -> Unit:
+        return unit("step", f"{shape}{label}", "step_of_paper", shape=shape, **arguments)
+
+    units = [
+        unit("machine", given.device, "machine"),
+        *(unit("exactness", shape, "exactness", shape=shape) for shape in shapes),
         *(
-            Unit("exactness", f"modes, {precision}", "modes", 15, {"precision": precision})
+            unit("exactness", f"modes, {precision}", "modes", precision=precision)
             for precision in (half, "float32")
         ),
-        *(Unit("cost", name, "cost", 55, {"shape": name}) for name in names),
-        Unit("step", "qwen2.5-3b", "step_of_paper", 70, {"shape": "qwen2.5-3b", "generate": True}),
-        *(
-            Unit("step", f"{name}{label}", "step_of_paper", 20, {"shape": name, **changed})
-            for name, label, changed in (
-                ("qwen2.5-3b", ", checkpointing", {"checkpointing": True}),
-                ("qwen2.5-3b", ", 4 x 16", {"micro_batch": 4}),
-                (
-                    "qwen2.5-3b",
-                    ", 4 x 16, checkpointing",
-                    {"micro_batch": 4, "checkpointing": True},
-                ),
-                ("qwen3-1.7b", "", {}),
-                ("llama3.2-3b", "", {}),
-            )
-        ),
-        Unit("resume", half, "resume", 30, {"precision": half}),
-        Unit("hotspots", "qwen2.5-3b", "hotspots", 30, {"shape": "qwen2.5-3b"}),
-        Unit("resume", "float32", "resume", 30, {"precision": "float32"}),
+        *(unit("cost", shape, "cost", shape=shape) for shape in shapes),
+        step(dear, generate=True),
+        step(dear, ", checkpointing", checkpointing=True),
+        step(dear, ", passes of 4", micro_batch=4),
+        step(dear, ", passes of 4, checkpointing", micro_batch=4, checkpointing=True),
+        step("qwen3-1.7b"),
+        step("llama3.2-3b"),
+        unit("resume", half, "resume", precision=half),
+        unit("hotspots", dear, "hotspots", shape=dear),
+        unit("resume", "float32", "resume", precision="float32"),
     ]
+    return [one for one in units if one.part in given.parts]
 
 
 class Record:
@@ -116,7 +130,7 @@ def main() -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     end = time.monotonic() + 60 * given.minutes
-    units = [unit for unit in plan(given.device) if unit.part in given.parts]
+    units = plan(given)
     record = Record(given.out, head(given), units)
     machine = Machine(given.device, given.tiny)
     try:
@@ -195,13 +209,12 @@ def _run(
     if left <= 0:
         return Outcome("not begun")
     record.set(unit, status="running")
-    share = left * weight
 
     def emit(name: str, values: dict[str, Any]) -> None:
         record.emit(unit, name, values)
 
-    hard = min(left, STRETCH * share)
-    outcome = run_unit(context, unit, machine, log, share, hard, emit)
+    seconds = min(left, STRETCH * weight * left)
+    outcome = run_unit(context, unit, machine, log, seconds, emit)
     _finish(record, unit, outcome, time.monotonic() - began)
     return outcome
 

@@ -39,9 +39,13 @@ class Machine:
         return "fork" if self.method == "forkserver" else "spawn"
 
 
+class OutOfTime(Exception):
+    """A unit stopped itself before it was done, as its time was up."""
+
+
 @dataclass(frozen=True)
 class Clock:
-    """Until when a unit should be done; it is ended by force some time later."""
+    """Until when a unit has to be done or to stop; soon afterwards it is ended by force."""
 
     end: float
 
@@ -49,6 +53,11 @@ class Clock:
     def left(self) -> float:
         """Seconds that are left."""
         return self.end - time.monotonic()
+
+    def check(self) -> None:
+        """Raise `OutOfTime` where none are."""
+        if self.left < 0:
+            raise OutOfTime("its time was up")
 
 
 @dataclass(frozen=True)
@@ -89,16 +98,16 @@ def start_processes(method: str, preload: Sequence[str]) -> Any:
 
 
 def run_unit(
-    context: Any, unit: Unit, machine: Machine, log: Path, soft: float, hard: float, emit: Emit
+    context: Any, unit: Unit, machine: Machine, log: Path, seconds: float, emit: Emit
 ) -> Outcome:
     """Run `unit` in a process of its own, what it prints going to `log`.
 
-    `soft` and `hard` are seconds: those that the unit is told, and those after which it is killed.
+    After `seconds` it is killed; it is told to stop by itself a little earlier.
     """
     receiver, sender = context.Pipe(duplex=False)
-    clock = Clock(time.monotonic() + soft)
+    limit = time.monotonic() + seconds
+    clock = Clock(limit - 0.1 * seconds)
     process = context.Process(target=_child, args=(unit, machine, clock, log, sender))
-    limit = time.monotonic() + hard
     process.start()
     sender.close()
     try:
@@ -135,6 +144,8 @@ def _child(unit: Unit, machine: Machine, clock: Clock, log: Path, sender: Any) -
             machine,
             **unit.arguments,
         )
+    except OutOfTime as error:
+        sender.send(("end", "cut", str(error)))
     except Exception as error:
         traceback.print_exc()
         sender.send(("end", "failed", describe(error), traceback.format_exc()))
@@ -170,10 +181,12 @@ def describe(error: BaseException) -> str:
 def attempt(emit: Emit, name: str, action: Callable[[], Any]) -> Any:
     """What `action` returns; None where it fails, with the error emitted under `name`.
 
-    So the rest of a unit goes on, with the memory that the action held.
+    So the rest of a unit goes on, with the memory that the action held. `OutOfTime` ends it.
     """
     try:
         return action()
+    except OutOfTime:
+        raise
     except Exception as error:
         traceback.print_exc()
         emit(name, {"error": describe(error)})

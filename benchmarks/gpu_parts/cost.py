@@ -49,13 +49,12 @@ def run(emit: Emit, clock: Clock, machine: Machine, shape: str) -> None:
         for name in QUICK
     }
     seconds = _phases(emit, clock, policy, requests)
+    emit("paper", _paper())
+    _emit_derived(emit, turns, seconds, bound)
     method("serial", policy, [warm_up_request(requests[0])], sizes)()
     serial = method("serial", policy, requests, sizes)
     turns["serial"] = take_turns(emit, "serial", clock, serial, policy.device, most=1)
-    for name, taken in turns.items():
-        if taken.result:
-            emit(name, _derived(taken, turns["serial"], seconds, bound))
-    emit("paper", _paper())
+    _emit_derived(emit, turns, seconds, bound)
     if machine.device == "cuda":
         emit("nvidia-smi, after", card_state())
 
@@ -155,19 +154,21 @@ def _phase(
     return {"seconds": seconds, "peak bytes": growth, **batched}
 
 
-def _derived(
-    taken: Turns, serial: Turns, seconds: dict[str, float], bound: dict[str, Any] | None
-) -> dict[str, Any]:
-    """A method's place: against serial, above the floor, and in a step."""
-    found: dict[str, Any] = {}
-    if serial.result:
-        found |= agreement(taken.result.drops, serial.result.drops)
-        found["speed-up"] = serial.median / taken.median
-    if bound:
-        found["over floor"] = taken.median / bound["floor seconds"]
-    if len(seconds) == 2:
-        found["of a step"] = taken.median / (taken.median + sum(seconds.values()))
-    return found
+def _emit_derived(
+    emit: Emit, turns: dict[str, Turns], seconds: dict[str, float], bound: dict[str, Any] | None
+) -> None:
+    """Every method's place above the floor, in a step and, once that is there, against serial."""
+    serial = turns.get("serial", Turns())
+    for name, taken in turns.items():
+        found: dict[str, Any] = {}
+        if taken.result and serial.result:
+            found |= agreement(taken.result.drops, serial.result.drops)
+            found["speed-up"] = serial.median / taken.median
+        if taken.result and bound:
+            found["over floor"] = taken.median / bound["floor seconds"]
+        if taken.result and len(seconds) == 2:
+            found["of a step"] = taken.median / (taken.median + sum(seconds.values()))
+        emit(name, found)
 
 
 def _paper() -> dict[str, float]:

@@ -43,8 +43,7 @@ def run(emit: Emit, clock: Clock, machine: Machine, shape: str) -> None:
         if drops and exact:
             emit(name, _verdict(name, drops, exact))
     for combination in product(INTERVENTIONS, SINKS):
-        if clock.left < 0:
-            break
+        clock.check()
         name = " / ".join(combination)
         found = attempt(emit, name, partial(_combination, model, requests[:2], *combination))
         emit(name, found or {})

@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 TASK = "arithmetic"
 VOCABULARY = 400
-PROBLEMS = 200
+PROBLEMS = 100
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def run(
     """
     study = load_study("paper")
     training = _training(study["training"], machine, checkpointing, micro_batch)
-    texts = make_texts(training, study["credit"]["max_spans"])
+    texts = make_texts(training, 4 if machine.tiny else study["credit"]["max_spans"])
     emit("setting", {"shape": PAPER[shape] if machine.tiny else shape} | _setting(training))
     emit("setting", {"completion tokens": texts.mean_length})
     base = random_model(machine, shape, torch.bfloat16)
@@ -56,13 +56,16 @@ def run(
             base, texts, training, credit, Path(output), [probe], probe.is_to_generate
         )
         probe.watch(trainer)
-        attempt(emit, "failed", trainer.train)
+        if attempt(emit, "failed", trainer.train) is None:
+            emit("failed", {"phase": probe.phase, "step": probe.step})
     for row in history(trainer.state.log_history):
         names = ("seconds_generation", "seconds_credit", "seconds_update", "credit_passes")
         names += ("spans_per_completion", "grad_norm")
         emit(f"step {row['step']}", {"by the trainer": {name: row[name] for name in names}})
     if machine.device == "cuda":
         emit("memory", _device_memory())
+    if trainer.state.global_step < STEPS:
+        clock.check()
 
 
 def _training(
@@ -70,11 +73,11 @@ def _training(
 ) -> dict[str, Any]:
     """The study's training, of `STEPS` steps; small where sizes are."""
     small = {
-        "batch_size": 4,
-        "gradient_accumulation": 2,
+        "batch_size": 8,
+        "gradient_accumulation": 1,
         "group_size": 4,
         "max_prompt_tokens": 64,
-        "max_completion_tokens": 100,
+        "max_completion_tokens": 48,
     }
     training = study | (small if machine.tiny else {})
     training |= {"steps": STEPS, "checkpoint_every": STEPS, "gradient_checkpointing": checkpointing}
@@ -96,7 +99,13 @@ class Probe(TrainerCallback):
     def __init__(self, emit: Emit, clock: Clock, device: str, generate: bool):
         self.emit, self.clock, self.device, self.generate = emit, clock, device, generate
         self.step = 0
+        self.phase = self.before_credit
         self.began = 0.0
+
+    @property
+    def before_credit(self) -> str:
+        """What a step does before its credit: it generates, or next to nothing."""
+        return "generation" if self.is_to_generate() else "other"
 
     def is_to_generate(self) -> bool:
         return self.generate and self.step == 1
@@ -106,9 +115,9 @@ class Probe(TrainerCallback):
         assign = trainer.assigner.assign
 
         def noted(*args: Any, **kwargs: Any) -> Any:
-            self._end("generation" if self.is_to_generate() else "other")
-            assignment = assign(*args, **kwargs)
             self._end("credit")
+            assignment = assign(*args, **kwargs)
+            self._end("update")
             self.emit(f"step {self.step}", {
                 "spans": sum(len(credit.tokens) for credit in assignment.credits),
                 "passes": assignment.passes,
@@ -120,21 +129,23 @@ class Probe(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.step += 1
-        self._begin()
+        self._begin(self.before_credit)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._end("update")
+        self._end("logging")
         # A checkpoint takes time that is measured elsewhere.
         control.should_save = False
         control.should_training_stop |= self.clock.left < 0
 
-    def _begin(self) -> None:
+    def _begin(self, phase: str) -> None:
+        self.phase = phase
         wait(self.device)
         if self.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         self.began = time.perf_counter()
 
-    def _end(self, phase: str) -> None:
+    def _end(self, following: str) -> None:
+        """Emit the phase that is over, and begin the `following` one."""
         wait(self.device)
         found: dict[str, Any] = {"seconds": time.perf_counter() - self.began}
         if self.device == "cuda":
@@ -142,8 +153,8 @@ class Probe(TrainerCallback):
                 "allocated bytes": torch.cuda.max_memory_allocated(),
                 "reserved bytes": torch.cuda.max_memory_reserved(),
             }
-        self.emit(f"step {self.step}", {phase: found})
-        self._begin()
+        self.emit(f"step {self.step}", {self.phase: found})
+        self._begin(following)
 
 
 def _device_memory() -> dict[str, int]:
