@@ -35,6 +35,8 @@ PARTS = {
 }
 # A unit may take this many times its share of what is left; what others leave goes to the rest.
 STRETCH = 2.0
+# Seconds more where a process has to import everything by itself.
+IMPORTS = 30
 
 
 # Seconds that a unit of a module may take: on a large GPU, and tiny on one core.
@@ -180,7 +182,8 @@ def head(given: argparse.Namespace) -> dict[str, Any]:
 def measure(units: list[Unit], machine: Machine, record: Record, end: float) -> None:
     """Run `units` one after another until `end`; those for which no time is left do not begin.
 
-    Where the first cannot use the device in a forked process, all start anew.
+    Where the first cannot use the device in a forked process, processes start anew; where it
+    cannot then either, that is all.
     """
     log = record.path.with_name(f"{record.path.name}.log").resolve()
     modules = sorted({f"gpu_parts.{unit.module}" for unit in units})
@@ -188,10 +191,12 @@ def measure(units: list[Unit], machine: Machine, record: Record, end: float) -> 
     for index, unit in enumerate(units):
         weight = unit.weight / sum(one.weight for one in units[index:])
         outcome = _run(unit, context, machine, record, log, end, weight)
-        if outcome.status == "failed" and index == 0 and machine.device == "cuda":
+        if unit.part == "machine" and outcome.status == "failed":
             machine = replace(machine, method="spawn")
             context = start_processes(machine.method, modules)
-            _run(unit, context, machine, record, log, end, weight)
+            outcome = _run(unit, context, machine, record, log, end, weight)
+            if (outcome.error or "").startswith("NoDevice"):
+                break
 
 
 def _run(
@@ -213,7 +218,8 @@ def _run(
     def emit(name: str, values: dict[str, Any]) -> None:
         record.emit(unit, name, values)
 
-    seconds = min(left, STRETCH * weight * left)
+    imports = IMPORTS if machine.method == "spawn" else 0
+    seconds = min(left, STRETCH * weight * left + imports)
     outcome = run_unit(context, unit, machine, log, seconds, emit)
     _finish(record, unit, outcome, time.monotonic() - began)
     return outcome

@@ -104,9 +104,9 @@ def exactness(units: dict[str, Results]) -> Iterator[Table]:
             for precision, values in results.items()
             if precision in ("bfloat16", "float32", "tf32")
         ],
-        "In bfloat16 and TF32 both methods round: the columns from float32 are their errors (root of "
-        "the mean square) from serial in float32 with the same weights. It agrees where prefix's is "
-        "at most 1.5 times serial's, and in float32 where no drop differs by more than 0.001.",
+        "In bfloat16 and TF32 both methods round: the columns from float32 are their errors (root "
+        "of the mean square) from serial in float32 with the same weights. It agrees where "
+        "prefix's is at most 1.5 times serial's; in float32 where no drop differs by over 0.001.",
     )
     combined = {
         name: {key: values for key, values in results.items() if " / " in key}
@@ -185,10 +185,12 @@ def step(units: dict[str, Results]) -> Iterator[Table]:
     for name, results in units.items():
         steps = [results[key] for key in sorted(results) if key.startswith("step ")]
         shape = results.get("setting", {}).get("shape", name)
-        generated |= {shape: one["generation"] for one in steps if "generation" in one}
         # The last of its kind, which is warmed up.
         phases = {phase: one[phase] for one in steps for phase in PHASES if phase in one}
-        phases |= {"generation": generated[shape]} if shape in generated else {}
+        if "generation" in phases:
+            generated[shape] = phases["generation"]
+        elif shape in generated:
+            phases["generation"] = generated[shape]
         seconds = [phases.get(phase, {}).get("seconds") for phase in PHASES]
         measured = [one[phase] for one in steps for phase in PHASES if phase in one]
         rows.append(

@@ -19,9 +19,18 @@ _QUERY = (
 )
 
 
+class NoDevice(Exception):
+    """The device that was asked for cannot be used."""
+
+
 def run(emit: Emit, clock: Clock, machine: Machine) -> None:
-    """Hardware and settings, then the rates of matrix products by dtype, and of copying."""
+    """Hardware and settings, then the rates of matrix products by dtype, and of copying.
+
+    Raises `NoDevice` where there is none.
+    """
     emit("hardware", hardware())
+    if machine.device == "cuda" and not torch.cuda.is_available():
+        raise NoDevice("torch sees no CUDA device; --device cpu runs without one")
     emit("torch", settings())
     if machine.device == "cuda":
         emit("device", device_properties())
@@ -54,9 +63,7 @@ def settings() -> dict[str, Any]:
 
 
 def device_properties() -> dict[str, Any]:
-    """Memory in bytes, capability, multiprocessors; RuntimeError where there is no device."""
-    if not torch.cuda.is_available():
-        raise RuntimeError("torch sees no CUDA device; --device cpu runs without one")
+    """Memory in bytes, capability, multiprocessors."""
     found = torch.cuda.get_device_properties(0)
     free, total = torch.cuda.mem_get_info()
     return {
