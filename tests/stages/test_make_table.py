@@ -338,6 +338,17 @@ def test_evaluations_of_other_adapters_are_named(study, run_flags, stage):
     assert not (study / "curves.csv").exists()
 
 
+def test_evaluations_of_other_prompts_are_named(study, run_flags, stage):
+    for path in sorted(study.glob("runs/llama-tiny/*/*/evaluation.jsonl")):
+        odd = "inverted/seed1" in str(path)
+        rows = [row | {"prompts": "other" if odd else "those"} for row in read_jsonl(path)]
+        write_jsonl(path, rows)
+    out = study / "curves.csv"
+    done = stage("collect_curves", "--runs", study / "runs", *run_flags, "--out", out)
+    assert_refused(done, "of different prompts", "llama-tiny/inverted/seed1: prompts is other")
+    assert not out.exists()
+
+
 def test_runs_of_another_base_model_are_named_and_of_other_code_told(study, run_flags, stage):
     paths = sorted(study.glob("runs/llama-tiny/*/*/run.json"))
     origin = {"code": "1" * 64, "problems": "2" * 64, "model": {"sha256": {}}, "proxy": None}

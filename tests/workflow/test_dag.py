@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,16 +12,23 @@ from pathlib import Path
 import pytest
 from clones import copy_workflow
 
-from cfdapo.study import ROOT, STUDIES
+from cfdapo.policy.tiny import CHAT_TEMPLATE
+from cfdapo.study import ROOT, STUDIES, load_study
 
 pytestmark = pytest.mark.workflow
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 
 
-def snakemake(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    *arguments: str, cwd: Path = ROOT, **variables: str
+) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
-        [*SNAKEMAKE, *arguments], cwd=cwd, env=environment, capture_output=True, text=True
+        [*SNAKEMAKE, *arguments],
+        cwd=cwd,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -105,6 +113,26 @@ def test_wrong_study_is_refused_before_any_job(clone, old, new, message):
     done = snakemake("--cores", "1", cwd=clone)
     assert done.returncode == 1 and message in done.stderr + done.stdout
     assert not (clone / "results").exists()
+
+
+def test_a_clock_in_a_cached_chat_template_is_refused_before_any_job(clone, prepared):
+    """Llama-3.2's, here with a tiny tokenizer, where the study does not fix its date."""
+    path = clone / "config" / "studies" / "paper.yaml"
+    key = 'chat_template_kwargs: {date_string: "26 Jul 2024"}'
+    assert path.read_text().count(key) == 1
+    path.write_text(path.read_text().replace(key, ""))
+    entry = load_study("paper")["models"]["llama3.2-3b"]
+    name = f"models--{entry['id'].replace('/', '--')}"
+    snapshot = clone / "cache" / "hub" / name / "snapshots" / entry["revision"]
+    shutil.copytree(prepared / "model", snapshot)
+    reading = "{% if date_string is not defined %}{% set date_string = strftime_now('%d %b %Y') %}"
+    template = reading + "{% endif %}Today Date: {{ date_string }}" + CHAT_TEMPLATE
+    (snapshot / "chat_template.jinja").write_text(template)
+    flags = ("--dry-run", "--quiet", "rules", "--config", "study=paper")
+    done = snakemake(*flags, cwd=clone, HF_HOME=str(clone / "cache"))
+    assert done.returncode == 1
+    message = f"models.llama3.2-3b: its chat template reads a clock.*set the model's {key}"
+    assert re.search(message, done.stdout + done.stderr)
 
 
 @pytest.fixture(scope="module")
