@@ -41,7 +41,10 @@ CLOCKS = {
     "hour": ('{% if strftime_now("%H") | int > 22 %}Good night.{% endif %}' + ASKED, "_date"),
     "year": ('{{ "old" if strftime_now("%Y") | int > 2030 }}' + ASKED, "_date"),
     # It asks for the time only in some conversations.
-    "asked": ('{{ strftime_now("%H:%M") if "time" in messages[0].content }}' + ASKED, "_date"),
+    "asked": (
+        '{{ tone }}{{ strftime_now("%H:%M") if "time" in messages[0].content }}' + ASKED,
+        "_date",
+    ),
 }
 
 
