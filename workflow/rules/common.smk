@@ -20,6 +20,7 @@ from cfdapo.study import (
     load_study,
     measured_credit,
     mode_labels,
+    requested,
     weight_groups,
 )
 
@@ -83,10 +84,9 @@ def rule_code(wildcards):
     return source_files(rule_module(credit_settings(STUDY, wildcards.mode)["mode"]))
 
 
-def scaled(rule, resource):
-    """The study's mem_mb or runtime of a rule; each retry asks for as much again on top."""
-    asked = STUDY["resources"][rule][resource]
-    return lambda wildcards, attempt: asked * attempt
+def scaled(rule, name):
+    """The study's mem_mb or runtime of a rule, for first attempts and for retries."""
+    return lambda wildcards, attempt: requested(STUDY, rule, name, attempt)
 
 
 def model_entry(wildcards):
