@@ -15,7 +15,7 @@ import yaml
 from clones import copy_workflow
 
 from cfdapo.files import read_json, read_jsonl, sha256_of
-from cfdapo.study import STUDIES
+from cfdapo.study import ROOT, STUDIES
 
 pytestmark = [
     pytest.mark.workflow,
@@ -53,6 +53,7 @@ class Ran:
     jobs: list[dict[str, str]]
     most_training: int
     saved: dict[str, list[dict[str, Any]]]
+    in_allocation: list[list[str]]
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +84,47 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
             )
         saved, most = lose_jobs(cluster, there, running)
         jobs = cluster.jobs()
+        in_allocation = take_gpus(cluster, tmp_path_factory.mktemp("allocation"))
     assert running.returncode == 0, log.read_text()[-6000:]
-    return Ran(here, there, jobs, most, saved)
+    return Ran(here, there, jobs, most, saved, in_allocation)
+
+
+# Takes a GPU, as jobs do; keeps it until its input ends.
+TAKES_ONE = """
+import os, sys
+given = os.environ["SLURM_JOB_ID"], os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+from cfdapo.devices import take_gpu
+print(*given, take_gpu(), flush=True)
+sys.stdin.read()
+"""
+# Two such jobs at once; what they said.
+TAKES_TWO = """
+import subprocess, sys
+command = [sys.executable, "-c", sys.argv[1]]
+jobs = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in range(2)]
+said = [next(line for line in job.stdout if "this job" not in line) for job in jobs]
+print(*said, sep="", end="")
+[job.communicate() for job in jobs]
+"""
+
+
+def take_gpus(cluster, folder: Path) -> list[list[str]]:
+    """What jobs are given and take that run two at once within an allocation of two GPUs.
+
+    First in a step of it, then where salloc was called. The GPUs are those of a pretended
+    nvidia-smi.
+    """
+    script = folder / "nvidia-smi"
+    lines = [f"GPU {number}: Pretended (UUID: GPU-{folder.name}-{number})" for number in (0, 1)]
+    script.write_text("#!/bin/sh\necho '" + "\n".join(lines) + "'\n")
+    script.chmod(0o755)
+    path = f"PATH={folder}:{os.environ['PATH']}:/usr/sbin"
+    jobs = ["env", path, f"PYTHONPATH={ROOT / 'src'}", sys.executable, "-c", TAKES_TWO, TAKES_ONE]
+    allocation = ["salloc", "--quiet", "--gres=gpu:2", "--mem=500"]
+    said = cluster.run(*allocation, "srun", *jobs) + cluster.run(*allocation, *jobs)
+    for line in lines:
+        Path(f"/tmp/cfdapo-{os.getuid()}/{line.split()[-1][:-1]}.lock").unlink(missing_ok=True)
+    return [line.split() for line in said.splitlines()]
 
 
 def lose_jobs(cluster, clone, running):
@@ -151,6 +191,15 @@ def test_training_jobs_never_share_a_gpu(ran):
     ]
     at_once = [sum(start <= moment < end for start, end in spans) for moment, _ in spans]
     assert max(at_once) == ran.most_training == GPUS
+
+
+def test_within_an_allocation_of_several_gpus_each_job_takes_one_of_its_own(ran):
+    step, salloc = ran.in_allocation[:2], ran.in_allocation[2:]
+    assert [given for _, given, _ in step] == ["0,1", "0,1"]
+    assert [given for _, given, _ in salloc] == ["all", "all"]
+    for both in (step, salloc):
+        assert len({job for job, *_ in both}) == 1
+        assert {device.rpartition("-")[2] for *_, device in both} == {"0", "1"}
 
 
 def test_gpus_are_asked_for_by_the_study_and_by_nothing_else(ran):
