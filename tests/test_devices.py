@@ -12,6 +12,7 @@ import pytest
 
 from cfdapo import devices
 from cfdapo.devices import parse_gpus, take_gpu, visible
+from cfdapo.files import UserError
 
 LISTING = """\
 GPU 0: NVIDIA H200 (UUID: GPU-8932f937-d72c-4106-c12f-20bd9faed9f6)
@@ -123,6 +124,17 @@ def test_out_of_the_way_without_a_gpu(clean, tmp_path):
     clean.setenv("PATH", str(tmp_path))  # no nvidia-smi
     assert take_gpu() is None
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_several_that_cannot_be_told_apart_are_refused(clean, tmp_path):
+    import torch
+
+    clean.setenv("PATH", str(tmp_path))  # a container without nvidia-smi
+    clean.setattr(torch.cuda, "device_count", lambda: 1)
+    assert take_gpu() is None
+    clean.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match="sees 2 GPUs, which nvidia-smi does not list"):
+        take_gpu()
 
 
 @pytest.fixture

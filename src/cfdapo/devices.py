@@ -34,13 +34,16 @@ def take_gpu(gpus: GPUs | None = None, folder: Path | None = None) -> str | None
     Returns None and changes nothing where there is no GPU or none is visible, and where SLURM
     leaves one: it has assigned it, perhaps to several jobs on purpose. `folder` holds the locks
     (default: one a user in /tmp, the same for all of a user's processes). Raises `UserError` if
-    that folder is not safe.
+    that folder is not safe, and where there are several GPUs that nvidia-smi does not list.
     """
     global _held
     if _held:
         return _held[1]
     allowed = visible(list_gpus() if gpus is None else gpus)
-    if not allowed or (len(allowed) == 1 and "SLURM_JOB_ID" in os.environ):
+    if not allowed:
+        _refuse_several()
+        return None
+    if len(allowed) == 1 and "SLURM_JOB_ID" in os.environ:
         return None
     if _cuda_started():
         raise RuntimeError("CUDA has started already; take_gpu() must come before")
@@ -125,6 +128,17 @@ def _lock_folder() -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise UserError(f"{folder}: is not this user's own folder; remove it and run again")
     return folder
+
+
+def _refuse_several() -> None:
+    """Raise `UserError` where CUDA sees several GPUs all the same: training would use them all."""
+    torch = sys.modules.get("torch")
+    seen = torch.cuda.device_count() if torch else 0
+    if seen > 1:
+        raise UserError(
+            f"this job sees {seen} GPUs, which nvidia-smi does not list, so it cannot take one for "
+            "itself; put nvidia-smi on PATH, or set CUDA_VISIBLE_DEVICES to one"
+        )
 
 
 def _cuda_started() -> bool:
