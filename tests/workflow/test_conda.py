@@ -117,12 +117,13 @@ def test_the_rules_environment_comes_before_one_of_pythons_own(made, snakemake, 
     assert prefix.parent == clone / ".snakemake" / "conda"
 
 
-def test_data_is_prepared_in_the_training_environment(made, snakemake, clone):
-    nothing = {"CONDA_PREFIX": "", "CONDA_SHLVL": "0"}
-    done = snakemake("--", "results/smoke/data/train.jsonl", start=SCRIPT, **nothing)
+def test_data_is_prepared_in_the_training_environment_also_elsewhere(made, snakemake, tmp_path):
+    nothing_active = {"CONDA_PREFIX": "", "CONDA_SHLVL": "0"}
+    target = ("--directory", str(tmp_path), "--", "results/smoke/data/train.jsonl")
+    done = snakemake(*target, start=SCRIPT, **nothing_active)
     assert done.returncode == 0, done.stderr
-    record = logged(clone, "prepare_data")
-    assert Path(record["sys_prefix"]).parent == clone / ".snakemake" / "conda"
+    record = logged(tmp_path, "prepare_data")
+    assert Path(record["sys_prefix"]).parent == tmp_path / ".snakemake" / "conda"
     assert record["versions"]["torch"] and record["sys_prefix"] != sys.prefix
 
 

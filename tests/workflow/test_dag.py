@@ -121,7 +121,7 @@ def asked(text: str) -> dict[str, tuple[int, int]]:
 
 @pytest.mark.parametrize(
     ("attempt", "mem_mb", "anew"),
-    [(1, (3000, 2000), (40, 10)), (2, (5000, 4000), (80, 20)), (3, (5000, 5000), (90, 30))],
+    [(2, (5000, 4000), (80, 20)), (3, (5000, 5000), (90, 30))],
 )
 def test_a_retry_asks_for_more_memory_up_to_a_cap_and_for_time_only_where_it_starts_anew(
     clone, attempt, mem_mb, anew
