@@ -9,6 +9,12 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
+# Folders that the user named where snakemake was called; --directory lets jobs run elsewhere. What
+# is imported below reads some of them.
+for variable in ("CFDAPO_DATA", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
+    if os.environ.get(variable):
+        folder = os.path.expanduser(os.environ[variable])
+        os.environ[variable] = os.path.join(workflow.rundir, folder)
 
 from cfdapo.analysis import registry
 from cfdapo.environments import leave_out_user_packages, shell_prefix
@@ -32,11 +38,6 @@ if USE_CONDA:
     leave_out_user_packages()
 # Braces are doubled, as Snakemake takes what stands in them for names.
 shell.prefix(shell_prefix(SOURCE, USE_CONDA).replace("{", "{{").replace("}", "}}"))
-# Folders that the user named where snakemake was called; --directory lets jobs run elsewhere.
-for variable in ("CFDAPO_DATA", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
-    if os.environ.get(variable):
-        folder = os.path.expanduser(os.environ[variable])
-        os.environ[variable] = os.path.join(workflow.rundir, folder)
 
 try:
     STUDY = load_study(check_choice(config))
@@ -100,8 +101,8 @@ def output_code(stage, spec):
 
 def rule_code(wildcards):
     """The source files of a mode's credit rule, which decide its runs and no other mode's."""
-    module = rule_module(credit_settings(STUDY, wildcards.mode)["mode"])
-    return list(map(in_clone, source_files(module)))
+    mode = credit_settings(STUDY, wildcards.mode)["mode"]
+    return list(map(in_clone, source_files(rule_module(mode))))
 
 
 def scaled(rule, name):
