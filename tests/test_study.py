@@ -75,6 +75,9 @@ def test_paper_study_has_the_papers_numbers():
         ("models.qwen3-tiny.source", "ftp", "source: 'ftp' is not one of made, gguf, hub"),
         ("models.qwen3-tiny.pretraining.step", 3, "unknown key step; allowed: batch_size"),
         ("models.qwen3-tiny.chat_template_date", "2024-07-26", "unknown key chat_template_date"),
+        ("resources.max_mem_mb", 2000, "train.mem_mb: 2500 is more than resources.max_mem_mb"),
+        ("resources.max_runtime", 19, "resources.evaluate.runtime: 20 is more than resources.max_"),
+        ("resources.max_mem_mb", "much", "resources.max_mem_mb: 'much' is not of type 'integer'"),
         ("models.qwen3-tiny.id", "a/b", "models.qwen3-tiny: unknown key id; allowed: architecture"),
     ],
 )

@@ -164,15 +164,3 @@ def code_hash(module: str, task: str | None = None) -> str:
     for file in source_files(module, task):
         digest.update(f"{file}\0{sha256_of(ROOT / file)}\n".encode())
     return digest.hexdigest()
-
-
-def put_interpreter_first() -> None:
-    """Let `python` in jobs mean the interpreter that runs the workflow.
-
-    Without an activated environment it would be the machine's own. A rule's conda environment,
-    activated later, still goes before it.
-    """
-    folder = str(Path(sys.executable).parent)
-    path = os.environ.get("PATH", "").split(os.pathsep)
-    if path[0] != folder:
-        os.environ["PATH"] = os.pathsep.join([folder, *path])

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 from clones import copy_workflow
 
 from cfdapo.policy.tiny import CHAT_TEMPLATE
@@ -133,6 +134,48 @@ def test_a_clock_in_a_cached_chat_template_is_refused_before_any_job(clone, prep
     assert done.returncode == 1
     message = f"models.llama3.2-3b: its chat template reads a clock.*set the model's {key}"
     assert re.search(message, done.stdout + done.stderr)
+
+
+def asked(text: str) -> dict[str, tuple[int, int]]:
+    """mem_mb and runtime of a dry run's jobs, by rule."""
+    jobs = re.findall(r"^(?:local)?rule (\w+):$(.*?)(?=^(?:local)?rule |\Z)", text, re.M | re.S)
+    found = {}
+    for rule, job in jobs:
+        values = [re.search(rf"\b{name}=(\d+)", job) for name in ("mem_mb", "runtime")]
+        if all(values):
+            found[rule] = tuple(int(value[1]) for value in values)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("attempt", "mem_mb", "anew"),
+    [(2, (5000, 4000), (80, 20)), (3, (5000, 5000), (90, 30))],
+)
+def test_a_retry_asks_for_more_memory_up_to_a_cap_and_for_time_only_where_it_starts_anew(
+    clone, attempt, mem_mb, anew
+):
+    path = clone / "config" / "studies" / "smoke.yaml"
+    study = yaml.safe_load(path.read_text())
+    study["resources"] = {
+        "max_mem_mb": 5000,
+        "prepare_model": {"mem_mb": 3000, "runtime": 40},
+        "train": {"mem_mb": 3000, "runtime": 90},
+        "evaluate": {"mem_mb": 2000, "runtime": 50},
+        "profile_overhead": {"mem_mb": 2000, "runtime": 10},
+        "measure_credit": {"mem_mb": 3000, "runtime": 70},
+    }
+    path.write_text(yaml.safe_dump(study))
+    flags = ("--dry-run", "--forceall", "--attempt", str(attempt), "--config", "study=smoke")
+    found = asked(snakemake(*flags, cwd=clone).stdout)
+    assert {rule: found[rule] for rule in study["resources"] if rule != "max_mem_mb"} == {
+        "prepare_model": (mem_mb[0], anew[0]),
+        "train": (mem_mb[0], 90),
+        "evaluate": (mem_mb[1], 50),
+        "profile_overhead": (mem_mb[1], anew[1]),
+        "measure_credit": (mem_mb[0], 70),
+    }
+    # What runs where snakemake was called asks nobody.
+    assert found["prepare_data"] == (2000, 30)
 
 
 @pytest.fixture(scope="module")
