@@ -27,7 +27,8 @@ class CFDAPOTrainer(ResumableTrainer):
     """GRPOTrainer, made resumable, whose advantages are A_i * w_t, of shape (B, T) (equation 8).
 
     With `loss_type="dapo"` the library's clipping and normaliser stay in place, and its KL term,
-    where it is on, stays unweighted. `credit` is the `CreditConfig`. `proxy` is the loaded model
+    where it is on, stays unweighted. `credit` is the `CreditConfig`. A column "function" of the
+    data names the function that a prompt asks for, if any. `proxy` is the loaded model
     that it may name, on the policy's device; it reads the prompts by its own chat template, with
     `proxy_chat` as that template's arguments. Every other argument is `ResumableTrainer`'s.
     """
@@ -79,6 +80,7 @@ class CFDAPOTrainer(ResumableTrainer):
             self._generator(),
             self.state.global_step,
             self._proxy_prompts(inputs),
+            [row.get("function") for row in inputs],
         )
 
     def _proxy_prompts(self, inputs: list[dict[str, Any]]) -> list[list[int]] | None:

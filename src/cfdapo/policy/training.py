@@ -74,7 +74,14 @@ def make_trainer(
         args=_arguments(training, seed, settings["chat"], output),
         reward_funcs=_reward(task),
         train_dataset=Dataset.from_list(
-            [{"prompt": messages(task, row), "answer": row["answer"]} for row in rows]
+            [
+                {
+                    "prompt": messages(task, row),
+                    "answer": row["answer"],
+                    "function": task.entry_point(row),
+                }
+                for row in rows
+            ]
         ),
         processing_class=tokenizer,
         callbacks=list(callbacks),

@@ -67,10 +67,14 @@ class CodeTests:
 
 def grade_many(completions: Sequence[str], golds: Sequence[str]) -> list[bool]:
     """Whether each completion's code passes its tests, on all cores; equal pairs run once."""
-    pairs = [(extract_code(text), gold) for text, gold in zip(completions, golds, strict=True)]
+    by_gold = {gold: CodeTests.from_gold(gold) for gold in dict.fromkeys(golds)}
+    pairs = [
+        (extract_code(text, by_gold[gold].function), gold)
+        for text, gold in zip(completions, golds, strict=True)
+    ]
     # Completions of one prompt are often equal, and each run costs a process.
     different = list(dict.fromkeys(pairs))
-    tests = [CodeTests.from_gold(gold) for _, gold in different]
+    tests = [by_gold[gold] for _, gold in different]
     jobs = [
         Job(code, one.function, one.calls, one.limits, stop_at_error=True)
         for (code, _), one in zip(different, tests, strict=True)

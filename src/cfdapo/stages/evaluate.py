@@ -118,7 +118,7 @@ def _record(
         "adapter": adapter,
         "problem": row["id"],
         "completion": text,
-        "extracted": task.extract(text),
+        "extracted": task.extract(text, row["answer"]),
         "gold": task.gold_to_show(row["answer"]),
         "correct": task.grade(text, row["answer"]),
         "tokens": len(ids),
