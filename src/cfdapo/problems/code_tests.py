@@ -18,7 +18,8 @@ from cfdapo.problems.sandbox.values import dumps, loads
 RULES = ("equal", "set", "truth")
 # Values that are longer as text are kept as hashes.
 LONGEST = 1 << 16
-# A busy machine may take long over a second of computing.
+# A busy machine may take long over a second of computing. Who sleeps has no more time than who
+# computes.
 WALL_SECONDS_PER_CPU_SECOND = 20
 
 # Where floats are expected and the task names no tolerance; and the relative one, always. Both are
@@ -52,6 +53,7 @@ class CodeTests:
         return Limits(
             cpu_seconds=self.cpu_seconds,
             wall_seconds=self.cpu_seconds * WALL_SECONDS_PER_CPU_SECOND,
+            idle_seconds=self.cpu_seconds,
             output_bytes=self.output_bytes,
         )
 
@@ -76,7 +78,7 @@ def grade_many(completions: Sequence[str], golds: Sequence[str]) -> list[bool]:
     different = list(dict.fromkeys(pairs))
     tests = [by_gold[gold] for _, gold in different]
     jobs = [
-        Job(code, one.function, one.calls, one.limits, stop_at_error=True)
+        Job(code, one.function, one.calls, one.limits, True, listed=one.rule == "set")
         for (code, _), one in zip(different, tests, strict=True)
     ]
     outcomes = zip(different, run_many(jobs), tests, strict=True)
