@@ -33,9 +33,11 @@ class CodeTests:
 
     `calls`: the arguments of every call. `accepted`: for every call the values that pass, one or
     more. `rule`: "equal", "set" (in any order, any number of times), or "truth" (only whether it
-    is something: a boolean, or None and not None). `atol`: absolute tolerance of floats.
-    `digests`: instead of accepted values, by a call's place, the `digest` of the only one, where
-    that is long. `cpu_seconds`, `output_bytes`: what all calls together may take.
+    is something: a boolean, or None and not None). Values are equal where Python's == says so of
+    their plain types (see `sandbox.values`). `atol`: absolute tolerance of floats. `digests`:
+    instead of accepted values, by a call's place, the `digest` of the only one, where that is long;
+    there the types of items count, too. `cpu_seconds`, `output_bytes`: what all calls together may
+    take.
     """
 
     function: str
@@ -140,9 +142,11 @@ def _same(found: Any, wanted: Any) -> bool:
 def _close(found: Any, wanted: Any, atol: float) -> bool:
     """Whether numbers, or lists and tuples of them, are equal up to `atol` and rounding.
 
-    Without an `atol` this holds for floats only.
+    Without an `atol` this holds for floats only; a whole number by itself is exact.
     """
-    if type(found) is not type(wanted) or not (atol or _is_floats(wanted)):
+    if type(found) is not type(wanted) or isinstance(wanted, int):
+        return False
+    if not (atol or _is_floats(wanted)):
         return False
     return _all_close(found, wanted, atol or _ATOL)
 
