@@ -77,7 +77,11 @@ def make_trainer(
         reward_funcs=_reward(task),
         train_dataset=Dataset.from_list(
             [
-                {"prompt": messages(task, row), "answer": row["answer"]}
+                {
+                    "prompt": messages(task, row),
+                    "answer": row["answer"],
+                    "function": task.entry_point(row),
+                }
                 | {column: row[column] for column in columns}
                 for row in rows
             ]
