@@ -175,6 +175,7 @@ def test_a_variant_changes_the_credit_that_it_names_and_no_more(study_with_varia
     study = check_study(study_with_variant, "study.yaml")
     changed = credit_settings(study, "wide")
     assert changed == study["credit"] | {"sink": "rest", "w_max": 3, "mode": "inverted"}
+    assert changed["options"] == {}
     assert credit_settings(study, "vanilla") == study["credit"] | {"mode": "vanilla"}
     assert CreditConfig(**changed).sink == "rest"
     assert mode_labels(study) == {"wide": "Wide"}
@@ -234,7 +235,7 @@ def test_a_faulty_variant_is_named(study_with_variant, change, message):
 
 def test_a_variant_cannot_be_called_as_a_weighting_is(study_with_variant):
     study_with_variant["variants"]["random"] = study_with_variant["variants"]["wide"]
-    with pytest.raises(UserError, match="variants.random: has the name of a weighting"):
+    with pytest.raises(UserError, match="variants.random: has the name of a credit rule"):
         check_study(study_with_variant, "study.yaml")
 
 
@@ -255,3 +256,13 @@ def test_a_study_whose_weights_are_rescaled_has_no_raw_group():
     study = load_study("tiny")
     study["credit"]["rescale_to_mean_one"] = True
     assert list(weight_groups(study)) == ["mean 1"]
+
+
+def test_a_mode_gets_the_options_of_its_own_rule_only(study_with_variant):
+    study_with_variant["credit"] = {"options": {"monte_carlo": {"continuations": 4}}}
+    study = check_study(study_with_variant, "study.yaml")
+    assert credit_settings(study, "monte_carlo")["options"] == {"continuations": 4}
+    assert credit_settings(study, "vanilla")["options"] == {}
+    study["credit"]["options"] = {"montecarlo": {}}
+    with pytest.raises(UserError, match="credit.options: 'montecarlo' is not one of"):
+        check_study(study, "study.yaml")

@@ -104,6 +104,9 @@ REGISTRY = "cfdapo.analysis.registry"
 TASK_INTERFACE = "cfdapo.problems.task"
 TASKS = "cfdapo.problems.tasks"
 
+# The credit rules; the module of a run's own is loaded by its name.
+RULES = "cfdapo.credit.rules"
+
 # Endings of the text that a module of the same name puts into what it writes.
 RESOURCES = (".html", ".css", ".js")
 
@@ -148,6 +151,11 @@ def _collect(module: str, found: dict[str, Path]) -> None:
             in_words = name != VOCABULARY or module.startswith("cfdapo.analysis.")
             if name.startswith("cfdapo.") and in_words:
                 _collect(name, found)
+
+
+def rule_module(mode: str) -> str:
+    """The module of a credit rule, which no stage imports by its name."""
+    return f"{RULES}.{mode}"
 
 
 def code_hash(module: str, task: str | None = None) -> str:

@@ -1,7 +1,9 @@
 """Load one study's configuration, fill in its defaults and refuse what cannot run."""
 
+import functools
 import hashlib
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,20 @@ WEIGHTINGS = tuple(PAPER_MODES)
 # Tasks whose problems are made, so that models can be made and pretrained on them.
 MADE_TASKS = tuple(name for name, task in TASKS.items() if task.made)
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.yaml"
+# Arguments of transformers' `apply_chat_template` that are not the template's: the stages set them,
+# or they would encode prompts otherwise in training than in evaluation.
+NOT_THE_TEMPLATES = (
+    *("conversation", "tools", "chat_template", "add_generation_prompt", "continue_final_message"),
+    *("tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict"),
+    *("return_assistant_tokens_mask", "tokenizer_kwargs"),
+)
+
+
+@functools.cache
+def rules() -> tuple[str, ...]:
+    """Names of the credit rules, as the schema lists them."""
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return tuple(schema["$defs"]["rule"]["enum"])
 
 
 def load_study(name: str, folder: Path = STUDIES) -> dict[str, Any]:
@@ -30,10 +46,19 @@ def load_study(name: str, folder: Path = STUDIES) -> dict[str, Any]:
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
         raise UserError(f"config: unknown study {name!r}; there are: {known}")
     try:
-        study = yaml.safe_load(path.read_text(encoding="utf-8"))
+        study = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML ({error})") from error
     return check_study(study, str(path))
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without a type for dates: settings travel as JSON, and a date in them is text."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 def check_study(study: Any, source: str) -> dict[str, Any]:
@@ -108,6 +133,7 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
     if training["epsilon_high"] < training["epsilon"]:
         found.append("training.epsilon_high: must be at least training.epsilon (Clip-Higher)")
     found += _measurement_conflicts(study)
+    found += _template_conflicts(study["models"])
     made = [name for name, model in study["models"].items() if model["source"] == "made"]
     if made and study["data"]["task"] not in MADE_TASKS:
         known = " or ".join(MADE_TASKS)
@@ -115,11 +141,29 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
     return found
 
 
+def _template_conflicts(models: dict[str, Any]) -> list[str]:
+    """Arguments of chat templates that are no variable of theirs, and a day that is none."""
+    found = []
+    for name, model in models.items():
+        for key in sorted(set(model.get("chat_template_kwargs", {})) & set(NOT_THE_TEMPLATES)):
+            found.append(
+                f"models.{name}.chat_template_kwargs.{key}: is no variable of a chat template, and "
+                "set by the stages"
+            )
+        day = model.get("chat_template_date")
+        try:
+            if day is not None:
+                date.fromisoformat(day)
+        except ValueError as error:
+            found.append(f"models.{name}.chat_template_date: {day!r} is no day ({error})")
+    return found
+
+
 def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
     """A mode that is not there to be measured, or nothing to measure it on."""
     found = []
     measurement, mode = study["measurement"], study["measurement"]["mode"]
-    known = [*WEIGHTINGS, *study["variants"]]
+    known = [*rules(), *study["variants"]]
     if measurement["policy"] == "trained" and mode not in study["modes"]:
         found.append(
             f"measurement.mode: {mode!r} is not one of the study's modes: "
@@ -135,16 +179,16 @@ def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
 
 def _mode_conflicts(study: dict[str, Any]) -> list[str]:
     """Unknown modes, and credit settings that do not go together, also as a variant has them."""
-    known = [*WEIGHTINGS, *study["variants"]]
+    known = [*rules(), *study["variants"]]
     found = [
         f"modes.{index}: {mode!r} is not one of {', '.join(known)}"
         for index, mode in enumerate(study["modes"])
         if mode not in known
     ]
     found += [
-        f"variants.{name}: has the name of a weighting"
+        f"variants.{name}: has the name of a credit rule"
         for name in study["variants"]
-        if name in WEIGHTINGS
+        if name in rules()
     ]
     found += _credit_conflicts("credit", study["credit"], study["models"])
     for name, variant in study["variants"].items():
@@ -173,18 +217,23 @@ def _credit_conflicts(where: str, credit: dict[str, Any], models: dict[str, Any]
 
 
 def credit_settings(study: dict[str, Any], mode: str) -> dict[str, Any]:
-    """Settings of `CreditConfig` for a mode of the study: a weighting, or one of its variants."""
+    """Settings of `CreditConfig` for a mode of the study: a rule, or one of its variants.
+
+    Of all rules' options, only those of the mode's own.
+    """
     variant = study["variants"].get(mode, {"mode": mode, "credit": {}})
-    return {**study["credit"], **variant["credit"], "mode": variant["mode"]}
+    settings = {**study["credit"], **variant["credit"], "mode": variant["mode"]}
+    return settings | {"options": settings["options"].get(variant["mode"], {})}
 
 
 def measured_credit(study: dict[str, Any]) -> dict[str, Any]:
     """Settings of credit with which the mode `measurement.mode` has its drops measured.
 
-    `CreditConfig`'s but for the mode: drops are the same for every weighting.
+    `CreditConfig`'s but for the mode and its options: drops are the same for every weighting.
     """
     settings = credit_settings(study, study["measurement"]["mode"])
-    return {key: value for key, value in settings.items() if key != "mode"}
+    del settings["mode"]
+    return settings | {"options": {}}
 
 
 def mode_labels(study: dict[str, Any]) -> dict[str, str]:

@@ -60,8 +60,8 @@ def assignments() -> Callable[[CFDAPOTrainer], list]:
 
     def watch(trainer: CFDAPOTrainer) -> list:
         made = []
-        assign = trainer.assigner.assign
-        trainer.assigner.assign = lambda *a, **k: made.append(assign(*a, **k)) or made[-1]
+        assign = trainer.rule.assigner.assign
+        trainer.rule.assigner.assign = lambda *a, **k: made.append(assign(*a, **k)) or made[-1]
         return made
 
     return watch

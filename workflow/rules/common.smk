@@ -11,7 +11,8 @@ sys.path.insert(0, str(SOURCE))
 
 from cfdapo.analysis import registry
 from cfdapo.files import UserError
-from cfdapo.provenance import put_interpreter_first, source_files
+from cfdapo.policy.templates import require_steady_models
+from cfdapo.provenance import put_interpreter_first, rule_module, source_files
 from cfdapo.study import (
     check_choice,
     checkpoint_steps,
@@ -33,6 +34,8 @@ shell.prefix(
 
 try:
     STUDY = load_study(check_choice(config))
+    if workflow.is_main_process:  # and not in each of its jobs
+        require_steady_models(STUDY["models"])
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -73,6 +76,11 @@ def code(stage):
 def output_code(stage, spec):
     """The same of a table or figure: the stage's files and those of its own module."""
     return sorted({*code(stage), *source_files(spec.module)})
+
+
+def rule_code(wildcards):
+    """The source files of a mode's credit rule, which decide its runs and no other mode's."""
+    return source_files(rule_module(credit_settings(STUDY, wildcards.mode)["mode"]))
 
 
 def scaled(rule, resource):

@@ -1,6 +1,6 @@
 """The whole chain for a batch of completions: text, spans, tokens, drops, weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -21,8 +21,9 @@ from cfdapo.credit.importance import (
 )
 from cfdapo.credit.interventions import INTERVENTIONS, SINKS
 from cfdapo.credit.proxy import Proxy
+from cfdapo.credit.rules import get_rule, rule_names
 from cfdapo.credit.spans import SELECTIONS, Span, find_answer, find_spans, select_spans
-from cfdapo.credit.weights import MODES, rescale_to_mean_one, token_weights
+from cfdapo.credit.weights import rescale_to_mean_one, token_weights
 
 # What finds spans before an answer, and what finds the answer.
 SPANS = {"arithmetic": find_spans, "code": find_code_spans}
@@ -34,7 +35,7 @@ ANSWERS = {
 
 # What the fields that are names may be.
 CHOICES = {
-    "mode": MODES,
+    "mode": tuple(rule_names()),
     "method": METHODS,
     "intervention": INTERVENTIONS,
     "sink": SINKS,
@@ -48,7 +49,10 @@ CHOICES = {
 class CreditConfig:
     """How a completion's tokens are weighted.
 
-    mode: counterfactual, vanilla, random or inverted (Section 3.4).
+    mode: the rule, a module of `cfdapo.credit.rules`; the paper's are counterfactual, vanilla,
+        random and inverted (Section 3.4), and the settings below are theirs unless the rule says
+        that it uses them.
+    options: settings of the rule's own, by name.
     max_spans: most spans a completion, K_max.
     w_min, w_max: range of a span's weight (equation 7).
     w_answer: weight of the final answer's tokens.
@@ -87,6 +91,7 @@ class CreditConfig:
     proxy: str | None = None
     spans: str = "arithmetic"
     answer: str = "number"
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
@@ -99,8 +104,8 @@ class CreditConfig:
 
     @property
     def measures_drops(self) -> bool:
-        """Whether the mode needs forward passes."""
-        return self.mode in ("counterfactual", "inverted")
+        """Whether the mode measures drops."""
+        return get_rule(self.mode).measures_drops
 
 
 @dataclass(frozen=True)

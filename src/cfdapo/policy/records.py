@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from cfdapo.credit.alignment import completion_text, to_tokens, token_offsets
 from cfdapo.credit.assigner import ANSWERS, Credit, CreditAssigner, CreditConfig
 from cfdapo.credit.combinations import Combination, measure_combinations
+from cfdapo.credit.entropy import token_entropies
 from cfdapo.credit.importance import placeholder_id
 from cfdapo.credit.interventions import DropRequest
 from cfdapo.credit.padding import padded_drops
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.spans import Span
 from cfdapo.credit.weights import normalized_importance
-from cfdapo.policy.sampling import token_entropies
 from cfdapo.problems.labels import Sentence
 from cfdapo.problems.task import Task
 

@@ -11,11 +11,12 @@ from trl import GRPOConfig
 
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.proxy import Proxy
+from cfdapo.credit.rules import get_rule
 from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.generation import fitting_prompts, messages
 from cfdapo.policy.models import add_lora, device, load_base
 from cfdapo.policy.resuming import SAVE_MINUTES
-from cfdapo.policy.trainer import CACHE_HITS, CFDAPOTrainer
+from cfdapo.policy.trainer import CACHE_HITS, GENERATIONS, CFDAPOTrainer
 from cfdapo.problems.task import Task, get_task
 
 # history.jsonl's columns, and the names under which the trainer logs them.
@@ -40,7 +41,7 @@ COLUMNS = {
     "seconds_step": "step_time",
 }
 # Columns of runs with the option that they belong to.
-OPTIONAL_COLUMNS = {"cache_hits": CACHE_HITS}
+OPTIONAL_COLUMNS = {"cache_hits": CACHE_HITS, "credit_generations": GENERATIONS}
 
 
 def make_trainer(
@@ -66,6 +67,7 @@ def make_trainer(
     if not rows:
         raise UserError("training.max_prompt_tokens: no prompt is that short")
     credit = _credit_config(settings["credit"])
+    columns = _rule_columns(credit, rows)
     proxy = load_proxy(credit, proxy_dir, training["precision"])
     # Before the adapter is made: its first matrix is random.
     set_seed(seed)
@@ -74,7 +76,11 @@ def make_trainer(
         args=_arguments(training, seed, settings["chat"], output),
         reward_funcs=_reward(task),
         train_dataset=Dataset.from_list(
-            [{"prompt": messages(task, row), "answer": row["answer"]} for row in rows]
+            [
+                {"prompt": messages(task, row), "answer": row["answer"]}
+                | {column: row[column] for column in columns}
+                for row in rows
+            ]
         ),
         processing_class=tokenizer,
         callbacks=list(callbacks),
@@ -90,6 +96,18 @@ def _credit_config(settings: dict[str, Any]) -> CreditConfig:
         return CreditConfig(**settings)
     except (TypeError, ValueError) as error:
         raise UserError(f"credit: {error}") from error
+
+
+def _rule_columns(credit: CreditConfig, rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """What the rule reads of the data beside prompt and answer."""
+    columns = get_rule(credit.mode).columns
+    missing = [column for column in columns if any(column not in row for row in rows)]
+    if missing:
+        raise UserError(
+            f"modes: {credit.mode} needs problems with {', '.join(missing)}, which this task's "
+            "have not; it is for data.task arithmetic"
+        )
+    return columns
 
 
 def load_proxy(credit: CreditConfig, folder: Path | None, precision: str) -> Proxy | None:

@@ -3,7 +3,11 @@
 import argparse
 from pathlib import Path
 
-from cfdapo.analysis.records.compatibility import other_versions, with_own_adapters
+from cfdapo.analysis.records.compatibility import (
+    other_versions,
+    with_own_adapters,
+    with_same_prompts,
+)
 from cfdapo.analysis.records.curves import collect, write_curves
 from cfdapo.analysis.records.results import Runs
 from cfdapo.stages import run
@@ -24,7 +28,8 @@ def main() -> None:
     descriptions = runs.descriptions()
     for line in other_versions(descriptions):
         print(f"warning: {line}")
-    write_curves(given.out, collect(with_own_adapters(evaluations, descriptions)))
+    checked = with_same_prompts(with_own_adapters(evaluations, descriptions))
+    write_curves(given.out, collect(checked))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from cfdapo.credit.assigner import Assignment, CreditAssigner, CreditConfig
 from cfdapo.credit.proxy import Proxy
 from cfdapo.devices import take_gpu
 from cfdapo.files import write_json
-from cfdapo.policy.generation import encode_prompt, generate
+from cfdapo.policy.generation import encode_prompts, generate
 from cfdapo.policy.trainer import CFDAPOTrainer
 from cfdapo.policy.training import history, load_proxy, make_trainer
 from cfdapo.provenance import environment, hardware, peak_memory
@@ -99,10 +99,8 @@ def _prompts(
     """The prompts of one optimizer step in a tokenizer's ids, repeated within a group."""
     training = settings["training"]
     size = training["batch_size"] * training["gradient_accumulation"]
-    groups = [
-        encode_prompt(tokenizer, row["prompt"], chat)
-        for row in trainer.train_dataset.select(range(size // training["group_size"]))
-    ]
+    rows = trainer.train_dataset.select(range(size // training["group_size"]))
+    groups = encode_prompts(tokenizer, [row["prompt"] for row in rows], chat)
     return [ids for ids in groups for _ in range(training["group_size"])]
 
 

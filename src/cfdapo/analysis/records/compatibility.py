@@ -21,8 +21,9 @@ def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
     chat template's arguments and how many problems were trained on; runs of a mode, the settings
     of credit. The four weightings must share these too, but for the mode itself; only a study's
     own variants may differ from them. Where runs say what they were made from, all must share the
-    problems' hash and the proxy, and runs of a model the base model's source, commit and hashes;
-    records of older versions do not say, and are taken at their settings.
+    problems' hash and the proxy, and runs of a model the hash of the prompts and the base model's
+    source, commit and hashes; records of older versions do not say, and are taken at their
+    settings.
 
     Args:
         records: every run's `run.json`.
@@ -70,17 +71,46 @@ def with_own_adapters(
         )
 
 
+def with_same_prompts(evaluations: Iterable[Run]) -> Iterator[Run]:
+    """The evaluations as they come, one at a time; those of a model must be of the same prompts.
+
+    Every row has the hash of all prompts; those of an older version do not, and are taken as they
+    are.
+
+    Raises:
+        UserError: after the last one, where some are of other prompts than most; all are named.
+    """
+    prompts: dict[str, dict[str, dict[str, Any]]] = {}
+    for run in evaluations:
+        yield run
+        said = sorted({row["prompts"] for row in run.rows if row.get("prompts")})
+        if said:
+            prompts.setdefault(run.model, {})[str(run)] = {"prompts": " and ".join(said)}
+    found = [line for model, runs in prompts.items() for line in _odd_runs("", f"{model}'s", runs)]
+    if found:
+        raise UserError(
+            "evaluations of different prompts cannot stand in one table:\n"
+            + "\n".join(found)
+            + "\ndelete these runs' evaluation.jsonl and run the study again"
+        )
+
+
 def other_versions(records: Sequence[dict[str, Any]]) -> list[str]:
     """What a reader should know of runs that can stand in one table all the same.
 
     Returns:
-        A line for the training's code, and for each library of `LIBRARIES`, of which the runs had
-        more than one version; runs that do not have the most frequent one are named. Commits are
-        not compared, as most change no training. Runs that do not say are left out.
+        A line for the training's code, for each mode's own and for each library of `LIBRARIES`, of
+        which the runs had more than one version; runs that do not have the most frequent one are
+        named. Commits are not compared, as most change no training. Runs that do not say are left
+        out.
     """
     found: dict[str, dict[str, list[str]]] = {}
     for record in records:
-        said = {"training code": (record.get("origin") or {}).get("code")}
+        origin = record.get("origin") or {}
+        said = {
+            "training code": origin.get("code"),
+            f"the code of mode {record['mode']}": origin.get("rule"),
+        }
         said |= {name: (record.get("versions") or {}).get(name) for name in LIBRARIES}
         for what, version in said.items():
             if version:
@@ -105,6 +135,7 @@ def _groups(
     weightings: dict[str, dict[str, Any]] = {}
     data: dict[str, dict[str, Any]] = {}
     bases: dict[str, dict[str, dict[str, Any]]] = {}
+    prompts: dict[str, dict[str, dict[str, Any]]] = {}
     for record in records:
         name = name_of(record)
         try:
@@ -125,9 +156,12 @@ def _groups(
         if origin := record.get("origin"):
             data[name] = _flat({key: origin.get(key) for key in ("problems", "proxy")})
             bases.setdefault(record["model"], {})[name] = _flat({"model": origin.get("model")})
+            if "prompts" in origin:
+                said = {key: origin.get(key) for key in ("prompts", "proxy_prompts")}
+                prompts.setdefault(record["model"], {})[name] = said
     yield "", "all", everywhere
     yield "origin.", "all", data
-    for model, runs in bases.items():
+    for model, runs in [*bases.items(), *prompts.items()]:
         yield "origin.", f"{model}'s", runs
     for model, runs in by_model.items():
         yield "", f"{model}'s", runs
