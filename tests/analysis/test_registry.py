@@ -1,5 +1,7 @@
 """What the registry declares is what there is."""
 
+import re
+
 import pytest
 
 from cfdapo.analysis import registry
@@ -35,6 +37,13 @@ def test_what_is_made_for_a_task_is_made_of_tables_of_that_task(task):
     tables = {spec.name for spec in registry.fitting(registry.TABLES, task)}
     for spec in registry.fitting(ALL, task):
         assert set(spec.tables) <= tables
+
+
+def test_the_results_page_names_each_once():
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    table = page[: page.index("## ")]
+    named = re.findall(r"(?:table|figure)[0-9]+b?_\w+", table)
+    assert sorted(named) == sorted(spec.name for spec in ALL)
 
 
 def test_what_is_made_of_credit_alone():
