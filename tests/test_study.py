@@ -8,12 +8,8 @@ import pytest
 import yaml
 
 from cfdapo.credit.assigner import CreditConfig
-from cfdapo.credit.weights import MODES
 from cfdapo.files import UserError
-from cfdapo.problems.code_task import CodeTask
-from cfdapo.problems.task import TASKS, get_task
 from cfdapo.study import (
-    MADE_TASKS,
     SCHEMA,
     STUDIES,
     WEIGHTINGS,
@@ -26,8 +22,6 @@ from cfdapo.study import (
     mode_labels,
     weight_groups,
 )
-from cfdapo.vocabulary import COMBINATIONS
-from cfdapo.vocabulary import TASKS as TASK_TRAITS
 
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
@@ -133,13 +127,6 @@ def test_credit_s_defaults_are_the_code_s():
     schema = yaml.safe_load(SCHEMA.read_text())["properties"]["credit"]["properties"]
     keys = {key: sub["default"] for key, sub in schema.items()}
     assert keys | {"mode": "counterfactual"} == asdict(CreditConfig())
-    assert WEIGHTINGS == MODES
-
-
-def test_the_combinations_of_the_schema_are_the_code_s():
-    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["measurement"]["properties"]
-    listed = schema["combinations"]["oneOf"][1]["items"]["enum"]
-    assert tuple(listed) == COMBINATIONS
 
 
 def test_a_measurement_of_nothing_is_refused():
@@ -232,16 +219,6 @@ def test_the_papers_code_experiment_measures_spans_of_code():
     assert study["training"] | own == papers["training"]
     assert study["models"]["qwen2.5-3b"] == papers["models"]["qwen2.5-3b"]
     assert (study["seeds"], study["lora"]) == (papers["seeds"], papers["lora"])
-
-
-def test_code_tasks_are_those_whose_solutions_are_run():
-    assert {name for name in TASKS if isinstance(get_task(name), CodeTask)} == {
-        name for name, traits in TASK_TRAITS.items() if traits.code
-    }
-
-
-def test_made_tasks_are_those_with_a_corpus():
-    assert {name for name in TASKS if get_task(name).corpus} == set(MADE_TASKS)
 
 
 @pytest.mark.parametrize(

@@ -274,8 +274,12 @@ def measured_credit(study: dict[str, Any]) -> dict[str, Any]:
 
 
 def mode_labels(study: dict[str, Any]) -> dict[str, str]:
-    """Display names of the study's variants, by mode; the others have names of their own."""
-    return {mode: variant["label"] for mode, variant in study["variants"].items()}
+    """Display names by mode: a variant's label, a rule's name but for the paper's four modes'.
+
+    Those have names of their own (`cfdapo.vocabulary.PAPER_MODES`).
+    """
+    others = {mode: mode for mode in study["modes"] if mode not in PAPER_MODES}
+    return others | {mode: variant["label"] for mode, variant in study["variants"].items()}
 
 
 def weight_groups(study: dict[str, Any]) -> dict[str, dict[str, str]]:

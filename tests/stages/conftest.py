@@ -22,10 +22,15 @@ CHANCE = {"counterfactual": 0.8, "vanilla": 0.7, "random": 0.65, "inverted": 0.5
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
+    """The runs of a study, `write_runs`, to change."""
+    return write_runs(tmp_path)
+
+
+def write_runs(folder: Path) -> Path:
     """A results folder of 2 models x 4 modes x 3 seeds, 40 problems, steps 0, 10 and 20."""
     dice = random.Random(5)
     for model, mode, seed in product(MODELS, PAPER_MODES, SEEDS):
-        run = tmp_path / "runs" / model / mode / f"seed{seed}"
+        run = folder / "runs" / model / mode / f"seed{seed}"
         evaluation = [
             {"step": step, "problem": f"p{number}", "correct": dice.random() < step / 25 * chance}
             for step in (0, 10, 20)
@@ -65,7 +70,7 @@ def study(tmp_path: Path) -> Path:
         write_jsonl(run / "evaluation.jsonl", evaluation)
         write_jsonl(run / "history.jsonl", history)
         write_json(run / "run.json", record)
-    return tmp_path
+    return folder
 
 
 @pytest.fixture

@@ -6,15 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-from itertools import count
 from pathlib import Path
 
 import conda_stand_in
 import pytest
-from clones import copy_workflow
-
-from cfdapo.files import write_json, write_jsonl
-from cfdapo.study import load_study
+from clones import copy_workflow, make_smoke_records
 
 pytestmark = pytest.mark.workflow
 TABLE = "results/smoke/tables/table1_accuracy.md"
@@ -26,20 +22,7 @@ FROM_RECORDS = ["--allowed-rules", "collect_curves", "table1_accuracy", "--", TA
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workflow with the records of the smoke study, made up, and nothing that trained them."""
     folder = copy_workflow(tmp_path_factory.mktemp("conda"))
-    study = load_study("smoke")
-    right = count()
-    for mode in study["modes"]:
-        run = folder / "results/smoke/runs/qwen3-tiny" / mode / "seed0"
-        rows = [
-            {"step": step, "problem": f"p{number}", "correct": next(right) % 3 == 0}
-            for step in (0, 2, 4)
-            for number in range(5)
-        ]
-        settings = {"task": "arithmetic", "chat": {}, "lora": {}, "training": {}}
-        settings["credit"] = {"mode": mode, "proxy": None}
-        record = {"model": "qwen3-tiny", "mode": mode, "seed": 0, "settings": settings}
-        write_jsonl(run / "evaluation.jsonl", rows)
-        write_json(run / "run.json", record)
+    make_smoke_records(folder)
     return folder
 
 

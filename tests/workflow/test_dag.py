@@ -13,11 +13,15 @@ import pytest
 import yaml
 from clones import copy_workflow
 
+from cfdapo.analysis.registry import FIGURES
 from cfdapo.policy.tiny import CHAT_TEMPLATE
 from cfdapo.study import ROOT, STUDIES, load_study
 
 pytestmark = pytest.mark.workflow
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+# What a dry run lists besides the jobs.
+TARGETS = {"all", "tables", "figures", "total"}
+TABLE_10, FIGURE_8 = "table10_reported_vs_reproduced", "figure8_credit_validity"
 
 
 def snakemake(
@@ -228,12 +232,43 @@ def test_touching_a_source_file_runs_nothing(finished):
 
 
 def test_editing_the_figures_redraws_figures_only(finished):
-    path = finished / "src" / "cfdapo" / "analysis" / "outcomes" / "figures.py"
+    path = finished / "src" / "cfdapo" / "analysis" / "rendering" / "figures.py"
     with edited(path, path.read_text() + "\n# edited\n"):
         jobs = rerun(finished)
-    drawn = {rule for rule in jobs if rule.startswith("figure") and rule != "figures"}
-    assert {"figure1_training_curves", "figure3_accuracy_time", "figure4_overhead"} <= drawn
-    assert set(jobs) - drawn <= {"all", "figures", "total"}
+    assert set(jobs) - TARGETS == {spec.name for spec in FIGURES}
+
+
+@pytest.mark.parametrize(
+    ("file", "remade"),
+    [
+        ("analysis/outcomes/table14_ordering.py", {"table14_ordering"}),
+        # Table 10 quotes Table 1, Figure 8 draws Table 9.
+        ("analysis/outcomes/table1_accuracy.py", {"table1_accuracy", TABLE_10}),
+        ("analysis/credit/table9_credit_validity.py", {"table9_credit_validity", FIGURE_8}),
+        ("analysis/credit/figure7_weights.py", {"figure7_weights"}),
+        ("analysis/registry.py", set()),
+    ],
+)
+def test_editing_one_tables_module_remakes_that_table_only(finished, file, remade):
+    path = finished / "src" / "cfdapo" / file
+    with edited(path, path.read_text() + "\n# edited\n"):
+        jobs = rerun(finished)
+    assert set(jobs) - TARGETS == remade
+
+
+def test_another_caption_in_the_registry_remakes_that_figure_only(finished):
+    path = finished / "src" / "cfdapo" / "analysis" / "registry.py"
+    with edited(path, path.read_text().replace("Share of tokens by weight", "Tokens by weight")):
+        jobs = rerun(finished)
+    assert set(jobs) - TARGETS == {"figure7_weights"}
+
+
+def test_editing_the_vocabulary_remakes_what_prints_its_words_and_trains_nothing(finished):
+    path = finished / "src" / "cfdapo" / "vocabulary.py"
+    with edited(path, path.read_text() + "\n# edited\n"):
+        jobs = rerun(finished)
+    assert {"table1_accuracy", "figure1_training_curves", "credit_map"} <= set(jobs)
+    assert not {"train", "evaluate", "measure_credit", "prepare_model"} & set(jobs)
 
 
 def test_editing_the_credit_reruns_training_but_not_the_models(finished):
@@ -344,13 +379,17 @@ def test_the_slurm_profile_is_the_papers_study_and_asks_for_a_gpu_where_the_stud
 
 
 def test_what_needs_the_network_or_only_records_runs_where_snakemake_is_called():
-    texts = [path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk")]
     local, analysis = set(), set()
-    for text in texts:
+    for path in (ROOT / "workflow" / "rules").glob("*.smk"):
+        text = path.read_text()
         for block in re.findall(r"^localrules:\n((?: +\w+,\n)+)", text, re.MULTILINE):
             local |= set(re.findall(r"\w+", block))
-        for rule, body in re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S):
-            if "analysis.yaml" in body:
-                analysis.add(rule)
+        rules = r"^( *)rule ?(\w*):\n(.*?)(?=^\1\S|^\S|\Z)"
+        for _, name, body in re.findall(rules, text, re.M | re.S):
+            # Of tables and of figures there is one rule each, in a loop.
+            name = name or re.search(r"make_table|plot_figure", body)[0]
+            local |= {name} if "localrule: True" in body else set()
+            analysis |= {name} if "analysis.yaml" in body else set()
     assert {"prepare_data", "fetch_model", "downloads"} <= local
-    assert {"table1_accuracy", "collect_curves", "figure1_training_curves"} <= analysis <= local
+    summed_up = {"make_table", "plot_figure", "collect_curves", "compare_modes", "credit_map"}
+    assert analysis == summed_up <= local
