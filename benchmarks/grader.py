@@ -28,7 +28,7 @@ EVERY = 8
 def _spoken(value: int) -> str:
     """A whole number below 1000 in words."""
     ones = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
-    names = [*ones.split(), *"fifteen sixteen seventeen eighteen nineteen".split(" ")]
+    names = [*ones.split(), *["fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]]
     tens = "twenty thirty forty fifty sixty seventy eighty ninety".replace(" ", ",").split(",")
     if value < 20:
         return names[value]
