@@ -3,10 +3,10 @@
 import random
 from typing import Any
 
-from cfdapo.analysis.credit import COMBINATIONS
 from cfdapo.credit.spans import find_answer, find_spans
 from cfdapo.problems.answers import extract_answer
 from cfdapo.problems.arithmetic import iterate_problems, label_sentences
+from cfdapo.vocabulary import COMBINATIONS
 
 
 def make_records(completions: int = 24, seed: int = 0) -> tuple[list[dict], list[dict]]:

@@ -21,7 +21,7 @@ from timing import timed
 from torch import nn
 from units import Clock, Emit, Machine, attempt
 
-from cfdapo.analysis.reported import reported
+from cfdapo.analysis.paper.numbers import paper_number
 from cfdapo.credit.importance import DropRequest, Measurement
 from gpu_parts.machine import card_state
 from gpu_parts.sizes import Sizes, cost_sizes, random_model
@@ -175,7 +175,7 @@ def _paper() -> dict[str, float]:
     """Seconds of a step of Qwen2.5-3B, Appendix A; its completions' lengths are not stated."""
     row = "Qwen2.5-3B seconds per step"
     names = ("generation", "log-probs", "CF estimation", "other")
-    found = {name: reported("appendixA", row, name).value for name in names}
+    found = {name: paper_number("appendixA", row, name).value for name in names}
     return found | {"of a step": found["CF estimation"] / sum(found.values())}
 
 

@@ -112,20 +112,20 @@ class Probe(TrainerCallback):
 
     def watch(self, trainer: CFDAPOTrainer) -> None:
         """Note when `trainer` has generated, and when it has its credit."""
-        assign = trainer.assigner.assign
+        assign = trainer.rule.assign
 
         def noted(*args: Any, **kwargs: Any) -> Any:
             self._end("credit")
-            assignment = assign(*args, **kwargs)
+            assigned = assign(*args, **kwargs)
             self._end("update")
             self.emit(f"step {self.step}", {
-                "spans": sum(len(credit.tokens) for credit in assignment.credits),
-                "passes": assignment.passes,
-                "tokens": assignment.tokens,
+                "spans": sum(len(credit.tokens) for credit in assigned.credits),
+                "passes": assigned.passes,
+                "tokens": assigned.tokens,
             })  # fmt: skip
-            return assignment
+            return assigned
 
-        trainer.assigner.assign = noted
+        trainer.rule.assign = noted
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.step += 1

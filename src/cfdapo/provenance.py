@@ -95,9 +95,17 @@ CARRIERS = (
     "cfdapo.environments",
 )
 
+# Modules of analysis print its display names; all others use its names, which are settings, alone.
+VOCABULARY = "cfdapo.vocabulary"
+# What changes in the declaration of a table or figure, Snakemake sees by itself.
+REGISTRY = "cfdapo.analysis.registry"
+
 # Imports no task; the module of a study's task is loaded by its name, out of TASKS.
 TASK_INTERFACE = "cfdapo.problems.task"
 TASKS = "cfdapo.problems.tasks"
+
+# The credit rules; the module of a run's own is loaded by its name.
+RULES = "cfdapo.credit.rules"
 
 # Endings of the text that a module of the same name puts into what it writes.
 RESOURCES = (".html", ".css", ".js")
@@ -108,7 +116,8 @@ def source_files(module: str, task: str | None = None) -> list[str]:
 
     The module itself and all of the package that it imports, at any depth and also inside
     functions, and their resources: files beside a module with its name and an ending of
-    `RESOURCES`. `CARRIERS` and the packages' own files are left out. Where the interface to tasks
+    `RESOURCES`. `CARRIERS`, `REGISTRY` and the packages' own files are left out, and `VOCABULARY`
+    where no module of analysis imports it. Where the interface to tasks
     is among them, so are the module of the study's `task` and what that imports.
 
     Raises:
@@ -125,7 +134,7 @@ def source_files(module: str, task: str | None = None) -> list[str]:
 
 def _collect(module: str, found: dict[str, Path]) -> None:
     path = ROOT / "src" / Path(*module.split(".")).with_suffix(".py")
-    if module in found or module in CARRIERS or not path.is_file():
+    if module in found or module in (*CARRIERS, REGISTRY) or not path.is_file():
         return
     found[module] = path
     for resource in (path.with_suffix(ending) for ending in RESOURCES):
@@ -139,8 +148,14 @@ def _collect(module: str, found: dict[str, Path]) -> None:
         else:
             continue
         for name in names:
-            if name.startswith("cfdapo."):
+            in_words = name != VOCABULARY or module.startswith("cfdapo.analysis.")
+            if name.startswith("cfdapo.") and in_words:
                 _collect(name, found)
+
+
+def rule_module(mode: str) -> str:
+    """The module of a credit rule, which no stage imports by its name."""
+    return f"{RULES}.{mode}"
 
 
 def code_hash(module: str, task: str | None = None) -> str:
@@ -149,15 +164,3 @@ def code_hash(module: str, task: str | None = None) -> str:
     for file in source_files(module, task):
         digest.update(f"{file}\0{sha256_of(ROOT / file)}\n".encode())
     return digest.hexdigest()
-
-
-def put_interpreter_first() -> None:
-    """Let `python` in jobs mean the interpreter that runs the workflow.
-
-    Without an activated environment it would be the machine's own. A rule's conda environment,
-    activated later, still goes before it.
-    """
-    folder = str(Path(sys.executable).parent)
-    path = os.environ.get("PATH", "").split(os.pathsep)
-    if path[0] != folder:
-        os.environ["PATH"] = os.pathsep.join([folder, *path])

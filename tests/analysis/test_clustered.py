@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 from scipy.stats.contingency import relative_risk
 
-from cfdapo.analysis.clustered import correlation, holm, mean_difference, share_ratio
+from cfdapo.analysis.statistics.clustered import correlation, mean_difference, share_ratio
+from cfdapo.analysis.statistics.estimates import holm
 
 
 def test_a_difference_by_hand():

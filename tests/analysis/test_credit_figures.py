@@ -5,12 +5,10 @@ import io
 import numpy as np
 import pytest
 
-from cfdapo.analysis.credit_figures import (
-    drop_histogram,
-    importance_by_position,
-    weight_histogram,
-)
-from cfdapo.analysis.figures import save
+from cfdapo.analysis.credit.figure5_drop_histogram import drop_histogram
+from cfdapo.analysis.credit.figure6_importance_position import importance_by_position
+from cfdapo.analysis.credit.figure7_weights import weight_histogram
+from cfdapo.analysis.rendering.figures import save
 
 LABELS = {"llama-tiny": "Llama_tiny & Co", "qwen3-tiny": "Qwen3"}
 FIGURES = [drop_histogram, importance_by_position, weight_histogram]

@@ -1,19 +1,18 @@
 import numpy as np
 import pytest
 
-from cfdapo.analysis.curves import (
-    Run,
+from cfdapo.analysis.records.curves import (
     accuracy_curve,
     area_under_curve,
     areas,
     collect,
-    collect_history,
     final_accuracy,
-    named_modes,
     read_curves,
     write_curves,
 )
+from cfdapo.analysis.records.runs import Run, collect_history
 from cfdapo.files import UserError
+from cfdapo.vocabulary import named_modes
 
 
 def evaluation(marks: dict[int, str]) -> list[dict]:

@@ -15,6 +15,7 @@ import pytest
 from cfdapo.files import UserError, read_json, sha256_of
 from cfdapo.policy.hub import verify_snapshot
 from cfdapo.policy.models import load_base
+from cfdapo.policy.tiny import CHAT_TEMPLATE
 from cfdapo.study import ROOT
 
 NAME, COMMIT = "somebody/tiny", "0123456789abcdef0123456789abcdef01234567"
@@ -147,6 +148,16 @@ def test_a_model_without_safetensors_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="has no \\*.safetensors"):
         verify_snapshot(tmp_path)
+
+
+def test_a_template_that_reads_a_clock_is_refused_when_it_is_fetched(prepared, tmp_path):
+    """And before that, once it is in the cache; see test_dag."""
+    snapshot = tmp_path / "cache" / "hub" / "models--somebody--tiny" / "snapshots" / COMMIT
+    shutil.copytree(prepared / "model", snapshot)
+    (snapshot / "chat_template.jinja").write_text("{{ strftime_now('%x') }}" + CHAT_TEMPLATE)
+    done = prepare(tmp_path / "model", tmp_path / "cache", HF_HUB_OFFLINE="1")
+    assert done.returncode == 2 and not (tmp_path / "model" / "manifest.json").exists()
+    assert "error: models.tiny: its chat template reads a clock" in done.stderr
 
 
 def test_without_network_or_cache_the_model_and_what_to_do_are_named(tmp_path):

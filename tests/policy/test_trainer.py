@@ -8,6 +8,7 @@ import torch
 from trl import GRPOTrainer
 
 from cfdapo.credit.assigner import CreditAssigner
+from cfdapo.policy.rollouts import step_generator
 from cfdapo.policy.trainer import CFDAPOTrainer
 
 
@@ -98,10 +99,10 @@ def test_clip_higher_is_on(build, shift, bound):
 
 def test_random_weights_follow_run_seed_and_step(build):
     trainer = build("random")
-    first = torch.rand(4, generator=trainer._generator())
-    assert torch.equal(first, torch.rand(4, generator=trainer._generator()))
+    first = torch.rand(4, generator=step_generator(trainer))
+    assert torch.equal(first, torch.rand(4, generator=step_generator(trainer)))
     trainer.state.global_step = 1
-    assert not torch.equal(first, torch.rand(4, generator=trainer._generator()))
+    assert not torch.equal(first, torch.rand(4, generator=step_generator(trainer)))
 
 
 def test_reward_is_the_graders_verdict(build):
@@ -122,7 +123,7 @@ def test_groups_of_equal_rewards_are_skipped_by_group_before_any_pass(build, var
 
     trainer.reward_funcs = [reward]
     passes, costs, weights = [], [], []
-    assign = trainer.assigner.assign
+    assign = trainer.rule.assigner.assign
     alone = CreditAssigner(trainer.processing_class, trainer.credit)
 
     def counted(model, prompts, completions, *others):
@@ -135,7 +136,7 @@ def test_groups_of_equal_rewards_are_skipped_by_group_before_any_pass(build, var
             weights.append(torch.cat([credit.weights for credit in assignment.credits[group]]))
         return assignment
 
-    trainer.assigner.assign = counted
+    trainer.rule.assigner.assign = counted
     advantages = rollout(trainer)["advantages"]
     assert min(costs) > 0
     assert len(passes) == sum(costs[group] for group in varied)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import cfdapo.stages
-from cfdapo.analysis.curves import MODE_LABELS
 from cfdapo.files import write_json, write_jsonl
+from cfdapo.vocabulary import PAPER_MODES
 
 MODELS, SEEDS = ("qwen3-tiny", "llama-tiny"), (0, 1, 2)
 CHANCE = {"counterfactual": 0.8, "vanilla": 0.7, "random": 0.65, "inverted": 0.5}
@@ -22,10 +22,15 @@ CHANCE = {"counterfactual": 0.8, "vanilla": 0.7, "random": 0.65, "inverted": 0.5
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
+    """The runs of a study, `write_runs`, to change."""
+    return write_runs(tmp_path)
+
+
+def write_runs(folder: Path) -> Path:
     """A results folder of 2 models x 4 modes x 3 seeds, 40 problems, steps 0, 10 and 20."""
     dice = random.Random(5)
-    for model, mode, seed in product(MODELS, MODE_LABELS, SEEDS):
-        run = tmp_path / "runs" / model / mode / f"seed{seed}"
+    for model, mode, seed in product(MODELS, PAPER_MODES, SEEDS):
+        run = folder / "runs" / model / mode / f"seed{seed}"
         evaluation = [
             {"step": step, "problem": f"p{number}", "correct": dice.random() < step / 25 * chance}
             for step in (0, 10, 20)
@@ -65,7 +70,7 @@ def study(tmp_path: Path) -> Path:
         write_jsonl(run / "evaluation.jsonl", evaluation)
         write_jsonl(run / "history.jsonl", history)
         write_json(run / "run.json", record)
-    return tmp_path
+    return folder
 
 
 @pytest.fixture
@@ -73,7 +78,7 @@ def run_flags() -> list[str]:
     """The flags that name the runs of `study`."""
     return [
         *("--models", *MODELS),
-        *("--modes", *MODE_LABELS),
+        *("--modes", *PAPER_MODES),
         *("--seeds", *map(str, SEEDS)),
     ]
 

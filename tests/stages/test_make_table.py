@@ -21,7 +21,7 @@ def summed_up(study, run_flags, stage):
             statistics / "curves.csv",
         ],
         [
-            *("test_modes", "--curves", statistics / "curves.csv"),
+            *("compare_modes", "--curves", statistics / "curves.csv"),
             *("--runs", study / "runs", *run_flags, "--out", statistics),
         ],
     ):
@@ -70,7 +70,7 @@ def test_curves_and_tests_hold_every_run(summed_up):
 def test_tables_of_curves(summed_up, run_flags, stage, table):
     done = make(
         *(stage, summed_up, run_flags, table),
-        *("--labels", '{"llama-tiny": "Llama & Co"}', "--study-settings", '{"task": "gsm8k"}'),
+        *("--labels", '{"llama-tiny": "Llama & Co"}', "--task", "gsm8k"),
     )
     assert done.returncode == 0, done.stderr
     files = {suffix: summed_up / "tables" / f"{table}.{suffix}" for suffix in ("csv", "md", "tex")}
@@ -90,8 +90,8 @@ def test_table_7_has_every_mode_whose_weights_are_counterfactual(summed_up, run_
         # As if inverted were a variant of counterfactual credit.
         "raw, spans code": {"counterfactual": "inverted", "vanilla": "vanilla"},
     }
-    settings = json.dumps({"task": "mbpp", "weight_groups": groups})
-    done = make(stage, summed_up, run_flags, "table7_code", "--study-settings", settings)
+    settings = ("--task", "mbpp", "--weight-groups", json.dumps(groups))
+    done = make(stage, summed_up, run_flags, "table7_code", *settings)
     assert done.returncode == 0, done.stderr
     markdown = (summed_up / "tables" / "table7_code.md").read_text()
     assert markdown.startswith("**MBPP+ pass rate (%) by training step.")
@@ -226,7 +226,7 @@ def test_labels_that_are_no_object_are_refused(summed_up, run_flags, stage, text
     assert "argument --labels" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["collect_curves", "test_modes", "make_table", "plot_figure"])
+@pytest.mark.parametrize("name", ["collect_curves", "compare_modes", "make_table", "plot_figure"])
 def test_help_says_what_the_stage_is_for(stage, name):
     done = stage(name, "--help")
     assert done.returncode == 0
@@ -271,7 +271,7 @@ def test_table_10_joins_what_other_tables_hold(summed_up, run_flags, stage, cred
         *("table5_content", "table8_overhead", "table15_span_statistics"),
         "table10_reported_vs_reproduced",
     ):
-        done = make(stage, summed_up, run_flags, table, "--study-settings", '{"task": "gsm8k"}')
+        done = make(stage, summed_up, run_flags, table, "--task", "gsm8k")
         assert done.returncode == 0, done.stderr
     folder = summed_up / "tables"
     joined = pd.read_csv(folder / "table10_reported_vs_reproduced.csv")
@@ -336,6 +336,17 @@ def test_evaluations_of_other_adapters_are_named(study, run_flags, stage):
     write_json(new / "run.json", read_json(new / "run.json") | {"adapters": adapters})
     assert_refused(stage(*collect), "of other adapters than run.json", "random/seed0: steps 20")
     assert not (study / "curves.csv").exists()
+
+
+def test_evaluations_of_other_prompts_are_named(study, run_flags, stage):
+    for path in sorted(study.glob("runs/llama-tiny/*/*/evaluation.jsonl")):
+        odd = "inverted/seed1" in str(path)
+        rows = [row | {"prompts": "other" if odd else "those"} for row in read_jsonl(path)]
+        write_jsonl(path, rows)
+    out = study / "curves.csv"
+    done = stage("collect_curves", "--runs", study / "runs", *run_flags, "--out", out)
+    assert_refused(done, "of different prompts", "llama-tiny/inverted/seed1: prompts is other")
+    assert not out.exists()
 
 
 def test_runs_of_another_base_model_are_named_and_of_other_code_told(study, run_flags, stage):

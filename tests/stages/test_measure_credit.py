@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from cfdapo.analysis.credit import COMBINATIONS, LABELS, read_completions, read_spans
+from cfdapo.analysis.records.measured_credit import LABELS, read_completions, read_spans
 from cfdapo.credit.alignment import token_offsets
 from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.models import add_lora, load_base
 from cfdapo.problems.answers import extract_answer
 from cfdapo.stages.measure_credit import measure_credit
+from cfdapo.vocabulary import COMBINATIONS
 
 MEASUREMENT = {
     "prompts": 3,

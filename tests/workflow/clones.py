@@ -1,9 +1,13 @@
-"""Copies of the workflow's files, to run and to edit."""
+"""Copies of the workflow's files, to run and to edit, and records for them."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
-from cfdapo.study import ROOT
+from cfdapo.files import write_json, write_jsonl
+from cfdapo.study import ROOT, load_study
 
 PARTS = ("Snakefile", "workflow", "config", "envs", "src", "profiles", "slurm")
 
@@ -15,3 +19,36 @@ def copy_workflow(folder: Path) -> Path:
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, folder / name)
     return folder
+
+
+@contextmanager
+def touched(folder: Path) -> Iterator[set[str]]:
+    """The files of a folder that are new or other than before, once the block has ended."""
+    before, found = _contents(folder), set()
+    yield found
+    found |= {name for name, content in _contents(folder).items() if content != before.get(name)}
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def make_smoke_records(folder: Path) -> None:
+    """The records of the smoke study's runs, made up, and nothing that trained them."""
+    right = count()
+    for mode in load_study("smoke")["modes"]:
+        run = folder / "results/smoke/runs/qwen3-tiny" / mode / "seed0"
+        rows = [
+            {"step": step, "problem": f"p{number}", "correct": next(right) % 3 == 0}
+            for step in (0, 2, 4)
+            for number in range(5)
+        ]
+        settings = {"task": "arithmetic", "chat": {}, "lora": {}, "training": {}}
+        settings["credit"] = {"mode": mode, "proxy": None}
+        record = {"model": "qwen3-tiny", "mode": mode, "seed": 0, "settings": settings}
+        write_jsonl(run / "evaluation.jsonl", rows)
+        write_json(run / "run.json", record)

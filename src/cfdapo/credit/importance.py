@@ -91,7 +91,6 @@ def measure_drops_batch(
     scorer = Scorer(model)
     measured: dict[Plan, tuple[Tensor, float]] = {}
     if distinct:
-        check_model(model.config, max(len(plan.trunk) for plan in distinct), method, intervention)
         with evaluating(model), torch.no_grad():
             if method == "serial":
                 results = [serial_drops(scorer, plan) for plan in distinct]

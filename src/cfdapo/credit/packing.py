@@ -2,18 +2,23 @@
 
 Sequences that begin alike form a tree of segments. All segments of a pass lie end to end in a
 single row, so that everything but attention sees no padding; an attention function of our own,
-registered with transformers, lets every token see its segment's ancestors and nothing else.
+registered with transformers, lets every token see its segment's ancestors and nothing else. What
+else a layer hides (a sliding window, a chunk) it says by the mask function that the model hands to
+transformers, which is asked here by positions. A model that wants more of its attention than is
+known here is refused (`Inexact`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
+from torch.nn.functional import pad, scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig
+from transformers.masking_utils import causal_mask_function
 
 _NAME = "cfdapo_packed"
 # A block of similar segments may pad its attention to this multiple of what is needed, plus a
@@ -22,6 +27,35 @@ _PADDING = 1.25
 _CALL = 20_000
 # Keys are copied a layer at a time for every segment of a block; more than this starts a new one.
 _BLOCK_KEYS = 65_536
+# Capped scores of at most this many numbers (256 MiB in float32) are held at once.
+_SCORES = 2**26
+# What attention may be handed beside queries, keys, values and mask without attending otherwise:
+# windows are in the mask, and the others are about training, kernels or what is returned.
+_IGNORED = {
+    "cache_position",
+    "cu_seq_lens_k",
+    "cu_seq_lens_q",
+    "dropout",
+    "is_causal",
+    "logits_to_keep",
+    "max_length_k",
+    "max_length_q",
+    "output_attentions",
+    "output_hidden_states",
+    "output_router_logits",
+    "position_embeddings",
+    "position_ids",
+    "return_dict",
+    "sliding_window",
+    "use_cache",
+}
+
+# transformers' "may this query see that key?", of batch, head, query and key index.
+MaskFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+class Inexact(ValueError):
+    """The model wants something that packed passes do not do; the message says what."""
 
 
 @dataclass(eq=False)
@@ -47,26 +81,43 @@ class Segment:
 class Block:
     """Segments whose attention is computed together; R rows, Q queries and K keys after padding.
 
-    `queries` (R, Q) and `keys` (R, K) are indices; `real` (R, Q) marks queries that are no
-    padding, or is None where all are real; `sees` (R, Q, K) is true where a query sees a key.
+    `queries` (R, Q) and `keys` (R, K) are indices, `query_positions` and `key_positions` the
+    positions of these in their sequences; `real` (R, Q) marks queries that are no padding, or is
+    None where all are real; `sees` (R, Q, K) is true where a query sees a key, as far as the tree
+    of segments goes.
     """
 
     queries: Tensor
     keys: Tensor
+    query_positions: Tensor
+    key_positions: Tensor
     real: Tensor | None
     sees: Tensor
-    _bias: Tensor | None = None
+    _biases: dict[tuple[MaskFunction, int], Tensor] = field(default_factory=dict)
 
-    def bias(self, repeats: int, dtype: torch.dtype) -> Tensor:
-        """`sees` as numbers to add to the scores, shape (R, 1, repeats * Q, K).
+    def bias(self, allowed: MaskFunction, repeats: int, dtype: torch.dtype) -> Tensor:
+        """What is seen as numbers to add to the scores, shape (R, 1, repeats * Q, K).
 
-        Made in the first layer and used in all: the CPU kernel takes a boolean mask at half speed.
+        Made in the first layer of its kind and used in all: the CPU kernel takes a boolean mask at
+        half speed.
         """
-        if self._bias is None:
-            bias = torch.zeros(self.sees.shape, dtype=dtype, device=self.sees.device)
-            bias.masked_fill_(~self.sees, float("-inf"))
-            self._bias = bias.repeat(1, repeats, 1)[:, None]
-        return self._bias
+        if (allowed, repeats) not in self._biases:
+            sees = self._allowed(allowed)
+            bias = torch.zeros(sees.shape, dtype=dtype, device=sees.device)
+            bias.masked_fill_(~sees, float("-inf"))
+            self._biases[allowed, repeats] = bias.repeat(1, repeats, 1)[:, None]
+        return self._biases[allowed, repeats]
+
+    def _allowed(self, allowed: MaskFunction) -> Tensor:
+        """`sees` without the keys that the layer's own mask hides, shape (R, Q, K)."""
+        if allowed is causal_mask_function:
+            return self.sees
+        zero = self.queries.new_zeros(())
+        found = allowed(
+            zero, zero, self.query_positions[:, :, None], self.key_positions[:, None, :]
+        )
+        # A query that is only padding must see something, or its softmax would be nan.
+        return self.sees & (found if self.real is None else found | ~self.real[:, :, None])
 
 
 class KeyValues:
@@ -102,6 +153,7 @@ class PackedPass:
         for segment in [*kept.segments, *self.segments]:
             self.begin[segment] = offset
             offset += len(segment.tokens)
+        self.positions_of = {segment: segment.position for segment in self.begin}
         self.blocks = [self._block(rows) for rows in self.rows]
         self.keep = list(keep)
         self.keep_index = self._to_device(
@@ -148,37 +200,26 @@ class PackedPass:
         width, key_width = int(sizes.max()), int((seen + sizes).max())
         steps, columns = torch.arange(width), torch.arange(key_width)
         starts = torch.tensor([self.offset(s) for s in rows])
+        positions = torch.tensor([segment.position for segment in rows])
         real = steps < sizes[:, None]
         queries = starts[:, None] + torch.where(real, steps, 0)
         # Keys stand in the order of the sequence, hence "sees" is one comparison.
         sees = columns <= seen[:, None, None] + steps[:, None]
         return Block(
             queries.to(self.device),
-            self._keys(rows, key_width).to(self.device),
+            _keys(rows, key_width, self.begin).to(self.device),
+            (positions[:, None] + steps).to(self.device),
+            _keys(rows, key_width, self.positions_of).to(self.device),
             None if bool(real.all()) else real.to(self.device),
             sees.to(self.device),
         )
 
-    def _keys(self, rows: Sequence[Segment], width: int) -> Tensor:
-        """Indices of every row's keys: its ancestors' in order, then its own; padded, (R, K)."""
-        parts = [[*segment.context, (segment, len(segment.tokens))] for segment in rows]
-        depth = max(map(len, parts))
-        begins = torch.tensor(
-            [[self.begin[s] for s, _ in row] + [0] * (depth - len(row)) for row in parts]
-        )
-        counts = torch.tensor([[n for _, n in row] + [0] * (depth - len(row)) for row in parts])
-        ends = counts.cumsum(1)
-        columns = torch.arange(width)
-        part = (columns[None, :, None] >= ends[:, None, :]).sum(2)
-        padding = part == depth
-        shift = (begins - ends + counts).gather(1, part.clamp(max=depth - 1))
-        return torch.where(padding, 0, columns + shift)
-
     def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None
+        self, query: Tensor, key: Tensor, value: Tensor, allowed: MaskFunction, how: "Scores"
     ) -> Tensor:
-        """Attention of one layer: (1, heads, N, size) to (1, N, heads, size)."""
-        self.calls += 1
+        """Attention of the next layer: (1, heads, N, size) to (1, N, heads, size)."""
+        # Layers are told apart by their turn: not every one knows its number.
+        layer, self.calls = self.calls, self.calls + 1
         query, key, value = (t[0].transpose(0, 1) for t in (query, key, value))
         if self.kept.length:
             old_key, old_value = self.kept.layers[layer]
@@ -188,7 +229,7 @@ class PackedPass:
                 key[self.keep_index].detach(),
                 value[self.keep_index].detach(),
             )
-        outputs = [_attend(block, query, key, value, scaling) for block in self.blocks]
+        outputs = [_attend(block, query, key, value, allowed, how) for block in self.blocks]
         return torch.cat(outputs)[None]
 
     def finish(self) -> None:
@@ -198,8 +239,44 @@ class PackedPass:
         self.kept.layers = self._new_layers
 
 
+def _keys(rows: Sequence[Segment], width: int, first: dict[Segment, int]) -> Tensor:
+    """A number for each of every row's keys, counted from its segment's in `first`, (R, K).
+
+    Keys are the ancestors' in order, then the row's own; padding has 0.
+    """
+    parts = [[*segment.context, (segment, len(segment.tokens))] for segment in rows]
+    depth = max(map(len, parts))
+    begins = torch.tensor([[first[s] for s, _ in row] + [0] * (depth - len(row)) for row in parts])
+    counts = torch.tensor([[n for _, n in row] + [0] * (depth - len(row)) for row in parts])
+    ends = counts.cumsum(1)
+    columns = torch.arange(width)
+    part = (columns[None, :, None] >= ends[:, None, :]).sum(2)
+    padding = part == depth
+    shift = (begins - ends + counts).gather(1, part.clamp(max=depth - 1))
+    return torch.where(padding, 0, columns + shift)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How a layer makes its attention's weights out of queries and keys.
+
+    `scaling` multiplies the scores (None: 1 / sqrt(size)); `sinks`, shape (heads,), are scores of
+    one more key a head that every query sees and whose value is zero; `cap` bounds scores to
+    cap * tanh(score / cap) before anything is hidden.
+    """
+
+    scaling: float | None = None
+    sinks: Tensor | None = None
+    cap: float | None = None
+
+
 def _attend(
-    block: Block, query: Tensor, key: Tensor, value: Tensor, scaling: float | None
+    block: Block,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    allowed: MaskFunction,
+    how: Scores,
 ) -> Tensor:
     rows, width = block.queries.shape
     heads, size = query.shape[1:]
@@ -209,10 +286,49 @@ def _attend(
     q = q.permute(0, 2, 3, 1, 4).reshape(rows, groups, -1, size)
     k = key[block.keys].transpose(1, 2)
     v = value[block.keys].transpose(1, 2)
-    bias = block.bias(heads // groups, q.dtype)
-    out = scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scaling)
+    bias = block.bias(allowed, heads // groups, q.dtype)
+    scaling = how.scaling
+    if how.sinks is not None:
+        scaling = size**-0.5 if scaling is None else scaling
+        q, k, v, bias = _with_sinks(q, k, v, bias, how.sinks / scaling)
+    if how.cap is not None:
+        out = _capped_attention(q, k, v, bias, scaling, how.cap)
+    else:
+        out = scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scaling)
     out = out.view(rows, heads, width, -1).transpose(1, 2)
     return out.flatten(0, 1) if block.real is None else out[block.real]
+
+
+def _with_sinks(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor, sinks: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The same attention with one key more, whose product with a head's queries is its sink.
+
+    That number is the queries' in a dimension of its own, in which every real key is 0. A bias by
+    head would do as well, and be as many times larger as there are heads.
+    """
+    rows, groups, queries, _ = q.shape
+    sinks = sinks.to(q.dtype).view(groups, -1, 1)
+    column = sinks.expand(-1, -1, queries // sinks.shape[1]).reshape(1, groups, queries, 1)
+    q = torch.cat([q, column.expand(rows, -1, -1, -1)], dim=-1)
+    sink = torch.zeros_like(k[:, :, :1])
+    k = torch.cat([pad(k, (0, 1)), pad(sink, (0, 1), value=1.0)], dim=2)
+    return q, k, pad(v, (0, 0, 0, 1)), pad(bias, (0, 1))
+
+
+def _capped_attention(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scaling: float | None, cap: float
+) -> Tensor:
+    """Attention whose scores are cap * tanh(score / cap), softmax in float32 (Gemma 2's)."""
+    scaling = q.shape[-1] ** -0.5 if scaling is None else scaling
+    outputs = []
+    for rows in torch.arange(len(q)).split(max(1, _SCORES // (q[0, ..., 0].numel() * k.shape[2]))):
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        scores = torch.matmul(q[part], k[part].transpose(2, 3)) * scaling
+        scores = torch.tanh(scores / cap) * cap + bias[part]
+        weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(q.dtype)
+        outputs.append(torch.matmul(weights, v[part]))
+    return torch.cat(outputs)
 
 
 def _in_blocks(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
@@ -234,29 +350,94 @@ def _in_blocks(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
         yield rows
 
 
+@dataclass(frozen=True)
+class PackedMask:
+    """What a layer gets in a mask's place: the pass, and what else the layer hides, by positions.
+
+    It is no tensor, so that a model that would change its mask cannot do so unnoticed.
+    """
+
+    packed: PackedPass
+    allowed: MaskFunction
+
+
+# The pass that is running.
+_PASS: ContextVar[PackedPass] = ContextVar("packed pass")
+
+
+def _packed_mask(
+    *,
+    q_length: int,
+    kv_length: int,
+    mask_function: MaskFunction,
+    use_vmap: bool = False,
+    **_: Any,
+) -> PackedMask:
+    if kv_length != q_length:
+        raise Inexact("has keys of no token of the sequence, such as a learned prefix")
+    if use_vmap:
+        raise Inexact("hides keys by something else than their positions")
+    return PackedMask(_PASS.get(), mask_function)
+
+
 def _packed_attention(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
-    *,
-    packed: PackedPass,
+    attention_mask: PackedMask | None,
     scaling: float | None = None,
-    **_: Any,
+    s_aux: Tensor | None = None,
+    softcap: float | None = None,
+    **others: Any,
 ) -> tuple[Tensor, None]:
-    return packed.attend(module.layer_idx, query, key, value, scaling), None
+    if not isinstance(attention_mask, PackedMask):
+        raise Inexact("makes attention masks of its own")
+    if key.shape[2] != query.shape[2]:
+        raise Inexact("has keys of no token of the sequence, such as a learned prefix")
+    if s_aux is not None and s_aux.numel() != query.shape[1]:
+        raise Inexact("has attention sinks that are not one number a head")
+    unknown = sorted(
+        name for name, given in others.items() if given is not None and name not in _IGNORED
+    )
+    if unknown:
+        raise Inexact(f"attends by {', '.join(unknown)}, which packed passes do not know")
+    how = Scores(scaling, s_aux, softcap)
+    packed = attention_mask.packed
+    return packed.attend(query, key, value, attention_mask.allowed, how), None
 
 
 AttentionInterface.register(_NAME, _packed_attention)
+AttentionMaskInterface.register(_NAME, _packed_mask)
 
 
 @contextmanager
 def packed_attention(model: nn.Module) -> Iterator[None]:
-    """Let `model` attend by `PackedPass`; afterwards it attends as before."""
-    before = model.config._attn_implementation
-    model.config._attn_implementation = _NAME
+    """Let `model` attend by the pass that is `running`; afterwards it attends as before."""
+    # A part of the model may have a configuration of its own. Those of wholes come before those of
+    # their parts, and setting one sets its parts' too.
+    configs = {id(c): c for c in _configs(model)}.values()
+    before = [(config, config._attn_implementation) for config in configs]
+    try:
+        for config in configs:
+            config._attn_implementation = _NAME
+        yield
+    finally:
+        for config, name in before:
+            config._attn_implementation = name
+
+
+def _configs(model: nn.Module) -> Iterator[PreTrainedConfig]:
+    for module in model.modules():
+        if isinstance(config := getattr(module, "config", None), PreTrainedConfig):
+            yield config
+
+
+@contextmanager
+def running(packed: PackedPass) -> Iterator[None]:
+    """Hand `packed` to the attention layers of a model's forward pass."""
+    token = _PASS.set(packed)
     try:
         yield
     finally:
-        model.config._attn_implementation = before
+        _PASS.reset(token)

@@ -7,10 +7,7 @@ from torch import Tensor
 
 from cfdapo.credit.interventions import Branch, Plan
 from cfdapo.credit.packing import KeyValues, PackedPass, Segment, packed_attention
-from cfdapo.credit.scoring import Scorer, pick
-
-# Logits of one pass hold at most this many numbers (256 MiB in float32) unless one segment's do.
-_LOGITS = 2**26
+from cfdapo.credit.scoring import LOGITS, Scorer, pick
 
 
 def prefix_drops(
@@ -19,9 +16,8 @@ def prefix_drops(
     """Drops, shape (K,), and the answer's baseline log-probability of every plan."""
     forest = Forest(plans)
     scores = torch.zeros(forest.scores, dtype=torch.float64)
-    vocabulary = scorer.model.config.vocab_size
     with packed_attention(scorer.model):
-        for packed in passes(forest.segments, token_budget, vocabulary, scorer.device):
+        for packed in passes(forest.segments, token_budget, scorer.vocabulary, scorer.device):
             keep, rows, targets, into = packed.wants()
             logits = scorer.packed_logits(keep, packed, input_ids=packed.ids())
             scores.index_add_(0, into, pick(logits, rows, targets).cpu().double())
@@ -119,7 +115,7 @@ def passes(
     """
     last_use = {s: i for i, segment in enumerate(segments) for s, _ in segment.context}
     kept = KeyValues()
-    for begin, end in _cuts(segments, token_budget, max(1, _LOGITS // vocabulary)):
+    for begin, end in _cuts(segments, token_budget, max(1, LOGITS // vocabulary)):
         chunk = segments[begin:end]
         keep = [s for s in [*kept.segments, *chunk] if last_use.get(s, -1) >= end]
         packed = PackedPass(chunk, kept, keep, device)

@@ -1,13 +1,21 @@
 """Forward passes that score tokens: evaluation mode, masks, logits only where they are needed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.masking_utils import (
+    ALL_MASK_ATTENTION_FUNCTIONS,
+    and_masks,
+    causal_mask_function,
+)
 
-from cfdapo.credit.packing import PackedPass
+from cfdapo.credit.packing import Inexact, MaskFunction, PackedPass, running
+
+# Logits of one pass hold at most this many numbers (256 MiB in float32) unless one sequence's do.
+LOGITS = 2**26
 
 
 @contextmanager
@@ -32,40 +40,80 @@ class Scorer:
     def __init__(self, model: nn.Module):
         self.model = model
         self.device = model.get_input_embeddings().weight.device
+        self.vocabulary = model.config.get_text_config().vocab_size
         self.passes = 0
         self.tokens = 0
+        self._rotary = [module for module in model.modules() if _remembers_lengths(module)]
 
     def logits(self, keep: Tensor, **inputs: Any) -> Tensor:
-        """Float32 logits of one row at the positions `keep`, shape (len(keep), vocabulary).
+        """Float32 logits of one row at the positions `keep`, shape (len(keep), vocabulary)."""
+        return self.batch_logits(keep, **inputs)[0]
+
+    def batch_logits(self, keep: Tensor, **inputs: Any) -> Tensor:
+        """Float32 logits of all B rows at the positions `keep`, (B, len(keep), vocabulary).
 
         The model's own forward applies its head, and whatever scaling or capping belongs to it,
         to those positions alone.
         """
         ids = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
         self.passes += 1
-        self.tokens += ids.shape[1]
-        return self.model(logits_to_keep=keep, use_cache=False, **inputs).logits[0].float()
+        self.tokens += ids.shape[0] * ids.shape[1]
+        for module in self._rotary:
+            _forget_lengths(module)
+        # Counted from the end, as PEFT may have put a learned prompt in front.
+        keep = keep - ids.shape[1]
+        logits = self.model(logits_to_keep=keep, use_cache=False, **inputs).logits
+        # Older models take no notice of what is to be kept.
+        return (logits if logits.shape[1] == len(keep) else logits[:, keep]).float()
 
     def packed_logits(self, keep: Tensor, packed: PackedPass, **inputs: Any) -> Tensor:
         """`logits` of a packed row; to be called while `packed_attention` is on."""
-        logits = self.logits(keep, position_ids=packed.positions(), packed=packed, **inputs)
+        positions = packed.positions()
+        # With a mask given, the model does not take a jump in the positions for a new sequence.
+        mask = torch.ones_like(positions)
+        with running(packed):
+            logits = self.logits(keep, position_ids=positions, attention_mask=mask, **inputs)
         if not packed.calls:
-            raise ValueError(
-                f"{type(self.model).__name__} does not attend through transformers' "
-                'AttentionInterface; use method="serial"'
-            )
+            raise Inexact("does not attend through transformers' AttentionInterface")
         return logits
 
-    def mask(self, allowed: Tensor) -> Tensor:
-        """The (rows, queries, keys) relation "may attend" in the form the attention layer takes."""
-        allowed = allowed[:, None]
-        if self.model.config._attn_implementation == "sdpa":
-            return allowed
-        dtype = self.model.dtype
-        blocked = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
-        return blocked.masked_fill_(~allowed, torch.finfo(dtype).min)
+
+@contextmanager
+def hiding(model: nn.Module, allowed: MaskFunction) -> Iterator[None]:
+    """Narrow every attention mask that `model` makes for itself by `allowed`.
+
+    It is a function of batch, head, query and key index (see `transformers.masking_utils`), so that
+    windows, sinks and whatever else belongs to the model's own attention stay as they are.
+    """
+    name = model.config.get_text_config()._attn_implementation
+    before: Callable[..., Any] = ALL_MASK_ATTENTION_FUNCTIONS[name]
+
+    def narrowed(mask_function: MaskFunction = causal_mask_function, **options: Any) -> Any:
+        options["allow_is_causal_skip"] = False
+        return before(mask_function=and_masks(mask_function, allowed), **options)
+
+    ALL_MASK_ATTENTION_FUNCTIONS[name] = narrowed
+    try:
+        yield
+    finally:
+        del ALL_MASK_ATTENTION_FUNCTIONS[name]
 
 
 def pick(logits: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
     """Log-probabilities of `targets` under the distributions `logits[rows]`, float32."""
     return logits[rows, targets] - torch.logsumexp(logits, dim=-1)[rows]
+
+
+def _remembers_lengths(module: nn.Module) -> bool:
+    return "dynamic" in str(getattr(module, "rope_type", ""))
+
+
+def _forget_lengths(module: nn.Module) -> None:
+    """Let dynamic rotary embeddings depend on the next pass alone, not on the longest so far."""
+    module.max_seq_len_cached = module.original_max_seq_len
+    for name, buffer in list(module.named_buffers(recurse=False)):
+        kind = name.removesuffix("inv_freq")
+        original = getattr(module, f"{kind}original_inv_freq", None)
+        if original is not None and name.endswith("inv_freq") and original is not buffer:
+            setattr(module, name, original.to(buffer.device))
+            setattr(module, f"{kind}max_seq_len_cached", module.original_max_seq_len)

@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
 from transformers import (
+    AddedToken,
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
@@ -20,8 +23,11 @@ from transformers import (
 from cfdapo.files import UserError, cannot_write, read_json, sha256_of, share, write_json
 from cfdapo.policy.checkpoints import is_about_writing
 from cfdapo.policy.hub import WEIGHTS
+from cfdapo.policy.templates import fix_day
 
 MANIFEST = "manifest.json"
+# How an added token is cut out of a text.
+_SPLITTING = ("single_word", "lstrip", "rstrip", "normalized")
 
 
 def device() -> torch.device:
@@ -102,38 +108,105 @@ def load_base(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The base model of a prepared `folder`, on this job's device, and its tokenizer.
 
+    Both say alike what ends a completion, `end_tokens`, and the trainer decodes completions to the
+    text that evaluation and credit read.
+
     Raises `UserError` where the folder is not a prepared model or its weights cannot be loaded.
     """
     manifest = read_json(Path(folder) / MANIFEST)
-    where: dict[str, Any] = {"pretrained_model_name_or_path": folder}
-    # The automatic class of some architectures (Qwen2) puts its own rules for cutting text in the
-    # place of the saved ones; for a tokenizer that was saved here the saved ones count.
-    tokenizers: Any = PreTrainedTokenizerFast
-    if manifest["source"] == "hub":
-        tokenizers = AutoTokenizer
-        where = {
-            "pretrained_model_name_or_path": manifest["id"],
-            "revision": manifest["revision"],
-        }
-    try:
-        tokenizer = tokenizers.from_pretrained(**where)
+    tokenizer = load_tokenizer(folder, manifest)
+    where = _where(folder, manifest)
+    with _naming(where):
         model = AutoModelForCausalLM.from_pretrained(
             **where, dtype=getattr(torch, precision), use_safetensors=True
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        name = where["pretrained_model_name_or_path"]
-        raise UserError(_cannot_load(name, manifest.get("revision"), error)) from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     # Only the special tokens: what else a model brings for generation, such as the repetition
     # penalty of Qwen2.5, would be filled in where a stage leaves it open, and differ from training.
-    brought = model.generation_config
+    brought, ends = model.generation_config, end_tokens(model, tokenizer)
     model.generation_config = GenerationConfig(
         bos_token_id=brought.bos_token_id,
-        eos_token_id=brought.eos_token_id,
+        eos_token_id=ends if len(ends) > 1 else ends[0],
         pad_token_id=brought.pad_token_id,
     )
+    _read_alike(tokenizer, ends)
     return model.to(device()), tokenizer
+
+
+def load_tokenizer(folder: Path, manifest: dict[str, Any] | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a prepared `folder`; its chat template shows the study's day, if one is set.
+
+    `manifest` is the folder's, and read from it by default. Raises `UserError` where the tokenizer
+    cannot be loaded.
+    """
+    manifest = read_json(Path(folder) / MANIFEST) if manifest is None else manifest
+    # The automatic class of some architectures (Qwen2) puts its own rules for cutting text in the
+    # place of the saved ones; for a tokenizer that was saved here the saved ones count.
+    tokenizers: Any = AutoTokenizer if manifest["source"] == "hub" else PreTrainedTokenizerFast
+    where = _where(folder, manifest)
+    with _naming(where):
+        tokenizer = tokenizers.from_pretrained(**where)
+    if manifest.get("chat_template_date"):
+        fix_day(tokenizer, manifest["chat_template_date"])
+    return tokenizer
+
+
+def end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids of the tokens that end a completion: the tokenizer's first, then all that `model` names.
+
+    Instruct models often name more than their tokenizer does: the end of a turn and that of a text.
+    Training and evaluation end at the same ones; 0 is an id like any other.
+
+    Raises:
+        UserError: neither names any.
+    """
+    named = model.generation_config.eos_token_id
+    named = named if isinstance(named, list) else [named]
+    ends = [token for token in (tokenizer.eos_token_id, *named) if token is not None]
+    if not ends:
+        raise UserError(
+            f"{tokenizer.name_or_path}: neither the model's generation_config.json nor its "
+            "tokenizer names a token that ends a text; name one there (eos_token_id)"
+        )
+    return list(dict.fromkeys(ends))
+
+
+def _read_alike(tokenizer: PreTrainedTokenizerBase, ends: list[int]) -> None:
+    """Let the trainer read what evaluation reads: the whole completion but for its end, as it is.
+
+    An added token among `ends` that is not marked as special would be read as a part of the answer;
+    one that is an ordinary piece of text stays text.
+    """
+    # Otherwise the trainer grades what the tokenizer parses out of a completion, spaces cleaned up.
+    tokenizer.response_template, tokenizer.clean_up_tokenization_spaces = None, False
+    if tokenizer.eos_token_id is None:
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[0])
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    added = tokenizer.added_tokens_decoder
+    for token in [added[end] for end in ends if end in added and not added[end].special]:
+        rules = {name: getattr(token, name) for name in _SPLITTING}
+        special = AddedToken(token.content, special=True, **rules)
+        tokenizer.add_tokens([special], special_tokens=True)
+
+
+def _where(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """What names the model of a prepared `folder` to transformers: the folder, or its hub name."""
+    if manifest["source"] == "hub":
+        return {
+            "pretrained_model_name_or_path": manifest["id"],
+            "revision": manifest["revision"],
+        }
+    return {"pretrained_model_name_or_path": folder}
+
+
+@contextmanager
+def _naming(where: dict[str, Any]) -> Iterator[None]:
+    """Turn a failure to load into a `UserError` that names the model."""
+    try:
+        yield
+    except (OSError, ValueError, SafetensorError) as error:
+        name = where["pretrained_model_name_or_path"]
+        raise UserError(_cannot_load(name, where.get("revision"), error)) from error
 
 
 def _cannot_load(name: Any, revision: str | None, error: Exception) -> str:

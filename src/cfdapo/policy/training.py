@@ -16,11 +16,12 @@ from trl import GRPOConfig
 
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.proxy import Proxy
+from cfdapo.credit.rules import get_rule
 from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.generation import fitting_prompts, messages
 from cfdapo.policy.models import add_lora, device, load_base
 from cfdapo.policy.resuming import SAVE_MINUTES
-from cfdapo.policy.trainer import CACHE_HITS, CFDAPOTrainer
+from cfdapo.policy.trainer import CACHE_HITS, GENERATIONS, CFDAPOTrainer
 from cfdapo.problems.task import Task, get_task
 
 # history.jsonl's columns, and the names under which the trainer logs them.
@@ -45,7 +46,7 @@ COLUMNS = {
     "seconds_step": "step_time",
 }
 # Columns of runs with the option that they belong to.
-OPTIONAL_COLUMNS = {"cache_hits": CACHE_HITS}
+OPTIONAL_COLUMNS = {"cache_hits": CACHE_HITS, "credit_generations": GENERATIONS}
 
 
 def make_trainer(
@@ -90,6 +91,7 @@ def build_trainer(
     """`make_trainer` for a loaded base model, on the problems `rows`, all of which fit."""
     task = get_task(settings["task"])
     credit = _credit_config(settings["credit"])
+    columns = _rule_columns(credit, rows)
     # Before the adapter is made: its first matrix is random.
     set_seed(seed)
     return CFDAPOTrainer(
@@ -97,7 +99,15 @@ def build_trainer(
         args=_arguments(settings["training"], seed, settings["chat"], output),
         reward_funcs=_reward(task),
         train_dataset=Dataset.from_list(
-            [{"prompt": messages(task, row), "answer": row["answer"]} for row in rows]
+            [
+                {
+                    "prompt": messages(task, row),
+                    "answer": row["answer"],
+                    "function": task.entry_point(row),
+                }
+                | {column: row[column] for column in columns}
+                for row in rows
+            ]
         ),
         processing_class=tokenizer,
         callbacks=list(callbacks),
@@ -113,6 +123,18 @@ def _credit_config(settings: dict[str, Any]) -> CreditConfig:
         return CreditConfig(**settings)
     except (TypeError, ValueError) as error:
         raise UserError(f"credit: {error}") from error
+
+
+def _rule_columns(credit: CreditConfig, rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """What the rule reads of the data beside prompt and answer."""
+    columns = get_rule(credit.mode).columns
+    missing = [column for column in columns if any(column not in row for row in rows)]
+    if missing:
+        raise UserError(
+            f"modes: {credit.mode} needs problems with {', '.join(missing)}, which this task's "
+            "have not; it is for data.task arithmetic"
+        )
+    return columns
 
 
 def load_proxy(credit: CreditConfig, folder: Path | None, precision: str) -> Proxy | None:

@@ -3,10 +3,15 @@
 import argparse
 from pathlib import Path
 
-from cfdapo.analysis.comparable import other_versions, with_own_adapters
-from cfdapo.analysis.curves import collect, write_curves
+from cfdapo.analysis.records.compatibility import (
+    other_versions,
+    with_own_adapters,
+    with_same_prompts,
+)
+from cfdapo.analysis.records.curves import collect, write_curves
+from cfdapo.analysis.records.results import Runs
 from cfdapo.stages import run
-from cfdapo.stages.results import Runs, add_run_arguments
+from cfdapo.stages.flags import add_run_arguments
 
 
 def main() -> None:
@@ -20,10 +25,11 @@ def main() -> None:
     runs = Runs(given.runs, given.models, given.modes, given.seeds)
     evaluations = runs.rows("evaluation.jsonl")
     # Refuses runs of different configurations, data or base models.
-    records = runs.records()
-    for line in other_versions(records):
+    descriptions = runs.descriptions()
+    for line in other_versions(descriptions):
         print(f"warning: {line}")
-    write_curves(given.out, collect(with_own_adapters(evaluations, records)))
+    checked = with_same_prompts(with_own_adapters(evaluations, descriptions))
+    write_curves(given.out, collect(checked))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from cfdapo.analysis.credit import read_completions, read_spans
-from cfdapo.analysis.credit_map import credit_map
+from cfdapo.analysis.credit_map.page import credit_map
+from cfdapo.analysis.records.measured_credit import read_completions, read_spans
 from cfdapo.files import atomic_write
 from cfdapo.stages import run
-from cfdapo.stages.results import json_object
+from cfdapo.stages.flags import json_object
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from cfdapo.devices import take_gpu
 from cfdapo.files import append_stream, read_json, read_jsonl, sha256_of, write_json
 from cfdapo.locks import only_one
 from cfdapo.policy.checkpoints import adapter_hashes
-from cfdapo.policy.generation import encode_prompt, generate, messages
+from cfdapo.policy.generation import encode_prompts, generate, hash_of_prompts, messages
 from cfdapo.policy.models import MANIFEST, load_adapter, load_base
 from cfdapo.problems.task import get_task
 from cfdapo.provenance import code_hash
@@ -49,7 +49,8 @@ def _evaluate(
     training, task = settings["training"], get_task(settings["task"])
     rows = read_jsonl(problems)
     model, tokenizer = load_base(model_dir, training["precision"])
-    prompts = [encode_prompt(tokenizer, messages(task, row), settings["chat"]) for row in rows]
+    asked = [messages(task, row) for row in rows]
+    prompts = encode_prompts(tokenizer, asked, settings["chat"])
     batch_size = settings["evaluation"]["batch_size"]
     partial = out.with_suffix(".partial.jsonl")
     mark = partial.with_suffix(".json")
@@ -63,7 +64,11 @@ def _evaluate(
             # Also when nothing is left of this step: adapters are checked in order.
             if step:
                 model = load_adapter(model, run_dir / "adapters" / f"step{step}", f"step{step}")
-            adapter = identity["adapters"].get(str(step))
+            of = {
+                "step": step,
+                "adapter": identity["adapters"].get(str(step)),
+                "prompts": identity["prompts"][:16],
+            }
             skipped = min(max(done - index * len(rows), 0), len(rows))
             completions = generate(
                 model.eval(),
@@ -73,7 +78,7 @@ def _evaluate(
                 batch_size,
             )
             for row, ids in zip(rows[skipped:], completions, strict=True):
-                record = _record(step, adapter, row, ids, tokenizer, task)
+                record = of | _record(row, ids, tokenizer, task)
                 stream.write(json.dumps(record, ensure_ascii=False) + "\n")
                 stream.flush()
             print(f"step {step}: evaluated", flush=True)
@@ -89,6 +94,7 @@ def _identity(
         "settings": settings,
         "code": code_hash("cfdapo.stages.evaluate", settings["task"]),
         "problems": sha256_of(problems),
+        "prompts": hash_of_prompts(model_dir, problems, settings["task"], settings["chat"]),
         "model": sha256_of(model_dir / MANIFEST),
         "adapters": adapter_hashes(run_dir / "adapters", checkpoint_steps(settings["training"])),
     }
@@ -109,16 +115,12 @@ def _finished(partial: Path, problems: int, batch_size: int) -> int:
     return done
 
 
-def _record(
-    step: int, adapter: str | None, row: dict[str, Any], ids: list[int], tokenizer: Any, task: Any
-) -> dict[str, Any]:
+def _record(row: dict[str, Any], ids: list[int], tokenizer: Any, task: Any) -> dict[str, Any]:
     text = completion_text(ids, tokenizer)
     return {
-        "step": step,
-        "adapter": adapter,
         "problem": row["id"],
         "completion": text,
-        "extracted": task.extract(text),
+        "extracted": task.extract(text, row["answer"]),
         "gold": task.gold_to_show(row["answer"]),
         "correct": task.grade(text, row["answer"]),
         "tokens": len(ids),

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cfdapo.analysis.credit import COMBINATIONS
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.devices import take_gpu
 from cfdapo.files import UserError, read_jsonl, sha256_of, write_jsonl
 from cfdapo.locks import only_one
-from cfdapo.policy.generation import encode_prompt, messages
+from cfdapo.policy.generation import encode_prompts, messages, prompts_hash
 from cfdapo.policy.models import MANIFEST, load_adapter, load_base
 from cfdapo.policy.records import Completion, Recorder
 from cfdapo.policy.sampling import group_advantages, sample
@@ -20,6 +19,7 @@ from cfdapo.problems.task import get_task
 from cfdapo.stages import run
 from cfdapo.stages.batches import run_batches
 from cfdapo.study import config_hash
+from cfdapo.vocabulary import COMBINATIONS
 
 ADAPTER = "adapter_model.safetensors"
 
@@ -58,7 +58,8 @@ def measure_credit(
     """Sample, score and write `out` and its completions; resume after the last whole batch."""
     work = _Work(model_dir, read_jsonl(problems), settings, policy, adapter, proxy_dir)
     sources = [problems, model_dir / MANIFEST, *([adapter / ADAPTER] if adapter else [])]
-    identity = config_hash([settings, policy, [sha256_of(source) for source in sources]])
+    hashes = [*map(sha256_of, sources), *work.prompt_hashes()]
+    identity = config_hash([settings, policy, hashes])
     spans, completions = [], []
     for batch in run_batches(out.with_suffix(".partial.jsonl"), identity, work.batches()):
         spans += batch["spans"]
@@ -89,10 +90,11 @@ class _Work:
         self.model.eval().requires_grad_(False)
         credit = CreditConfig(**settings["credit"] | {"mode": "counterfactual"})
         proxy = load_proxy(credit, proxy_dir, self.training["precision"])
-        self.prompts = self._prompts(rows, self.tokenizer, settings["chat"])
+        asked = [messages(self.task, row) for row in rows]
+        self.prompts = encode_prompts(self.tokenizer, asked, settings["chat"])
         self.proxy_prompts: list[Any] = [None] * len(rows)
         if proxy:
-            self.proxy_prompts = self._prompts(rows, proxy.tokenizer, settings["proxy_chat"])
+            self.proxy_prompts = encode_prompts(proxy.tokenizer, asked, settings["proxy_chat"])
         self.rows = rows
         self.recorder = Recorder(
             self.model,
@@ -105,6 +107,10 @@ class _Work:
             padding=self.measurement["padding"],
             proxy=proxy,
         )
+
+    def prompt_hashes(self) -> list[str]:
+        """Of the prompts as the policy and as what measures in its place reads them."""
+        return [prompts_hash(self.prompts), prompts_hash(self.proxy_prompts)]
 
     def batches(self) -> Iterator[Any]:
         """What measures each batch, as functions of no arguments, sampled completions first."""
@@ -122,9 +128,6 @@ class _Work:
             return {"spans": spans, "completions": completions}
 
         return measure
-
-    def _prompts(self, rows: list[Any], tokenizer: Any, chat: dict[str, Any]) -> list[list[int]]:
-        return [encode_prompt(tokenizer, messages(self.task, row), chat) for row in rows]
 
     def _sampled(self, numbers: range) -> list[Completion]:
         """The groups of the problems `numbers`."""

@@ -17,7 +17,7 @@ from cfdapo.credit.assigner import Assignment, CreditAssigner, CreditConfig
 from cfdapo.credit.proxy import Proxy
 from cfdapo.devices import take_gpu
 from cfdapo.files import write_json
-from cfdapo.policy.generation import encode_prompt, generate
+from cfdapo.policy.generation import encode_prompts, generate
 from cfdapo.policy.trainer import CFDAPOTrainer
 from cfdapo.policy.training import history, load_proxy, make_trainer
 from cfdapo.provenance import environment, hardware, peak_memory
@@ -99,11 +99,16 @@ def _prompts(
     """The prompts of one optimizer step in a tokenizer's ids, repeated within a group."""
     training = settings["training"]
     size = training["batch_size"] * training["gradient_accumulation"]
-    groups = [
-        encode_prompt(tokenizer, row["prompt"], chat)
-        for row in trainer.train_dataset.select(range(size // training["group_size"]))
-    ]
+    rows = trainer.train_dataset.select(range(size // training["group_size"]))
+    groups = encode_prompts(tokenizer, [row["prompt"] for row in rows], chat)
     return [ids for ids in groups for _ in range(training["group_size"])]
+
+
+def _functions(trainer: CFDAPOTrainer, prompts: list[list[int]]) -> list[str | None]:
+    """The function that each of `_prompts` asks for, if any."""
+    size = trainer.num_generations
+    named = trainer.train_dataset.select(range(len(prompts) // size))["function"]
+    return [function for function in named for _ in range(size)]
 
 
 def _rollout(
@@ -139,7 +144,11 @@ def _time_credit(
             _forget_peak()
             began = time.perf_counter()
             found[method] = assigner.assign(
-                trainer.model, prompts, completions, proxy_prompts=proxy_prompts
+                trainer.model,
+                prompts,
+                completions,
+                proxy_prompts=proxy_prompts,
+                functions=_functions(trainer, prompts),
             )
             if repeat:  # the first turn warms up
                 seconds[method].append(time.perf_counter() - began)

@@ -1,0 +1,201 @@
+"""Whether a study's runs can stand in one table: equal settings, evaluations of own adapters."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from cfdapo.analysis.records.runs import RUN_COLUMNS, Run, name_of
+from cfdapo.files import UserError
+from cfdapo.vocabulary import PAPER_MODES
+
+_ABSENT = "absent"
+# Libraries whose versions can change what a training ends with.
+LIBRARIES = ("torch", "transformers", "trl", "peft")
+
+
+def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
+    """Refuse runs whose settings differ where a study's runs do not.
+
+    All runs must share the task, the LoRA and training settings and the proxy; runs of a model, its
+    chat template's arguments and how many problems were trained on; runs of a mode, the settings
+    of credit. The four weightings must share these too, but for the mode itself; only a study's
+    own variants may differ from them. Where runs say what they were made from, all must share the
+    problems' hash and the proxy, and runs of a model the hash of the prompts and the base model's
+    source, commit and hashes; records of older versions do not say, and are taken at their
+    settings.
+
+    Args:
+        records: every run's `run.json`.
+
+    Raises:
+        UserError: a record lacks its settings, or runs differ; every run that is not like most is
+            named with the first setting that is odd in it.
+    """
+    found = []
+    for part, group, runs in _groups(records):
+        found += _odd_runs(part, group, runs)
+    if found:
+        raise UserError(
+            "runs of different configurations cannot stand in one table:\n"
+            + "\n".join(dict.fromkeys(found))
+            + "\ndelete the odd runs' folders and run the study again"
+        )
+
+
+def with_own_adapters(
+    evaluations: Iterable[Run], records: Sequence[dict[str, Any]]
+) -> Iterator[Run]:
+    """The evaluations as they come, one at a time, each compared with its run's record.
+
+    Every row says which adapter it is of, and `run.json` which adapters the training ended with.
+    Either may be of an older version, which does not say, and is taken as it is.
+
+    Raises:
+        UserError: after the last one, where evaluations are of other adapters; all are named.
+    """
+    trained = {tuple(record[key] for key in RUN_COLUMNS): record for record in records}
+    found = []
+    for run in evaluations:
+        yield run  # first: whoever reads the rows says what is faulty in them
+        adapters = trained[run.model, run.mode, run.seed].get("adapters")
+        said = {(row["step"], row["adapter"]) for row in run.rows if row.get("adapter")}
+        steps = {step for step, adapter in said if adapters and adapters.get(str(step)) != adapter}
+        if steps:
+            found.append(f"{run}: steps {', '.join(map(str, sorted(steps)))}")
+    if found:
+        raise UserError(
+            "evaluation.jsonl is of other adapters than run.json:\n"
+            + "\n".join(found)
+            + "\ndelete these runs' evaluation.jsonl and run the study again"
+        )
+
+
+def with_same_prompts(evaluations: Iterable[Run]) -> Iterator[Run]:
+    """The evaluations as they come, one at a time; those of a model must be of the same prompts.
+
+    Every row has the hash of all prompts; those of an older version do not, and are taken as they
+    are.
+
+    Raises:
+        UserError: after the last one, where some are of other prompts than most; all are named.
+    """
+    prompts: dict[str, dict[str, dict[str, Any]]] = {}
+    for run in evaluations:
+        yield run
+        said = sorted({row["prompts"] for row in run.rows if row.get("prompts")})
+        if said:
+            prompts.setdefault(run.model, {})[str(run)] = {"prompts": " and ".join(said)}
+    found = [line for model, runs in prompts.items() for line in _odd_runs("", f"{model}'s", runs)]
+    if found:
+        raise UserError(
+            "evaluations of different prompts cannot stand in one table:\n"
+            + "\n".join(found)
+            + "\ndelete these runs' evaluation.jsonl and run the study again"
+        )
+
+
+def other_versions(records: Sequence[dict[str, Any]]) -> list[str]:
+    """What a reader should know of runs that can stand in one table all the same.
+
+    Returns:
+        A line for the training's code, for each mode's own and for each library of `LIBRARIES`, of
+        which the runs had more than one version; runs that do not have the most frequent one are
+        named. Commits are not compared, as most change no training. Runs that do not say are left
+        out.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for record in records:
+        origin = record.get("origin") or {}
+        said = {
+            "training code": origin.get("code"),
+            f"the code of mode {record['mode']}": origin.get("rule"),
+        }
+        said |= {name: (record.get("versions") or {}).get(name) for name in LIBRARIES}
+        for what, version in said.items():
+            if version:
+                runs = found.setdefault(what, {}).setdefault(version[:12], [])
+                runs.append(name_of(record))
+    lines = []
+    for what, versions in found.items():
+        (most, runs), *others = sorted(versions.items(), key=lambda item: -len(item[1]))
+        if others:
+            named = "; ".join(f"{version}: {', '.join(odd)}" for version, odd in others)
+            lines.append(f"runs of several versions of {what}: {most} ({len(runs)} runs); {named}")
+    return lines
+
+
+def _groups(
+    records: Sequence[dict[str, Any]],
+) -> Iterable[tuple[str, str, dict[str, dict[str, Any]]]]:
+    """What must be equal (its name), among which runs (in words), and each run's own values."""
+    everywhere: dict[str, dict[str, Any]] = {}
+    by_model: dict[str, dict[str, dict[str, Any]]] = {}
+    by_mode: dict[str, dict[str, dict[str, Any]]] = {}
+    weightings: dict[str, dict[str, Any]] = {}
+    data: dict[str, dict[str, Any]] = {}
+    bases: dict[str, dict[str, dict[str, Any]]] = {}
+    prompts: dict[str, dict[str, dict[str, Any]]] = {}
+    for record in records:
+        name = name_of(record)
+        try:
+            settings = dict(record["settings"])
+            credit = _flat(settings.pop("credit"))
+            chat = settings.pop("chat")
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{name}: its run.json lacks the settings ({error})") from error
+        everywhere[name] = _flat(settings) | {"credit.proxy": credit.get("proxy")}
+        by_model.setdefault(record["model"], {})[name] = {
+            "chat": chat,
+            "train_problems": record.get("train_problems"),
+        }
+        by_mode.setdefault(record["mode"], {})[name] = credit
+        if record["mode"] in PAPER_MODES:
+            weightings[name] = {key: value for key, value in credit.items() if key != "mode"}
+        # Records of older versions do not say.
+        if origin := record.get("origin"):
+            data[name] = _flat({key: origin.get(key) for key in ("problems", "proxy")})
+            bases.setdefault(record["model"], {})[name] = _flat({"model": origin.get("model")})
+            if "prompts" in origin:
+                said = {key: origin.get(key) for key in ("prompts", "proxy_prompts")}
+                prompts.setdefault(record["model"], {})[name] = said
+    yield "", "all", everywhere
+    yield "origin.", "all", data
+    for model, runs in [*bases.items(), *prompts.items()]:
+        yield "origin.", f"{model}'s", runs
+    for model, runs in by_model.items():
+        yield "", f"{model}'s", runs
+    for mode, runs in by_mode.items():
+        yield "credit.", f"{mode}'s", runs
+    yield "credit.", "all weightings'", weightings
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _odd_runs(part: str, group: str, runs: dict[str, dict[str, Any]]) -> list[str]:
+    """A line for every run of the group that is not like most of it."""
+    if not runs:
+        return []
+    texts = {name: json.dumps(values, sort_keys=True) for name, values in runs.items()}
+    # Of equally many, those that come first count as the rule.
+    most = json.loads(Counter(texts.values()).most_common(1)[0][0])
+    lines = []
+    for name, text in texts.items():
+        own = json.loads(text)
+        keys = [key for key in {**most, **own} if own.get(key, _ABSENT) != most.get(key, _ABSENT)]
+        if keys:
+            key, more = keys[0], f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+            lines.append(
+                f"{name}: {part}{key} is {own.get(key, _ABSENT)}, in most of {group} runs it is "
+                f"{most.get(key, _ABSENT)}{more}"
+            )
+    return lines
