@@ -7,12 +7,7 @@ import pytest
 from scipy import stats
 from scipy.stats.contingency import relative_risk
 
-from cfdapo.analysis.statistics.clustered import (
-    correlation,
-    mean,
-    mean_difference,
-    share_ratio,
-)
+from cfdapo.analysis.statistics.clustered import correlation, mean, mean_difference, share_ratio
 from cfdapo.analysis.statistics.estimates import holm
 
 
