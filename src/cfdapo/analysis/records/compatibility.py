@@ -14,7 +14,7 @@ _ABSENT = "absent"
 LIBRARIES = ("torch", "transformers", "trl", "peft")
 
 
-def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
+def require_same_settings(descriptions: Sequence[dict[str, Any]]) -> None:
     """Refuse runs whose settings differ where a study's runs do not.
 
     All runs must share the task, the LoRA and training settings and the proxy; runs of a model, its
@@ -26,14 +26,14 @@ def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
     settings.
 
     Args:
-        records: every run's `run.json`.
+        descriptions: every run's `run.json`.
 
     Raises:
         UserError: a record lacks its settings, or runs differ; every run that is not like most is
             named with the first setting that is odd in it.
     """
     found = []
-    for part, group, runs in _groups(records):
+    for part, group, runs in _groups(descriptions):
         found += _odd_runs(part, group, runs)
     if found:
         raise UserError(
@@ -44,7 +44,7 @@ def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
 
 
 def with_own_adapters(
-    evaluations: Iterable[Run], records: Sequence[dict[str, Any]]
+    evaluations: Iterable[Run], descriptions: Sequence[dict[str, Any]]
 ) -> Iterator[Run]:
     """The evaluations as they come, one at a time, each compared with its run's record.
 
@@ -54,7 +54,7 @@ def with_own_adapters(
     Raises:
         UserError: after the last one, where evaluations are of other adapters; all are named.
     """
-    trained = {tuple(record[key] for key in RUN_COLUMNS): record for record in records}
+    trained = {tuple(record[key] for key in RUN_COLUMNS): record for record in descriptions}
     found = []
     for run in evaluations:
         yield run  # first: whoever reads the rows says what is faulty in them
@@ -95,7 +95,7 @@ def with_same_prompts(evaluations: Iterable[Run]) -> Iterator[Run]:
         )
 
 
-def other_versions(records: Sequence[dict[str, Any]]) -> list[str]:
+def other_versions(descriptions: Sequence[dict[str, Any]]) -> list[str]:
     """What a reader should know of runs that can stand in one table all the same.
 
     Returns:
@@ -105,7 +105,7 @@ def other_versions(records: Sequence[dict[str, Any]]) -> list[str]:
         out.
     """
     found: dict[str, dict[str, list[str]]] = {}
-    for record in records:
+    for record in descriptions:
         origin = record.get("origin") or {}
         said = {
             "training code": origin.get("code"),
@@ -126,7 +126,7 @@ def other_versions(records: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _groups(
-    records: Sequence[dict[str, Any]],
+    descriptions: Sequence[dict[str, Any]],
 ) -> Iterable[tuple[str, str, dict[str, dict[str, Any]]]]:
     """What must be equal (its name), among which runs (in words), and each run's own values."""
     everywhere: dict[str, dict[str, Any]] = {}
@@ -136,7 +136,7 @@ def _groups(
     data: dict[str, dict[str, Any]] = {}
     bases: dict[str, dict[str, dict[str, Any]]] = {}
     prompts: dict[str, dict[str, dict[str, Any]]] = {}
-    for record in records:
+    for record in descriptions:
         name = name_of(record)
         try:
             settings = dict(record["settings"])

@@ -1,4 +1,4 @@
-"""Tests as CSV: dataclasses of text, whole numbers and numbers that may be undefined."""
+"""Dataclasses as rows of a CSV: text, whole numbers, and numbers that may be undefined."""
 
 import csv
 import io
@@ -9,24 +9,24 @@ from typing import Any, TypeVar, get_type_hints
 
 from cfdapo.files import UserError, atomic_write
 
-Record = TypeVar("Record")
+Row = TypeVar("Row")
 
 
-def write_rows(path: str | Path, kind: type[Record], records: Sequence[Record]) -> None:
-    """Write records as CSV with every digit; what is undefined is an empty field."""
+def write_rows(path: str | Path, kind: type[Row], rows: Sequence[Row]) -> None:
+    """Write rows as CSV with every digit; what is undefined is an empty field."""
     stream = io.StringIO()
     names = [field.name for field in fields(kind)]
     writer = csv.DictWriter(stream, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(record) for record in records)
+    writer.writerows(asdict(row) for row in rows)
     atomic_write(path, stream.getvalue())
 
 
-def read_rows(path: str | Path, kind: type[Record]) -> list[Record]:
-    """Read the records that `write_rows` wrote.
+def read_rows(path: str | Path, kind: type[Row]) -> list[Row]:
+    """Read the rows that `write_rows` wrote.
 
     Raises:
-        UserError: the file is absent, or a line is no such record.
+        UserError: the file is absent, or a line is no such row.
     """
     hints = get_type_hints(kind)
     name = f"not a table of {kind.__name__} rows"
