@@ -34,20 +34,20 @@ PARTS = {
     "hotspots": "where the time goes inside credit",
 }
 # A unit may take this many times its share of what is left; what others leave goes to the rest.
-STRETCH = 2.0
+STRETCH = 2.5
 # Seconds more where a process has to import everything by itself.
 IMPORTS = 30
 
 
 # Seconds that a unit of a module may take: on a large GPU, and tiny on one core.
 SECONDS = {
-    "machine": (15, 1),
-    "exactness": (14, 1),
-    "modes": (15, 6),
-    "cost": (55, 2),
-    "step_of_paper": (20, 3),
-    "resume": (30, 20),
-    "hotspots": (30, 2),
+    "machine": (15, 2),
+    "exactness": (14, 2),
+    "modes": (15, 8),
+    "cost": (55, 4),
+    "step_of_paper": (20, 4),
+    "resume": (30, 16),
+    "hotspots": (30, 5),
 }
 
 

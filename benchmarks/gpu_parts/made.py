@@ -29,7 +29,7 @@ from cfdapo.policy.trainer import CFDAPOTrainer
 from cfdapo.policy.training import build_trainer
 from cfdapo.problems.arithmetic import iterate_problems
 from cfdapo.problems.task import Task, get_task
-from cfdapo.study import load_study
+from gpu_parts.sizes import paper_study
 
 Row = dict[str, Any]
 
@@ -122,7 +122,7 @@ def made_trainer(
     settings = {
         "task": TASK,
         "chat": {},
-        "lora": load_study("paper")["lora"],
+        "lora": paper_study()["lora"],
         "training": training,
         "credit": credit,
     }

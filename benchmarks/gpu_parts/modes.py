@@ -13,10 +13,9 @@ from units import Clock, Emit, Machine, attempt
 
 from cfdapo.credit.rules import get_rule, rule_names
 from cfdapo.policy.training import history
-from cfdapo.study import load_study
 from cfdapo.vocabulary import PAPER_MODES
 from gpu_parts.made import Texts, made_trainer, make_texts
-from gpu_parts.sizes import head_of
+from gpu_parts.sizes import head_of, paper_study
 
 # What is said of a mode; what it is trained on is the same for all of them.
 KEPT = (
@@ -66,7 +65,7 @@ def _kinds(precision: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _training(machine: Machine, precision: str) -> dict[str, Any]:
     """The paper's study's, of one short step."""
     size = 4 if machine.tiny else 16
-    return load_study("paper")["training"] | {
+    return paper_study()["training"] | {
         "steps": 1,
         "checkpoint_every": 1,
         "batch_size": size,
@@ -89,7 +88,7 @@ def _train(
     torch.manual_seed(0)
     dtype = getattr(torch, training["precision"])
     base = shaped_model("tiny", dtype, machine.device, **head_of(machine))
-    chosen = load_study("paper")["credit"] | credit
+    chosen = paper_study()["credit"] | credit
     with tempfile.TemporaryDirectory() as output:
         trainer = made_trainer(
             base, texts, training, chosen, Path(output), generates=lambda: generate

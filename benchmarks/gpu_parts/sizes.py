@@ -1,6 +1,7 @@
 """How large the measurements are: as the issue's figures ask for, or tiny, to see that all runs."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -11,6 +12,12 @@ from units import Machine
 
 from cfdapo.credit.importance import DropRequest
 from cfdapo.study import load_study
+
+
+@cache
+def paper_study() -> dict[str, Any]:
+    """The study `paper`, read once; nobody changes it."""
+    return load_study("paper")
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ def cost_sizes(machine: Machine) -> Sizes:
     """64 completions of 300 tokens and 10 spans, and the paper's study's token budget."""
     if machine.tiny:
         return Sizes(8, 2, 4, 16, 40, 1024)
-    return Sizes(64, 8, 10, 150, 300, load_study("paper")["credit"]["token_budget"])
+    return Sizes(64, 8, 10, 150, 300, paper_study()["credit"]["token_budget"])
 
 
 def exactness_sizes(machine: Machine) -> Sizes:

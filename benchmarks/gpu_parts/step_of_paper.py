@@ -20,9 +20,9 @@ from units import Clock, Emit, Machine, attempt
 
 from cfdapo.policy.trainer import CFDAPOTrainer
 from cfdapo.policy.training import history
-from cfdapo.study import credit_settings, load_study
+from cfdapo.study import credit_settings
 from gpu_parts.made import made_trainer, make_texts
-from gpu_parts.sizes import random_model
+from gpu_parts.sizes import paper_study, random_model
 
 # Steps that are taken where there is time; only the first generates, where any does.
 STEPS = 2
@@ -43,7 +43,7 @@ def run(
     `micro_batch` completions go through one pass of the update in place of the study's number; the
     step stays the same.
     """
-    study = load_study("paper")
+    study = paper_study()
     training = _training(study["training"], machine, checkpointing, micro_batch)
     texts = make_texts(training, 4 if machine.tiny else study["credit"]["max_spans"])
     emit("setting", {"shape": PAPER[shape] if machine.tiny else shape} | _setting(training))
