@@ -1,11 +1,11 @@
-"""Whether a study's runs can stand in one table: equal settings, evaluations of own adapters."""
+"""Whether a study's runs can stand in one table: trained and evaluated with equal settings."""
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cfdapo.analysis.curves import MODE_LABELS, RUN_COLUMNS, Run
+from cfdapo.analysis.curves import MODE_LABELS
 from cfdapo.files import UserError
 
 _ABSENT = "absent"
@@ -41,45 +41,53 @@ def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def with_own_adapters(
-    evaluations: Iterable[Run], records: Sequence[dict[str, Any]]
-) -> Iterator[Run]:
-    """The evaluations as they come, one at a time, each compared with its run's record.
+def require_same_evaluations(evaluations: Mapping[tuple[str, str, int], dict[str, Any]]) -> None:
+    """Refuse evaluations of other problems or settings, or, of a model, with another base model.
 
-    Every row says which adapter it is of, and `run.json` which adapters the training ended with.
-    Either may be of an older version, which does not say, and is taken as it is.
+    Args:
+        evaluations: for each run, by model, mode and seed, what its evaluation was made from. That
+            its adapters are the run's own, `integrity` sees to; its code may differ.
 
     Raises:
-        UserError: after the last one, where evaluations are of other adapters; all are named.
+        UserError: every run that is not like most is named with the first thing that is odd in it.
     """
-    trained = {tuple(record[key] for key in RUN_COLUMNS): record for record in records}
+    by_model: dict[str, dict[str, dict[str, Any]]] = {}
+    for (model, mode, seed), made_from in evaluations.items():
+        own = {key: value for key, value in made_from.items() if key not in ("adapters", "code")}
+        by_model.setdefault(model, {})[f"{model}/{mode}/seed{seed}"] = _flat(own)
     found = []
-    for run in evaluations:
-        yield run  # first: whoever reads the rows says what is faulty in them
-        adapters = trained[run.model, run.mode, run.seed].get("adapters")
-        said = {(row["step"], row["adapter"]) for row in run.rows if row.get("adapter")}
-        steps = {step for step, adapter in said if adapters and adapters.get(str(step)) != adapter}
-        if steps:
-            found.append(f"{run}: steps {', '.join(map(str, sorted(steps)))}")
+    for model, runs in by_model.items():
+        found += _odd_runs("", f"{model}'s", runs)
+    everywhere = {name: own for runs in by_model.values() for name, own in runs.items()}
+    problems = {name: {"problems": own.get("problems")} for name, own in everywhere.items()}
+    found += _odd_runs("", "all", problems)
     if found:
         raise UserError(
-            "evaluation.jsonl is of other adapters than run.json:\n"
-            + "\n".join(found)
-            + "\ndelete these runs' evaluation.jsonl and run the study again"
+            "evaluations of different kinds cannot stand in one table:\n"
+            + "\n".join(dict.fromkeys(found))
+            + "\ndelete the odd runs' evaluation.jsonl and run the study again"
         )
 
 
-def other_versions(records: Sequence[dict[str, Any]]) -> list[str]:
+def other_versions(
+    records: Sequence[dict[str, Any]],
+    evaluations: Mapping[tuple[str, str, int], dict[str, Any]] | None = None,
+) -> list[str]:
     """What a reader should know of runs that can stand in one table all the same.
 
+    `evaluations` are as for `require_same_evaluations`.
+
     Returns:
-        A line for the training's code, and for each library of `LIBRARIES`, of which the runs had
-        more than one version; runs that do not have the most frequent one are named. Commits are
-        not compared, as most change no training. Runs that do not say are left out.
+        A line for the training's code, the evaluation's, and for each library of `LIBRARIES`, of
+        which the runs had more than one version; runs that do not have the most frequent one are
+        named. Commits are not compared, as most change no training. Runs that do not say are left
+        out.
     """
     found: dict[str, dict[str, list[str]]] = {}
     for record in records:
         said = {"training code": (record.get("origin") or {}).get("code")}
+        evaluated = (evaluations or {}).get((record["model"], record["mode"], record["seed"]), {})
+        said |= {"evaluation code": evaluated.get("code")}
         said |= {name: (record.get("versions") or {}).get(name) for name in LIBRARIES}
         for what, version in said.items():
             if version:

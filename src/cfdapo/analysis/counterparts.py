@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cfdapo.analysis.rendering import read_table
 from cfdapo.analysis.reported import Reported
 
 PAPER_MODELS = ("Qwen3-1.7B", "Qwen2.5-3B", "Llama3.2-3B")
@@ -46,7 +47,7 @@ class StudyTables:
         if name not in self._frames:
             where = "statistics" if name == "curves" else "tables"
             path = self.folder / where / f"{name}.csv"
-            self._frames[name] = pd.read_csv(path) if path.is_file() else None
+            self._frames[name] = read_table(path) if path.is_file() else None
         return self._frames[name]
 
     def find(self, name: str, model: str, where: Mapping[str, str], value: str) -> Ours | pd.Series:

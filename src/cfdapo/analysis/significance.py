@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -230,9 +231,11 @@ def paired_t_test(
     return float(result.statistic), float(result.pvalue), ""
 
 
-def write_comparisons(path: str | Path, comparisons: Sequence[Comparison]) -> None:
-    """Write comparisons as CSV with every digit; what is undefined is an empty field."""
-    write_records(path, Comparison, comparisons)
+def write_comparisons(
+    path: str | Path, comparisons: Sequence[Comparison], made_from: dict[str, Any] | None = None
+) -> None:
+    """Write comparisons as CSV; see `write_records`."""
+    write_records(path, Comparison, comparisons, made_from)
 
 
 def read_comparisons(path: str | Path) -> list[Comparison]:

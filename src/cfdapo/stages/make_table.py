@@ -8,10 +8,7 @@ from typing import Any
 
 from cfdapo.analysis import tables
 from cfdapo.analysis.counterparts import StudyTables
-from cfdapo.analysis.problem_level import ProblemTest
-from cfdapo.analysis.records import read_records
 from cfdapo.analysis.rendering import Table, write
-from cfdapo.analysis.significance import Comparison, read_comparisons
 from cfdapo.analysis.tables.code import HISTORY_COLUMNS
 from cfdapo.stages import run
 from cfdapo.stages.results import Results, add_results_arguments, json_object
@@ -51,20 +48,14 @@ def _auc(results: Results, study: Study) -> Table:
 
 def _significance(results: Results, study: Study) -> Table:
     return tables.table3_significance(
-        *_tests(results), results.curves(), results.labels, study.get("task")
+        *results.tests(), results.curves(), results.labels, study.get("task")
     )
 
 
 def _comparisons(results: Results, study: Study) -> Table:
     return tables.table3b_comparisons(
-        *_tests(results), results.curves(), results.labels, study.get("task"), results.modes
+        *results.tests(), results.curves(), results.labels, study.get("task"), results.modes
     )
-
-
-def _tests(results: Results) -> tuple[list[Comparison], list[ProblemTest]]:
-    folder = results.folder / "statistics"
-    on_problems = read_records(folder / "problem_level.csv", ProblemTest)
-    return read_comparisons(folder / "significance.csv"), on_problems
 
 
 def _overhead(results: Results, study: Study) -> Table:
@@ -80,7 +71,7 @@ def _estimator_cost(results: Results, study: Study) -> Table:
 
 
 def _power(results: Results, study: Study) -> Table:
-    _, on_problems = _tests(results)
+    _, on_problems = results.tests()
     return tables.table12_power(results.curves(), on_problems, results.labels, study.get("task"))
 
 

@@ -4,12 +4,11 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from cfdapo.analysis import cost_figures, credit_figures, figures, validity_figure
 from cfdapo.analysis.efficiency import training_minutes
-from cfdapo.files import UserError
+from cfdapo.analysis.rendering import read_table
 from cfdapo.stages import run
 from cfdapo.stages.results import Results, add_results_arguments
 
@@ -59,11 +58,7 @@ def _overhead(results: Results, task: Task) -> Figure:
 
 
 def _credit_validity(results: Results, task: Task) -> Figure:
-    path = results.folder / "tables" / "table9_credit_validity.csv"
-    try:
-        found = pd.read_csv(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    found = read_table(results.folder / "tables" / "table9_credit_validity.csv")
     return validity_figure.validity_dots(found, results.labels)
 
 

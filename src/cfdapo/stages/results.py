@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from cfdapo import checksums, integrity
 from cfdapo.analysis.comparable import require_same_settings
-from cfdapo.analysis.credit import read_completions, read_spans
+from cfdapo.analysis.credit import read_credit
 from cfdapo.analysis.curves import (
     MODE_LABELS,
     RUN_COLUMNS,
@@ -19,7 +20,11 @@ from cfdapo.analysis.curves import (
     named_modes,
     read_curves,
 )
-from cfdapo.files import UserError, read_json, read_jsonl
+from cfdapo.analysis.problem_level import ProblemTest
+from cfdapo.analysis.records import read_records
+from cfdapo.analysis.significance import Comparison, read_comparisons
+from cfdapo.files import UserError
+from cfdapo.integrity import Parents
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,41 +75,80 @@ class Runs:
         """(model, mode, seed) of every run, in the tables' order."""
         return [(m, mode, seed) for m in self.models for mode in self.modes for seed in self.seeds]
 
-    def rows(self, name: str) -> Iterator[Run]:
-        """The runs with the rows of their file `name`, read one at a time.
+    @property
+    def parents(self) -> Parents:
+        """What the runs were made from, as far as it lies in the results folder."""
+        return Parents(self.folder.parent)
+
+    def evaluations(self) -> Iterator[Run]:
+        """The runs with the rows of their evaluations, read and checked one at a time.
 
         Raises:
-            UserError: files are absent, all named at once, or a file cannot be read.
+            UserError: files are absent, all named at once, or an evaluation is not whole or not
+                of its run; see `integrity.read_evaluation`.
         """
-        paths = self._paths(name)
-        return (Run(*key, read_jsonl(path)) for key, path in paths.items())
+        paths = self._paths("evaluation.jsonl")
+        records, parents = dict(self._records()), self.parents
+        return (
+            Run(*key, integrity.read_evaluation(path, records[key], parents))
+            for key, path in paths.items()
+        )
+
+    def evaluated(self) -> dict[tuple[str, str, int], dict[str, Any]]:
+        """What every run's evaluation was made from."""
+        paths = self._paths("evaluation.jsonl")
+        return {key: checksums.read(path).made_from for key, path in paths.items()}
+
+    def evaluation_sums(self) -> dict[str, str]:
+        """The sha256 of the evaluation of every run that has one, by the run's name."""
+        return {
+            f"{model}/{mode}/seed{seed}": checksums.read(path).sha256
+            for (model, mode, seed), path in self._all_paths("evaluation.jsonl").items()
+            if path.is_file()
+        }
 
     def history(self, columns: list[str]) -> pd.DataFrame:
-        """The named columns of all training histories; see `collect_history`."""
-        return collect_history(self.rows("history.jsonl"), columns)
+        """The named columns of all training histories; see `collect_history`.
+
+        Raises:
+            UserError: files are absent, or a history is not whole or not of its run; see
+                `integrity.read_history`.
+        """
+        paths = self._paths("history.jsonl")
+        records = dict(self._records())
+        runs = (
+            Run(*key, integrity.read_history(path, records[key])) for key, path in paths.items()
+        )
+        return collect_history(runs, columns)
 
     def records(self) -> list[dict[str, Any]]:
         """Every run's `run.json`.
 
         Raises:
-            UserError: files are absent, a file is the record of another run, or the runs had
-                different settings.
+            UserError: files are absent, a file is damaged or the record of another run, or the
+                runs had different settings.
         """
-        records = []
-        for key, path in self._paths("run.json").items():
-            record = read_json(path)
-            found = tuple(record.get(name) for name in RUN_COLUMNS)
-            if found != key:
-                raise UserError(f"{path}: is the record of {found}, not of {key}")
-            records.append(record)
+        records = [record for _, record in self._records()]
         require_same_settings(records)
         return records
 
-    def _paths(self, name: str) -> dict[tuple[str, str, int], Path]:
-        paths = {
+    def _records(self) -> Iterator[tuple[tuple[str, str, int], dict[str, Any]]]:
+        parents = self.parents
+        for key, path in self._paths("run.json").items():
+            record = integrity.read_run(path, parents)
+            found = tuple(record[name] for name in RUN_COLUMNS)
+            if found != key:
+                raise UserError(f"{path}: is the record of {found}, not of {key}")
+            yield key, record
+
+    def _all_paths(self, name: str) -> dict[tuple[str, str, int], Path]:
+        return {
             (model, mode, seed): self.folder / model / mode / f"seed{seed}" / name
             for model, mode, seed in self.keys()
         }
+
+    def _paths(self, name: str) -> dict[tuple[str, str, int], Path]:
+        paths = self._all_paths(name)
         absent = [str(path) for path in paths.values() if not path.is_file()]
         if absent:
             raise UserError(f"missing run files: {', '.join(absent)}")
@@ -147,10 +191,12 @@ class Results:
         """The study's curves, `statistics/curves.csv`.
 
         Raises:
-            UserError: the file is absent, or its runs are not the study's.
+            UserError: the file is absent or damaged, its runs are not the study's, or it was made
+                from other evaluations.
         """
         path = self.folder / "statistics" / "curves.csv"
         curves = read_curves(path)
+        self._require_own_evaluations(path)
         found = set(curves[RUN_COLUMNS].itertuples(index=False, name=None))
         for fault, keys in (
             ("lacks", set(self.runs.keys()) - found),
@@ -161,30 +207,43 @@ class Results:
                 raise UserError(f"{path}: {fault} {names}")
         return curves
 
+    def tests(self) -> tuple[list[Comparison], list[ProblemTest]]:
+        """The tests across seeds and on problems.
+
+        Raises:
+            UserError: a file is absent or damaged, or was made from other evaluations.
+        """
+        folder = self.folder / "statistics"
+        across_seeds, on_problems = folder / "significance.csv", folder / "problem_level.csv"
+        for path in (across_seeds, on_problems):
+            self._require_own_evaluations(path)
+        return read_comparisons(across_seeds), read_records(on_problems, ProblemTest)
+
+    def _require_own_evaluations(self, path: Path) -> None:
+        """Refuse statistics of other evaluations than those that are here; others may be away."""
+        integrity.require_made_from(path, "evaluations", self.runs.evaluation_sums())
+
     def profiles(self) -> dict[str, dict[str, Any]]:
         """The side-by-side profiles that there are, `overhead/{model}.json`.
 
         Raises:
-            UserError: a file is the profile of another model.
+            UserError: a file is damaged, or the profile of another model.
         """
         paths = {model: self.folder / "overhead" / f"{model}.json" for model in self.runs.models}
-        profiles = {model: read_json(path) for model, path in paths.items() if path.is_file()}
-        for model, profile in profiles.items():
-            if profile.get("model") != model:
-                raise UserError(f"{paths[model]}: is the profile of {profile.get('model')}")
-        return profiles
+        return {
+            model: integrity.read_profile(path, model, self.runs.parents)
+            for model, path in paths.items()
+            if path.is_file()
+        }
 
     def credit(self) -> dict[str, tuple[pd.DataFrame, list[dict[str, Any]]]]:
         """Each model's measured credit: its spans and its completions.
 
         Raises:
-            UserError: a file is absent or faulty; see `cfdapo.analysis.credit`.
+            UserError: a file is absent or faulty; see `cfdapo.analysis.credit.read_credit`.
         """
         folder = self.folder / "credit"
         return {
-            model: (
-                read_spans(folder / f"{model}.jsonl"),
-                read_completions(folder / f"{model}.completions.jsonl"),
-            )
+            model: read_credit(folder / f"{model}.jsonl", folder / f"{model}.completions.jsonl")
             for model in self.runs.models
         }

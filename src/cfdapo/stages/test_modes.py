@@ -7,6 +7,7 @@ from cfdapo.analysis.curves import read_curves
 from cfdapo.analysis.problem_level import ProblemTest, collect_answers, compare_on_problems
 from cfdapo.analysis.records import write_records
 from cfdapo.analysis.significance import compare, write_comparisons
+from cfdapo.integrity import require_made_from
 from cfdapo.stages import run
 from cfdapo.stages.results import Runs, add_run_arguments
 
@@ -23,9 +24,12 @@ def main() -> None:
     )
     given = parser.parse_args()
     runs = Runs(given.runs, given.models, given.modes, given.seeds)
-    write_comparisons(given.out / "significance.csv", compare(read_curves(given.curves)))
-    answers = collect_answers(runs.rows("evaluation.jsonl"))
-    write_records(given.out / "problem_level.csv", ProblemTest, compare_on_problems(answers))
+    made_from = {"evaluations": runs.evaluation_sums()}
+    require_made_from(given.curves, "evaluations", made_from["evaluations"])
+    across_seeds = compare(read_curves(given.curves))
+    write_comparisons(given.out / "significance.csv", across_seeds, made_from)
+    on_problems = compare_on_problems(collect_answers(runs.evaluations()))
+    write_records(given.out / "problem_level.csv", ProblemTest, on_problems, made_from)
 
 
 if __name__ == "__main__":
