@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from itertools import takewhile
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,8 @@ def _evaluate(
     if not mark.is_file() or read_json(mark) != identity:
         partial.unlink(missing_ok=True)
         write_json(mark, identity)
-    ids, steps = [row["id"] for row in rows], [0, *checkpoint_steps(training)]
-    done = _finished(partial, [(step, id) for step in steps for id in ids], len(rows), batch_size)
+    names, steps = [row["id"] for row in rows], [0, *checkpoint_steps(training)]
+    done = _finished(partial, list(product(steps, names)), len(rows), batch_size)
     with append_stream(partial) as stream:
         for index, step in enumerate(steps):
             # Also when nothing is left of this step: adapters are checked in order.
@@ -82,7 +82,7 @@ def _evaluate(
                 stream.write(json.dumps(record, ensure_ascii=False) + "\n")
                 stream.flush()
             print(f"step {step}: evaluated", flush=True)
-    check_evaluation(partial, read_jsonl(partial), settings, identity["adapters"], ids)
+    check_evaluation(partial, read_jsonl(partial), settings, identity["adapters"], names)
     finish_file(partial, out, identity)
     mark.unlink()
 
