@@ -47,6 +47,7 @@ def _is_number(value: Any) -> bool:
 NUMBER = Kind("a finite number", _is_number)
 INTEGER = Kind("a whole number", lambda value: type(value) is int)
 COUNT = Kind("a whole number from 0", lambda value: type(value) is int and value >= 0)
+SIZE = Kind("a whole number from 1", lambda value: type(value) is int and value >= 1)
 TEXT = Kind("text", lambda value: type(value) is str)
 FLAG = Kind("true or false", lambda value: type(value) is bool)
 OBJECT = Kind("an object", lambda value: type(value) is dict)
@@ -104,22 +105,26 @@ class Parents:
     @cached_property
     def _data(self) -> Row:
         path = self.folder / "data" / MANIFEST
-        return read_record(path)[0] if path.is_file() else {}
+        if not path.is_file():
+            return {"rows": {}, "sha256": {}}
+        manifest, _ = read_record(path)
+        _require_kinds(path, manifest, {"rows": OBJECT, "sha256": OBJECT})
+        return manifest
 
     def problems(self, split: str) -> str | None:
         """sha256 of a split ("train" or "test"); None where the folder does not say."""
-        return self._data.get("sha256", {}).get(split)
+        return self._data["sha256"].get(split)
 
     @cached_property
     def test_problems(self) -> list[str] | None:
         """The ids of the problems of evaluation, in order; None where they are not here."""
         path = self.folder / "data" / "test.jsonl"
-        return [row["id"] for row in read_rows(path)[0]] if path.is_file() else None
+        return _read_ids(path)[0] if path.is_file() else None
 
     @property
     def test_rows(self) -> int | None:
         """How many problems evaluation has; None where the folder does not say."""
-        return self._data.get("rows", {}).get("test")
+        return self._data["rows"].get("test")
 
     def base_model(self, name: str) -> Row | None:
         """What tells the prepared base model from any other; None where it is not here."""
@@ -134,10 +139,7 @@ class Parents:
     def measured(self) -> tuple[list[str], str] | None:
         """Ids of the problems that credit is measured on, and their sha256; None if not here."""
         path = self.folder / "data" / "measured.jsonl"
-        if not path.is_file():
-            return None
-        rows, checksum = read_rows(path)
-        return [row["id"] for row in rows], checksum.sha256
+        return _read_ids(path) if path.is_file() else None
 
 
 def read_record(path: Path) -> tuple[Row, Checksum]:
@@ -152,6 +154,14 @@ def read_rows(path: Path) -> tuple[list[Row], Checksum]:
     return read_jsonl(path), checksum
 
 
+def _read_ids(path: Path) -> tuple[list[str], str]:
+    """The ids of problems, in order, and the file's sha256."""
+    rows, checksum = read_rows(path)
+    for number, row in enumerate(rows, start=1):
+        _require_kinds(_line(path, number), row, {"id": TEXT})
+    return [row["id"] for row in rows], checksum.sha256
+
+
 # Runs.
 
 
@@ -164,10 +174,10 @@ def read_run(path: Path, parents: Parents | None = None) -> Row:
     """
     record, _ = read_record(path)
     _require_kinds(path, record, RUN)
-    training = record["settings"].get("training")
-    sizes = [(training or {}).get(key) for key in ("steps", "checkpoint_every")]
-    if not all(type(size) is int and size > 0 for size in sizes):
-        raise _fault(path, "settings.training lacks steps or checkpoint_every")
+    _require_kinds(path, record["settings"], {"task": TEXT, "training": OBJECT}, "settings.")
+    training = record["settings"]["training"]
+    sizes = dict.fromkeys(("steps", "checkpoint_every"), SIZE)
+    _require_kinds(path, training, sizes, "settings.training.")
     steps = [str(step) for step in checkpoint_steps(training)]
     _require_same(path, "the adapter of step", steps, list(record["adapters"]))
     _require_kinds(path, record["adapters"], dict.fromkeys(steps, TEXT), "adapters.")
@@ -175,9 +185,9 @@ def read_run(path: Path, parents: Parents | None = None) -> Row:
         raise _fault(path, f"has {record['steps']} steps, its settings {training['steps']}")
     if parents:
         origin = record["origin"]
-        _require_parent(path, "problems", origin.get("problems"), parents.problems("train"))
+        _require_parent(path, "other problems", origin.get("problems"), parents.problems("train"))
         _require_parent(
-            path, "base model", origin.get("model"), parents.base_model(record["model"])
+            path, "another base model", origin.get("model"), parents.base_model(record["model"])
         )
     return record
 
@@ -211,12 +221,12 @@ def read_evaluation(path: Path, run: Row, parents: Parents) -> list[Row]:
     rows, checksum = read_rows(path)
     said, origin = checksum.made_from, run["origin"]
     require_adapters(path, said.get("adapters"), run)
-    _require_parent(path, "base model", said.get("model"), origin.get("model"))
-    _require_parent(path, "problems", said.get("problems"), parents.problems("test"))
+    _require_parent(path, "another base model", said.get("model"), origin.get("model"))
+    _require_parent(path, "other problems", said.get("problems"), parents.problems("test"))
     _require_kinds(checksums.beside(path), said, {"settings": OBJECT}, "made_from.")
     for key in ("task", "chat", "training"):
         own = said["settings"].get(key)
-        _require_parent(path, f"setting {key}", own, run["settings"].get(key))
+        _require_parent(path, f"another setting {key}", own, run["settings"].get(key))
     check_evaluation(path, rows, run["settings"], run["adapters"], parents.test_problems)
     if parents.test_rows not in (None, evaluated := len({row["problem"] for row in rows})):
         raise _fault(path, f"has {evaluated} problems, the data {parents.test_rows}")
@@ -325,10 +335,10 @@ def read_credit(spans: Path, completions: Path) -> tuple[list[Row], list[Row]]:
         raise _fault(completions, f"is of another measurement than {spans.name}")
     check_credit(spans, span_rows, completions, rows, said)
     parents, model = Parents(spans.parent.parent), spans.stem
-    _require_parent(spans, "base model", said.get("model"), parents.base_model(model))
+    _require_parent(spans, "another base model", said.get("model"), parents.base_model(model))
     if parents.measured:
         problems, sha256 = parents.measured
-        _require_parent(spans, "problems", said.get("problems"), sha256)
+        _require_parent(spans, "other problems", said.get("problems"), sha256)
         for number, row in enumerate(rows, start=1):
             if row["problem"] != (own := problems[int(row["completion"].split("-")[1])]):
                 raise _fault(_line(completions, number), f"is of {row['problem']}, not of {own}")
@@ -360,6 +370,9 @@ def check_credit(
     for number, row in enumerate(rows, start=1):
         where = _line(completions, number)
         _require_kinds(where, row, COMPLETION)
+        if row["answer"] is not None:
+            places = dict.fromkeys(("start", "end", "token_start", "token_end"), COUNT)
+            _require_kinds(where, row["answer"], places, "answer.")
         if row["policy"] != policy:
             raise _fault(where, f"policy is {row['policy']}, not {policy}")
         if len(row["tokens"]) != len(row["weights"]):
@@ -368,6 +381,8 @@ def check_credit(
     _require_same(completions, "completion", names, [row["completion"] for row in rows])
     _require_verdicts(completions, rows, settings["task"])
     _check_spans(spans, span_rows, {row["completion"]: row for row in rows})
+    if not settings.get("credit", {}).get("rescale_to_mean_one"):
+        _require_spans_of_weights(spans, span_rows, rows)
 
 
 def completion_names(measurement: Mapping[str, Any]) -> Iterator[str]:
@@ -397,6 +412,20 @@ def _check_spans(path: Path, rows: Sequence[Row], completions: Mapping[str, Row]
     _require_same(path, "completion and span", expected, found)
 
 
+def _require_spans_of_weights(path: Path, spans: Sequence[Row], rows: Sequence[Row]) -> None:
+    """Refuse spans of which some are lost: a weight other than 1 is a span's or the answer's."""
+    covered: dict[str, set[int]] = {row["completion"]: set() for row in rows}
+    for span in spans:
+        covered[span["completion"]].update(range(span["token_start"], span["token_end"]))
+    for row in rows:
+        own = covered[row["completion"]]
+        if answer := row["answer"]:
+            own.update(range(answer["token_start"], answer["token_end"]))
+        odd = [place for place, weight in enumerate(row["weights"]) if weight != 1]
+        if lost := [place for place in odd if place not in own]:
+            raise _fault(path, f"lacks a span of {row['completion']}, at its tokens {_names(lost)}")
+
+
 # Costs, curves and tests.
 
 
@@ -417,7 +446,7 @@ def read_profile(path: Path, model: str, parents: Parents) -> Row:
             if not NUMBER.or_null().fits(value):
                 raise _fault(path, f"{key} is {value!r}, not {NUMBER.or_null().words}")
     said = checksum.made_from.get("model")
-    _require_parent(path, "base model", said, parents.base_model(model))
+    _require_parent(path, "another base model", said, parents.base_model(model))
     return profile
 
 
@@ -465,7 +494,7 @@ def _require_same(
 def _require_parent(path: Path, what: str, said: Any, here: Any) -> None:
     """Refuse a record that was made from something else than what is here, if it is."""
     if here is not None and said != here:
-        raise _fault(path, f"was made from another {what} than the study's")
+        raise _fault(path, f"was made from {what} than the study's")
 
 
 def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:

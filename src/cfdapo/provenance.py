@@ -67,11 +67,13 @@ def origin_of(folder: str | Path, name: str | None = None) -> dict[str, Any]:
             f"{path}: is the manifest of {manifest.get('model')}, not of {name}; delete its folder "
             "and run the study again"
         )
-    fetched = manifest.get("files", {})
+    own, fetched = manifest.get("sha256", {}), manifest.get("files", {})
+    if not isinstance(own, dict) or not isinstance(fetched, dict):
+        raise UserError(f"{path}: is no manifest; delete its folder and run the study again")
     weights = {name: found for name, found in fetched.items() if Path(name).match(WEIGHTS)}
     return {
         **{key: manifest.get(key) for key in ("source", "id", "revision")},
-        "sha256": {**manifest.get("sha256", {}), **weights},
+        "sha256": {**own, **weights},
     }
 
 

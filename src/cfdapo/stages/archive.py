@@ -32,7 +32,7 @@ RECORDS = (
 MANIFESTS = "models/*/manifest.json"
 PARTIAL = ".partial.jsonl"
 NEEDED = ("evaluation.jsonl", "history.jsonl", "run.json")
-_OLDER = "the archive is of an older version: make its tables with the commit that run.json names"
+_OLDER = "an archive of an older version, so make its tables with the commit in run.json"
 SUMS, STUDY = "SHA256SUMS", "study.yaml"
 # 1 January 1980: a fixed time, so that equal records are an equal archive, and older than any
 # clone, so that Snakemake makes everything that can be made from the records anew.
