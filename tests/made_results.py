@@ -73,21 +73,10 @@ def write_run(
     saved = list(range(every, steps + 1, every))
     adapters = {str(step): sha(f"{model}{mode}{seed}{step}")[:16] for step in saved}
     common = settings(mode, steps, every)
-    found = {
-        "model": model,
-        "mode": mode,
-        "seed": seed,
-        "settings": common,
-        "origin": {"problems": sha("train"), "model": origin(model), "proxy": None},
-        "adapters": adapters,
-        "history": finish(run / "history.jsonl", as_jsonl(rows)),
-        "train_problems": 9,
-        "steps": steps,
-        "seconds": {"total": 600.0, "credit": 10.0},
-        "peak_memory_bytes": {"resident": 2**30, "accelerator": None},
-        **record,
-    }
-    finish(run / "run.json", as_json(found))
+    history_sha256 = finish(run / "history.jsonl", as_jsonl(rows))
+    write_record(
+        run, (model, mode, seed), common, adapters, origin(model), history=history_sha256, **record
+    )
     made_from = {
         "settings": {key: common[key] for key in ("task", "chat", "training")},
         "problems": problems_sha256,
@@ -101,6 +90,30 @@ def write_run(
     ]
     finish(run / "evaluation.jsonl", as_jsonl(evaluation), made_from)
     return run
+
+
+def write_record(
+    run: Path,
+    key: tuple[str, str, int],
+    settings: dict[str, Any],
+    adapters: dict[str, str],
+    base: dict[str, Any],
+    **changes: Any,
+) -> None:
+    """The finished `run.json` of a run of (model, mode, seed) from the base model `base`."""
+    record = {
+        **dict(zip(("model", "mode", "seed"), key, strict=True)),
+        "settings": settings,
+        "origin": {"problems": sha("train"), "model": base, "proxy": None},
+        "adapters": adapters,
+        "history": sha("history"),
+        "train_problems": 9,
+        "steps": settings["training"]["steps"],
+        "seconds": {"total": 600.0, "credit": 10.0},
+        "peak_memory_bytes": {"resident": 2**30, "accelerator": None},
+        **changes,
+    }
+    finish(run / "run.json", as_json(record))
 
 
 def _answer(step: int, adapters: dict[str, str], problem: str, right: bool) -> dict[str, Any]:
