@@ -77,10 +77,9 @@ def read(path: str | Path) -> Checksum:
     file = beside(path)
     if not file.is_file():
         raise UserError(
-            f"{path}: has no checksum beside it ({file.name}), so it cannot be told from a damaged "
-            "record: it was put here by hand, or it is of an older version of this code, which "
-            "kept none; run the study again, copy the checksum too, or use a record of an older "
-            "version with the commit that made it (git.commit in run.json)"
+            f"{path}: has no checksum beside it ({file.name}); a record of an older version, or "
+            "one put here by hand, cannot be told from a damaged one: run the study again, copy "
+            "the checksum too, or use the commit that made it (git.commit in run.json)"
         )
     said = read_json(file)
     sha256, made_from = said.get("sha256"), said.get("made_from")

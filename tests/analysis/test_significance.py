@@ -16,6 +16,7 @@ from cfdapo.analysis.significance import (
     read_comparisons,
     write_comparisons,
 )
+from cfdapo.checksums import finish
 from cfdapo.files import UserError
 
 
@@ -124,7 +125,7 @@ def test_the_file_keeps_every_digit_and_every_none(tmp_path, curves):
 @pytest.mark.parametrize("content", ["model,baseline\nm,vanilla\n", "a,b\n1,2,3\n"])
 def test_a_file_of_something_else_is_named(tmp_path, content):
     path = tmp_path / "significance.csv"
-    path.write_text(content)
+    finish(path, content)
     with pytest.raises(UserError, match="significance.csv: not a table of Comparison rows"):
         read_comparisons(path)
 
