@@ -137,7 +137,7 @@ def write_credit(folder: Path, model: str, seed: int = 0, problems: str | None =
     spans, completions = (sorted(rows, key=_is_gold) for rows in (spans, completions))
     measurement = {"prompts": 6, "samples": 3, "gold": 6}
     made_from = {
-        "settings": {"task": "arithmetic", "measurement": measurement},
+        "settings": {"task": "arithmetic", "credit": {}, "measurement": measurement},
         "policy": "untrained",
         "problems": problems,
         "model": origin(model),
@@ -167,7 +167,7 @@ def write_profile(folder: Path, model: str, **changes: Any) -> Path:
         **changes,
     }
     path = folder / "overhead" / f"{model}.json"
-    finish(path, as_json(profile), {"model": origin(model)})
+    finish(path, as_json(profile), {"model": origin(model), "settings": {}})
     return path
 
 

@@ -186,9 +186,7 @@ def read_run(path: Path, parents: Parents | None = None) -> Row:
     if parents:
         origin = record["origin"]
         _require_parent(path, "other problems", origin.get("problems"), parents.problems("train"))
-        _require_parent(
-            path, "another base model", origin.get("model"), parents.base_model(record["model"])
-        )
+        _require_models(path, origin, record["model"], record["settings"], parents)
     return record
 
 
@@ -335,7 +333,7 @@ def read_credit(spans: Path, completions: Path) -> tuple[list[Row], list[Row]]:
         raise _fault(completions, f"is of another measurement than {spans.name}")
     check_credit(spans, span_rows, completions, rows, said)
     parents, model = Parents(spans.parent.parent), spans.stem
-    _require_parent(spans, "another base model", said.get("model"), parents.base_model(model))
+    _require_models(spans, said, model, said["settings"], parents)
     if parents.measured:
         problems, sha256 = parents.measured
         _require_parent(spans, "other problems", said.get("problems"), sha256)
@@ -381,7 +379,8 @@ def check_credit(
     _require_same(completions, "completion", names, [row["completion"] for row in rows])
     _require_verdicts(completions, rows, settings["task"])
     _check_spans(spans, span_rows, {row["completion"]: row for row in rows})
-    if not settings.get("credit", {}).get("rescale_to_mean_one"):
+    _require_kinds(where, settings, {"credit": OBJECT}, "made_from.settings.")
+    if not settings["credit"].get("rescale_to_mean_one"):
         _require_spans_of_weights(spans, span_rows, rows)
 
 
@@ -445,8 +444,9 @@ def read_profile(path: Path, model: str, parents: Parents) -> Row:
             # Null is what there is none of, such as an accelerator's memory.
             if not NUMBER.or_null().fits(value):
                 raise _fault(path, f"{key} is {value!r}, not {NUMBER.or_null().words}")
-    said = checksum.made_from.get("model")
-    _require_parent(path, "another base model", said, parents.base_model(model))
+    said = checksum.made_from
+    _require_kinds(checksums.beside(path), said, {"settings": OBJECT}, "made_from.")
+    _require_models(path, said, model, said["settings"], parents)
     return profile
 
 
@@ -495,6 +495,17 @@ def _require_parent(path: Path, what: str, said: Any, here: Any) -> None:
     """Refuse a record that was made from something else than what is here, if it is."""
     if here is not None and said != here:
         raise _fault(path, f"was made from {what} than the study's")
+
+
+def _require_models(
+    path: Path, said: Row, model: str, settings: Mapping[str, Any], parents: Parents
+) -> None:
+    """Refuse a record of another base model, or of another proxy where the credit has one."""
+    _require_parent(path, "another base model", said.get("model"), parents.base_model(model))
+    credit = settings.get("credit")
+    proxy = credit.get("proxy") if isinstance(credit, dict) else None
+    if isinstance(proxy, str):
+        _require_parent(path, "another proxy", said.get("proxy"), parents.base_model(proxy))
 
 
 def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,7 @@ import pytest
 from made_results import (
     change_record,
     change_rows,
+    origin,
     seal,
     sha,
     write_credit,
@@ -21,7 +22,7 @@ from made_results import (
     write_run,
 )
 
-from cfdapo import checksums
+from cfdapo import checksums, integrity
 from cfdapo.files import UserError, read_json, write_json
 from cfdapo.stages.results import Results, Runs
 
@@ -382,9 +383,32 @@ def test_another_base_model_in_the_studys_folder_is_named(results):
     assert_refused(results, "run.json", run, says)
     assert_refused(results, "credit", folder / f"{CREDIT}.jsonl", says)
     assert_refused(results, "overhead", folder / "overhead/qwen3-tiny.json", says)
-    write_json(path, kept | {"model": "llama-tiny"})
+    write_json(path, kept | {"model": "llama-tiny", **origin("llama-tiny")})
     says = "is the manifest of llama-tiny, not of qwen3-tiny"
     assert_refused(results, "run.json", path, says)
+
+
+def test_another_proxy_in_the_studys_folder_is_named(results):
+    """Credit was measured by a model that is another one now."""
+    folder = results.folder
+    proxied = {"credit": {"proxy": "llama-tiny"}}
+    credit = [folder / f"{CREDIT}{end}" for end in (".jsonl", COMPLETIONS)]
+    for path in (*credit, folder / "overhead/qwen3-tiny.json"):
+        said = checksums.read(path).made_from
+        seal(path, said | {"settings": said["settings"] | proxied, "proxy": origin("llama-tiny")})
+    run = folder / RUN / "run.json"
+    settings = read_json(run)["settings"]
+    own = read_json(run)["origin"] | {"proxy": origin("llama-tiny")}
+    change_record(run, settings=settings | proxied, origin=own)
+    integrity.read_run(run, results.runs.parents)
+    READ["credit"](results), READ["overhead"](results)
+    path = folder / "models/llama-tiny/manifest.json"
+    write_json(path, read_json(path) | {"sha256": {"model.safetensors": sha("other")}})
+    with pytest.raises(UserError, match=f"{run}: was made from another proxy"):
+        integrity.read_run(run, results.runs.parents)
+    assert_refused(results, "credit", credit[0], "was made from another proxy than the study's")
+    profile = folder / "overhead/qwen3-tiny.json"
+    assert_refused(results, "overhead", profile, "was made from another proxy than the study's")
 
 
 CREDIT_ROWS = [
