@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cfdapo.files import sha256_of
+from cfdapo.files import UserError, read_json, sha256_of
 from cfdapo.study import ROOT
 
 PACKAGES = (
@@ -45,6 +45,36 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
+
+
+MANIFEST = "manifest.json"
+WEIGHTS = "*.safetensors"
+
+
+def origin_of(folder: str | Path, name: str | None = None) -> dict[str, Any]:
+    """What tells the base model of a prepared `folder` from any other: its source and its hashes.
+
+    Of a hub model's files only the weights: its commit stands for the others, and a cache may hold
+    more of them than were asked for.
+
+    Raises:
+        UserError: its manifest is absent or torn, or is that of another model than `name`.
+    """
+    path = Path(folder) / MANIFEST
+    manifest = read_json(path)
+    if name is not None and manifest.get("model") != name:
+        raise UserError(
+            f"{path}: is the manifest of {manifest.get('model')}, not of {name}; delete its folder "
+            "and run the study again"
+        )
+    own, fetched = manifest.get("sha256", {}), manifest.get("files", {})
+    if not isinstance(own, dict) or not isinstance(fetched, dict):
+        raise UserError(f"{path}: is no manifest; delete its folder and run the study again")
+    weights = {name: found for name, found in fetched.items() if Path(name).match(WEIGHTS)}
+    return {
+        **{key: manifest.get(key) for key in ("source", "id", "revision")},
+        "sha256": {**own, **weights},
+    }
 
 
 def hardware() -> dict[str, Any]:
@@ -85,9 +115,11 @@ def peak_memory() -> dict[str, int | None]:
     return {"resident": resident, "accelerator": on_device}
 
 
-# Modules that carry settings and files but decide no number; editing them reruns nothing.
+# Modules that carry or check settings and files but decide no number; editing them reruns nothing.
 CARRIERS = (
     "cfdapo.files",
+    "cfdapo.checksums",
+    "cfdapo.integrity",
     "cfdapo.study",
     "cfdapo.provenance",
     "cfdapo.locks",

@@ -14,7 +14,7 @@ import pytest
 
 from cfdapo.files import UserError, read_json, sha256_of
 from cfdapo.policy.hub import verify_snapshot
-from cfdapo.policy.models import load_base
+from cfdapo.policy.models import load_base, require_prepared
 from cfdapo.study import ROOT
 
 NAME, COMMIT = "somebody/tiny", "0123456789abcdef0123456789abcdef01234567"
@@ -141,6 +141,24 @@ def test_a_damaged_file_of_the_cache_is_named(fetched, tmp_path, name):
     file.write_bytes(data)
     with pytest.raises(UserError, match=rf"torn or changed: \S*{name};"):
         verify_snapshot(file.parent)
+
+
+def test_a_file_of_the_cache_that_changed_since_it_was_fetched_is_not_loaded(
+    fetched, tmp_path, monkeypatch
+):
+    cache = shutil.copytree(fetched / "cache", tmp_path / "cache", symlinks=True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache / "hub"))
+    folder, manifest = fetched / "model", read_json(fetched / "model" / "manifest.json")
+    require_prepared(folder, manifest)
+    (weights,) = cache.glob(f"hub/*/snapshots/{COMMIT}/model.safetensors")
+    data = bytearray(weights.read_bytes())
+    data[-2] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(UserError, match=rf"{weights} is not what was prepared.*target downloads"):
+        require_prepared(folder, manifest)
+    del manifest["files"]
+    with pytest.raises(UserError, match="manifest.json: lists no files; delete the folder"):
+        require_prepared(folder, manifest)
 
 
 def test_a_model_without_safetensors_is_refused(tmp_path):

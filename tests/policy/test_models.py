@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,12 +16,12 @@ from cfdapo.policy.models import (
     convert_gguf,
     load_adapter,
     load_base,
-    origin_of,
     save_base,
     write_manifest,
 )
 from cfdapo.policy.tiny import make_model, make_tokenizer
 from cfdapo.problems.arithmetic import make_problems
+from cfdapo.provenance import origin_of
 
 LORA = {"r": 4, "alpha": 4, "dropout": 0.0}
 TINY = {"hidden_size": 4, "intermediate_size": 4, "num_attention_heads": 1, "num_hidden_layers": 1}
@@ -99,12 +100,43 @@ def test_model_that_cannot_be_loaded_offline_is_named(tmp_path):
         load_base(tmp_path)
 
 
-def test_cut_base_weights_are_named(prepared, tmp_path):
-    shutil.copytree(prepared / "model", tmp_path / "model")
-    weights = tmp_path / "model" / "model.safetensors"
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("model.safetensors", flip),
+        ("model.safetensors", lambda path: path.write_bytes(path.read_bytes()[:1000])),
+        ("model.safetensors", Path.unlink),
+        ("tokenizer.json", flip),
+        ("chat_template.jinja", lambda path: path.write_text("{{ messages[0].content }}")),
+        ("generation_config.json", Path.unlink),
+        ("adapter_config.json", lambda path: path.write_text("{}")),
+        ("manifest.json", lambda path: path.write_text('{"source": "made"}')),
+        ("manifest.json", lambda path: path.write_text("[1]")),
+    ],
+)
+def test_a_base_model_that_is_not_what_was_prepared_is_named(prepared, tmp_path, name, change):
+    folder = shutil.copytree(prepared / "model", tmp_path / "model")
+    (folder / ".snakemake_timestamp").touch()
+    load_base(folder)
+    change(folder / name)
+    with pytest.raises(UserError, match=str(folder / name)):
+        load_base(folder)
+
+
+def test_weights_that_cannot_be_loaded_are_named(prepared, tmp_path):
+    """As they were prepared, but no model."""
+    folder = shutil.copytree(prepared / "model", tmp_path / "model")
+    weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
+    write_manifest(folder, "test", {"source": "made"}, {})
     with pytest.raises(UserError, match="model cannot be loaded"):
-        load_base(tmp_path / "model")
+        load_base(folder)
 
 
 def test_gguf_package_that_is_not_installed_is_named(tmp_path):
@@ -181,6 +213,7 @@ def test_a_models_own_sampling_defaults_do_not_reach_evaluation(prepared, tmp_pa
     path = tmp_path / "model" / "generation_config.json"
     brought = read_json(path)
     write_json(path, brought | {"repetition_penalty": 3.0, "no_repeat_ngram_size": 2})
+    write_manifest(tmp_path / "model", "test", {"source": "made"}, {})
     completions = []
     for folder in (prepared / "model", tmp_path / "model"):
         model, tokenizer = load_base(folder)

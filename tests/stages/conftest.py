@@ -11,9 +11,9 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from made_results import write_run
 
 import cfdapo.stages
-from cfdapo.files import write_json, write_jsonl
 from cfdapo.vocabulary import PAPER_MODES
 
 MODELS, SEEDS = ("qwen3-tiny", "llama-tiny"), (0, 1, 2)
@@ -25,46 +25,20 @@ def study(tmp_path: Path) -> Path:
     """A results folder of 2 models x 4 modes x 3 seeds, 40 problems, steps 0, 10 and 20."""
     dice = random.Random(5)
     for model, mode, seed in product(MODELS, PAPER_MODES, SEEDS):
-        run = tmp_path / "runs" / model / mode / f"seed{seed}"
-        evaluation = [
-            {"step": step, "problem": f"p{number}", "correct": dice.random() < step / 25 * chance}
-            for step in (0, 10, 20)
-            for number in range(40)
-            for chance in [CHANCE[mode]]
-        ]
-        history = [
-            {
-                "step": step,
+        minutes = 12 if mode == "counterfactual" else 10
+        write_run(
+            *(tmp_path, model, mode, seed),
+            lambda step, chance=CHANCE[mode]: dice.random() < step / 25 * chance,
+            problems=[f"p{number}" for number in range(40)],
+            history=lambda step, spans=3.0 if mode == "counterfactual" else None: {
                 "reward": dice.random(),
                 "weight_mean": 1.5,
                 "weight_std": dice.random(),
-                "spans_per_completion": 3.0 if mode == "counterfactual" else None,
+                "spans_per_completion": spans,
                 "zero_advantage_groups": 0.25,
-                "seconds_credit": 0.5,
-                "seconds_step": 3.0,
-            }
-            for step in range(1, 21)
-        ]
-        minutes = 12 if mode == "counterfactual" else 10
-        record = {
-            "model": model,
-            "mode": mode,
-            "seed": seed,
-            "settings": {
-                "task": "arithmetic",
-                "chat": {},
-                "lora": {"r": 32},
-                "training": {"steps": 20},
-                "credit": {"mode": mode, "method": "prefix", "proxy": None},
             },
-            "steps": 20,
-            "seconds": {"total": 60.0 * minutes, "credit": 10.0},
-            "peak_memory_bytes": {"resident": 2**30, "accelerator": None},
-            "hardware": {"cores": 2},
-        }
-        write_jsonl(run / "evaluation.jsonl", evaluation)
-        write_jsonl(run / "history.jsonl", history)
-        write_json(run / "run.json", record)
+            seconds={"total": 60.0 * minutes, "credit": 10.0},
+        )
     return tmp_path
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import conda_stand_in
 import pytest
 from clones import copy_workflow
+from made_results import write_run
 
-from cfdapo.files import write_json, write_jsonl
 from cfdapo.study import load_study
 
 pytestmark = pytest.mark.workflow
@@ -28,17 +28,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = load_study("smoke")
     right = count()
     for mode in study["modes"]:
-        run = folder / "results/smoke/runs/qwen3-tiny" / mode / "seed0"
-        rows = [
-            {"step": step, "problem": f"p{number}", "correct": next(right) % 3 == 0}
-            for step in (0, 2, 4)
-            for number in range(5)
-        ]
-        settings = {"task": "arithmetic", "chat": {}, "lora": {}, "training": {}}
-        settings["credit"] = {"mode": mode, "proxy": None}
-        record = {"model": "qwen3-tiny", "mode": mode, "seed": 0, "settings": settings}
-        write_jsonl(run / "evaluation.jsonl", rows)
-        write_json(run / "run.json", record)
+        write_run(
+            *(folder / "results/smoke", "qwen3-tiny", mode, 0, lambda step: next(right) % 3 == 0),
+            problems=[f"p{number}" for number in range(5)],
+            steps=4,
+            every=2,
+        )
     return folder
 
 
