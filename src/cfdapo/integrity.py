@@ -19,7 +19,7 @@ from typing import Any
 from cfdapo import checksums
 from cfdapo.checksums import REDO, Checksum
 from cfdapo.files import UserError, read_json, read_jsonl
-from cfdapo.provenance import MANIFEST, origin_of
+from cfdapo.provenance import MANIFEST, origin_of, same_model
 from cfdapo.study import checkpoint_steps
 from cfdapo.vocabulary import TASKS
 
@@ -221,7 +221,8 @@ def read_evaluation(path: Path, run: Row, parents: Parents) -> list[Row]:
     rows, checksum = read_rows(path)
     said, origin = checksum.made_from, run["origin"]
     require_adapters(path, said.get("adapters"), run)
-    _require_parent(path, "another base model", said.get("model"), origin.get("model"))
+    if not same_model(said.get("model"), origin.get("model")):
+        raise _fault(path, "was made from another base model than run.json's")
     _require_parent(path, "other problems", said.get("problems"), parents.problems("test"))
     _require_kinds(checksums.beside(path), said, {"settings": OBJECT}, "made_from.")
     for key in ("task", "chat", "training"):
@@ -294,7 +295,7 @@ def require_own_adapters(run_folder: Path, hashes: Mapping[str, str | None], mod
             f"{run_folder / 'adapters'}: step {_names(odd)}: not what this training ended with, "
             f"but damaged, or another run's, as run.json has other hashes; {again}"
         )
-    if run["origin"].get("model") != model:
+    if not same_model(run["origin"].get("model"), model):
         raise UserError(f"{path}: was trained from another base model than this one; {again}")
 
 
@@ -507,11 +508,16 @@ def _require_models(
     path: Path, said: Row, model: str, settings: Mapping[str, Any], parents: Parents
 ) -> None:
     """Refuse a record of another base model, or of another proxy where the credit has one."""
-    _require_parent(path, "another base model", said.get("model"), parents.base_model(model))
     credit = settings.get("credit")
     proxy = credit.get("proxy") if isinstance(credit, dict) else None
+    used = {"base model": (said.get("model"), model)}
     if isinstance(proxy, str):
-        _require_parent(path, "another proxy", said.get("proxy"), parents.base_model(proxy))
+        used["proxy"] = (said.get("proxy"), proxy)
+    for what, (found, name) in used.items():
+        here = parents.base_model(name)
+        # What else there is of a model an archive lacks.
+        if here is not None and not same_model(found, here):
+            raise _fault(path, f"was made from another {what} than the study's")
 
 
 def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,12 @@ from itertools import product
 
 import pytest
 
-from cfdapo.analysis.records.compatibility import other_versions, require_same_settings
+from cfdapo.analysis.records.compatibility import (
+    other_versions,
+    require_same_settings,
+    with_same_prompts,
+)
+from cfdapo.analysis.records.runs import Run
 from cfdapo.files import UserError
 
 MODES = ("counterfactual", "vanilla", "random", "inverted")
@@ -34,6 +39,8 @@ def record(model, mode, seed):
                 "sha256": {"model.safetensors": model * 64},
             },
             "proxy": None,
+            "prompts": {"a": "5" * 64, "b": "6" * 64}[model],
+            "proxy_prompts": None,
         },
         "versions": {"torch": "2.13.0", "numpy": "2.4.6"},
     }
@@ -82,6 +89,8 @@ def test_the_odd_run_is_named_with_what_is_odd(records, part, key, value, says):
             {"model": {"sha256": {"model.safetensors": "e" * 64}}},
             f"origin.model.sha256.model.safetensors is {'e' * 64}, in most of b's runs it is bbb",
         ),
+        ({"prompts": "7" * 64}, f"origin.prompts is {'7' * 64}, in most of b's runs it is 666"),
+        ({"proxy_prompts": "8" * 64}, f"origin.proxy_prompts is {'8' * 64}, in most of b's"),
         ({"proxy": {"id": "other"}}, "origin.proxy.id is other, in most of all runs it is small"),
     ],
 )
@@ -107,6 +116,31 @@ def test_records_that_do_not_say_what_they_were_made_from_are_taken_and_others_c
     records[-1]["origin"]["problems"] = "f" * 64
     with pytest.raises(UserError, match="b/inverted/seed2: origin.problems"):
         require_same_settings(records)
+
+
+def test_prompts_of_records_that_do_not_tell_them_are_not_compared(records):
+    for run in records[:7]:
+        del run["origin"]["prompts"], run["origin"]["proxy_prompts"]
+    require_same_settings(records)
+
+
+def evaluation(name, prompts):
+    model, mode, seed = name
+    return Run(model, mode, seed, [{"step": 0, "prompts": one} for one in prompts])
+
+
+def test_evaluations_of_other_prompts_are_named_each_model_s_for_itself():
+    runs = [evaluation(("a", "vanilla", seed), ["1", "1"]) for seed in range(3)]
+    runs += [evaluation(("b", "vanilla", seed), ["2"]) for seed in range(3)]
+    unsaid = Run("a", "random", 0, [{"step": 0}])
+    assert list(with_same_prompts([*runs, unsaid])) == [*runs, unsaid]
+    odd = [evaluation(("a", "random", 1), ["3"]), evaluation(("b", "random", 1), ["2", "3"])]
+    with pytest.raises(UserError) as refused:
+        list(with_same_prompts([*runs, unsaid, *odd]))
+    message = str(refused.value)
+    assert "a/random/seed1: prompts is 3, in most of a's runs it is 1" in message
+    assert "b/random/seed1: prompts is 2 and 3, in most of b's runs it is 2" in message
+    assert message.count("seed") == 2
 
 
 def test_runs_of_several_versions_are_told_and_not_refused(records):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoConfig, LlamaForCausalLM
 
-from cfdapo.files import UserError, read_json, write_json
+from cfdapo.files import UserError, read_json, sha256_of, write_json
 from cfdapo.policy.generation import generate
 from cfdapo.policy.models import (
     add_lora,
@@ -21,7 +21,7 @@ from cfdapo.policy.models import (
 )
 from cfdapo.policy.tiny import make_model, make_tokenizer
 from cfdapo.problems.arithmetic import make_problems
-from cfdapo.provenance import origin_of
+from cfdapo.provenance import origin_of, same_model
 
 LORA = {"r": 4, "alpha": 4, "dropout": 0.0}
 TINY = {"hidden_size": 4, "intermediate_size": 4, "num_attention_heads": 1, "num_hidden_layers": 1}
@@ -112,10 +112,7 @@ def flip(path):
         ("model.safetensors", flip),
         ("model.safetensors", lambda path: path.write_bytes(path.read_bytes()[:1000])),
         ("model.safetensors", Path.unlink),
-        ("tokenizer.json", flip),
-        ("chat_template.jinja", lambda path: path.write_text("{{ messages[0].content }}")),
-        ("generation_config.json", Path.unlink),
-        ("adapter_config.json", lambda path: path.write_text("{}")),
+        ("model-2.safetensors", lambda path: path.write_bytes(b"")),
         ("manifest.json", lambda path: path.write_text('{"source": "made"}')),
         ("manifest.json", lambda path: path.write_text("[1]")),
     ],
@@ -127,6 +124,18 @@ def test_a_base_model_that_is_not_what_was_prepared_is_named(prepared, tmp_path,
     change(folder / name)
     with pytest.raises(UserError, match=str(folder / name)):
         load_base(folder)
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "generation_config.json", "new.json"])
+def test_a_models_origin_tells_what_its_other_files_are_now(prepared, tmp_path, name):
+    folder = shutil.copytree(prepared / "model", tmp_path / "model")
+    before = origin_of(folder)
+    (folder / name).write_text("{}")
+    after = origin_of(folder)
+    assert before != after and same_model(before, after)
+    assert after["sha256"][name] == sha256_of(folder / name)
+    other = after | {"sha256": after["sha256"] | {"model.safetensors": "0"}}
+    assert not same_model(before, other) and not same_model(before, before | {"id": "other"})
 
 
 def test_weights_that_cannot_be_loaded_are_named(prepared, tmp_path):
@@ -213,7 +222,6 @@ def test_a_models_own_sampling_defaults_do_not_reach_evaluation(prepared, tmp_pa
     path = tmp_path / "model" / "generation_config.json"
     brought = read_json(path)
     write_json(path, brought | {"repetition_penalty": 3.0, "no_repeat_ngram_size": 2})
-    write_manifest(tmp_path / "model", "test", {"source": "made"}, {})
     completions = []
     for folder in (prepared / "model", tmp_path / "model"):
         model, tokenizer = load_base(folder)

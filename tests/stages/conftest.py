@@ -22,12 +22,17 @@ CHANCE = {"counterfactual": 0.8, "vanilla": 0.7, "random": 0.65, "inverted": 0.5
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
+    """The runs of a study, `write_runs`, to change."""
+    return write_runs(tmp_path)
+
+
+def write_runs(folder: Path) -> Path:
     """A results folder of 2 models x 4 modes x 3 seeds, 40 problems, steps 0, 10 and 20."""
     dice = random.Random(5)
     for model, mode, seed in product(MODELS, PAPER_MODES, SEEDS):
         minutes = 12 if mode == "counterfactual" else 10
         write_run(
-            *(tmp_path, model, mode, seed),
+            *(folder, model, mode, seed),
             lambda step, chance=CHANCE[mode]: dice.random() < step / 25 * chance,
             problems=[f"p{number}" for number in range(40)],
             history=lambda step, spans=3.0 if mode == "counterfactual" else None: {
@@ -39,7 +44,7 @@ def study(tmp_path: Path) -> Path:
             },
             seconds={"total": 60.0 * minutes, "credit": 10.0},
         )
-    return tmp_path
+    return folder
 
 
 @pytest.fixture

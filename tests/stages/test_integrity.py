@@ -332,7 +332,7 @@ def test_an_evaluation_of_the_adapters_of_before_is_named(results):
 @pytest.mark.parametrize(
     ("part", "value", "says"),
     [
-        ("model", {"source": "hub"}, "was made from another base model than the study's"),
+        ("model", {"source": "hub"}, "was made from another base model than run.json's"),
         ("problems", "0" * 64, "was made from other problems than the study's"),
         ("settings", {"task": "arithmetic", "chat": {}}, "from another setting training than"),
         ("settings", None, "made_from.settings is None, not an object"),

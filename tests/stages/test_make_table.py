@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from made_results import change_record, seal, write_profile
 
+from cfdapo import checksums
 from cfdapo.files import read_json
 
 
@@ -290,6 +291,15 @@ def test_runs_of_another_configuration_are_named(study, run_flags, stage):
     out = study / "curves.csv"
     done = stage("collect_curves", "--runs", study / "runs", *run_flags, "--out", out)
     assert_refused(done, "llama-tiny/inverted/seed1: lora.r is 64", "it is 32")
+    assert not out.exists()
+
+
+def test_evaluations_of_other_prompts_are_named(study, run_flags, stage):
+    path = study / "runs/llama-tiny/inverted/seed1/evaluation.jsonl"
+    seal(path, checksums.read(path).made_from | {"prompts": "other"})
+    out = study / "curves.csv"
+    done = stage("collect_curves", "--runs", study / "runs", *run_flags, "--out", out)
+    assert_refused(done, "of different prompts", "llama-tiny/inverted/seed1: prompts is other")
     assert not out.exists()
 
 

@@ -10,12 +10,7 @@ import torch
 from made_results import write_record
 
 from cfdapo import checksums
-from cfdapo.analysis.records.measured_credit import (
-    LABELS,
-    read_completions,
-    read_credit,
-    read_spans,
-)
+from cfdapo.analysis.records.measured_credit import read_completions, read_credit, read_spans
 from cfdapo.credit.alignment import token_offsets
 from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.checkpoints import adapter_hash
@@ -24,7 +19,7 @@ from cfdapo.problems.answers import extract_answer
 from cfdapo.provenance import origin_of
 from cfdapo.stages.batches import run_batches
 from cfdapo.stages.measure_credit import measure_credit
-from cfdapo.vocabulary import COMBINATIONS
+from cfdapo.vocabulary import COMBINATIONS, SPAN_LABELS
 
 MEASUREMENT = {
     "prompts": 3,
@@ -75,7 +70,7 @@ def test_records_are_the_schema_s(measured):
     assert len(spans) and set(spans["completion"]) <= {row["completion"] for row in completions}
     assert all(set(drops) == set(COMBINATIONS) for drops in spans["drops"])
     assert all(set(drops) == {"3"} for drops in spans["padded_drops"])
-    assert set(spans["label"]) <= set(LABELS)
+    assert set(spans["label"]) <= set(SPAN_LABELS)
 
 
 def test_spans_lie_where_they_say(measured, prepared):

@@ -12,7 +12,7 @@ rule prepare_measured:
     conda:
         "../../envs/train.yaml"
     params:
-        data=as_json(STUDY["data"]),
+        data=data_settings(),
         problems=max(STUDY["measurement"]["prompts"], STUDY["measurement"]["gold"]),
     shell:
         "python -m cfdapo.stages.prepare_measured --data {params.data:q}"

@@ -162,13 +162,15 @@ class CreditAssigner:
         generator: torch.Generator | None = None,
         step: int = 0,
         proxy_prompts: Sequence[Sequence[int]] | None = None,
+        functions: Sequence[str | None] | None = None,
     ) -> Assignment:
         """Credit for each completion (token ids without padding) after its prompt.
 
         `active` marks the completions whose advantage is not zero; the others get weight 1, and no
         pass is spent on them. `generator` draws the weights of mode random. `step` counts the
         optimizer steps before this batch. `proxy_prompts`, needed with a proxy, are the prompts in
-        its own tokens; ValueError where they are missing.
+        its own tokens; ValueError where they are missing. `functions` names the function that each
+        prompt asks for, where it asks for code.
         """
         if self.config.mode == "vanilla" or step % self.config.every:
             return Assignment([_uniform(ids) for ids in completions])
@@ -177,8 +179,10 @@ class CreditAssigner:
         if read is None:
             raise ValueError("a proxy needs proxy_prompts, the prompts in its own tokens")
         located = [
-            self.locate(ids, prompt) if wanted else (_uniform(ids), None)
-            for ids, prompt, wanted in zip(completions, read, active, strict=True)
+            self.locate(ids, prompt, function) if wanted else (_uniform(ids), None)
+            for ids, prompt, wanted, function in zip(
+                completions, read, active, functions or [None] * len(read), strict=True
+            )
         ]
         requests = [request for _, request in located]
         drops, costs = self._measure(model, prompts, completions, requests)
@@ -189,14 +193,14 @@ class CreditAssigner:
         return Assignment(weighted, **costs)
 
     def locate(
-        self, completion: Sequence[int], prompt: Sequence[int]
+        self, completion: Sequence[int], prompt: Sequence[int], function: str | None = None
     ) -> tuple[Credit, DropRequest | None]:
         """The completion's spans and answer, weights still 1, and what to measure, if anything.
 
-        `prompt` is in the tokens of whichever model measures.
+        `prompt` is in the tokens of whichever model measures; `function` as in `assign`.
         """
         credit = replace(_uniform(completion), text=completion_text(completion, self.tokenizer))
-        spans, answer = self._find(credit.text)
+        spans, answer = self._find(credit.text, function)
         if answer is None or not spans:
             return credit, None
         # Spans and answer together, so that no token belongs to two of them.
@@ -217,11 +221,12 @@ class CreditAssigner:
         )
         return located, DropRequest(prompt, ids, [placed[index] for index in chosen], placed[-1])
 
-    def _find(self, text: str) -> tuple[list[Span], Span | None]:
+    def _find(self, text: str, function: str | None) -> tuple[list[Span], Span | None]:
         """The spans to measure, and the answer."""
         config = self.config
-        answer = ANSWERS[config.answer](text)
-        spans = SPANS[config.spans](text, config.max_spans, answer)
+        answer = find_sink(text, config.answer, function)
+        named = {"function": function} if config.spans == "code" else {}
+        spans = SPANS[config.spans](text, config.max_spans, answer, **named)
         return select_spans(text, spans, config.select, config.select_k), answer
 
     def _measure(
@@ -281,6 +286,12 @@ class CreditAssigner:
         if config.rescale_to_mean_one:
             weights = rescale_to_mean_one(weights)
         return replace(credit, weights=weights, drops=drops)
+
+
+def find_sink(text: str, answer: str, function: str | None = None) -> Span | None:
+    """What `ANSWERS[answer]` finds in a text; `function` is the one that code is to define."""
+    find = ANSWERS[answer]
+    return find(text) if answer == "number" else find(text, function=function)
 
 
 def _uniform(completion: Sequence[int]) -> Credit:

@@ -27,6 +27,7 @@ class Weighting(CreditRule):
             rollout.generator,
             rollout.step,
             rollout.proxy_prompts,
+            [row.get("function") for row in rollout.rows],
         )
         return weighted(
             rollout,

@@ -23,7 +23,7 @@ from transformers import (
 from cfdapo.files import UserError, cannot_write, read_json, sha256_of, share, write_json
 from cfdapo.policy.checkpoints import is_about_writing
 from cfdapo.policy.templates import fix_day
-from cfdapo.provenance import MANIFEST
+from cfdapo.provenance import MANIFEST, WEIGHTS, is_weights
 
 # How an added token is cut out of a text.
 _SPLITTING = ("single_word", "lstrip", "rstrip", "normalized")
@@ -108,12 +108,12 @@ def load_base(
     """The base model of a prepared `folder`, on this job's device, and its tokenizer.
 
     Both say alike what ends a completion, `end_tokens`, and the trainer decodes completions to the
-    text that evaluation and credit read. Every file is compared with its hash in the manifest
+    text that evaluation and credit read. The weights are compared with their hashes in the manifest
     first, whatever the source: it takes about a second a gigabyte, of bytes that are then read
     from memory.
 
-    Raises `UserError` where the folder is not a prepared model, a file is not as it was prepared,
-    or the weights cannot be loaded.
+    Raises `UserError` where the folder is not a prepared model, the weights are not what was
+    prepared, or they cannot be loaded.
     """
     manifest = read_json(Path(folder) / MANIFEST)
     require_prepared(Path(folder), manifest)
@@ -213,25 +213,28 @@ def _naming(where: dict[str, Any]) -> Iterator[None]:
 
 
 def require_prepared(folder: Path, manifest: dict[str, Any]) -> None:
-    """Refuse a base model whose files are not those that its manifest lists.
+    """Refuse a base model whose weights, and of the hub all files, are not what was prepared.
 
-    Raises `UserError` naming every file that is missing, changed or, in a folder of the study's
-    own, not listed.
+    Other files of a model of the study's own, as its chat template, are in `origin_of` as they are.
+
+    Raises `UserError` naming every file that is missing or is not what the manifest says.
     """
     hub = manifest.get("source") == "hub"
     files = fetch_from_hub(manifest) if hub else folder
-    expected = manifest.get("files" if hub else "sha256")
-    if not isinstance(expected, dict) or not expected:
-        raise UserError(f"{folder / MANIFEST}: lists no files; {_PREPARE_AGAIN.format(folder)}")
+    listed = manifest.get("files" if hub else "sha256")
+    expected = listed if isinstance(listed, dict) else {}
+    checked = {name: found for name, found in expected.items() if hub or is_weights(name)}
+    if not any(map(is_weights, checked)):
+        raise UserError(f"{folder / MANIFEST}: lists no weights; {_PREPARE_AGAIN.format(folder)}")
     faults = []
-    for name, sha256 in expected.items():
+    for name, sha256 in checked.items():
         if not (files / name).is_file():
             faults.append(f"{files / name} is missing")
         elif sha256_of(files / name) != sha256:
             faults.append(f"{files / name} is not what was prepared")
     if not hub:
-        own = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-        faults += [f"{files / name} is not its own" for name in own - {*expected, MANIFEST}]
+        own = {path.name for path in folder.glob(WEIGHTS)}
+        faults += [f"{files / name} is not its own" for name in own - set(checked)]
     if faults:
         found = ", ".join(sorted(faults))
         again = _FETCH_AGAIN if hub else _PREPARE_AGAIN.format(folder)

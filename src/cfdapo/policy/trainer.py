@@ -27,9 +27,10 @@ class CFDAPOTrainer(ResumableTrainer):
     """GRPOTrainer, made resumable, whose advantages, of shape (B, T), are a credit rule's.
 
     With `loss_type="dapo"` the library's clipping and normaliser stay in place, and its KL term,
-    where it is on, stays unweighted. `credit` is the `CreditConfig`, whose mode names the rule.
-    `proxy` is the loaded model that it may name, on the policy's device; it reads the prompts by
-    its own chat template, with `proxy_chat` as that template's arguments. Every other argument is
+    where it is on, stays unweighted. `credit` is the `CreditConfig`, whose mode names the rule. A
+    column "function" of the data names the function that a prompt asks for, if any. `proxy` is the
+    loaded model that `credit` may name, on the policy's device; it reads the prompts by its own
+    chat template, with `proxy_chat` as that template's arguments. Every other argument is
     `ResumableTrainer`'s. Evaluation by the trainer has the library's advantages.
 
     Raises ValueError where the rule samples, or keeps a group's sum, and a process of several does

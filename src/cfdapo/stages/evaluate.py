@@ -140,7 +140,7 @@ def _record(row: dict[str, Any], ids: list[int], tokenizer: Any, task: Any) -> d
     return {
         "problem": row["id"],
         "completion": text,
-        "extracted": task.extract(text),
+        "extracted": task.extract(text, row["answer"]),
         "gold": task.gold_to_show(row["answer"]),
         "correct": task.grade(text, row["answer"]),
         "tokens": len(ids),

@@ -113,6 +113,13 @@ def _prompts(
     return [ids for ids in groups for _ in range(training["group_size"])]
 
 
+def _functions(trainer: CFDAPOTrainer, prompts: list[list[int]]) -> list[str | None]:
+    """The function that each of `_prompts` asks for, if any."""
+    size = trainer.num_generations
+    named = trainer.train_dataset.select(range(len(prompts) // size))["function"]
+    return [function for function in named for _ in range(size)]
+
+
 def _rollout(
     trainer: CFDAPOTrainer, settings: dict[str, Any], prompts: list[list[int]]
 ) -> list[list[int]]:
@@ -146,7 +153,11 @@ def _time_credit(
             _forget_peak()
             began = time.perf_counter()
             found[method] = assigner.assign(
-                trainer.model, prompts, completions, proxy_prompts=proxy_prompts
+                trainer.model,
+                prompts,
+                completions,
+                proxy_prompts=proxy_prompts,
+                functions=_functions(trainer, prompts),
             )
             if repeat:  # the first turn warms up
                 seconds[method].append(time.perf_counter() - began)

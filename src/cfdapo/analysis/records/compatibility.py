@@ -65,7 +65,7 @@ def require_same_evaluations(evaluations: Mapping[tuple[str, str, int], dict[str
     found += _odd_runs("", "all", problems)
     if found:
         raise UserError(
-            "evaluations of different kinds cannot stand in one table:\n"
+            "evaluations of different prompts, settings or models cannot stand in one table:\n"
             + "\n".join(dict.fromkeys(found))
             + "\ndelete the odd runs' evaluation.jsonl and run the study again"
         )
