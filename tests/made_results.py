@@ -1,7 +1,9 @@
 """Finished records of a made-up study, each with its checksum, and ways to write them anew."""
 
 import hashlib
+import random
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,14 @@ from made_credit import make_records
 from cfdapo import checksums
 from cfdapo.checksums import finish
 from cfdapo.files import as_json, as_jsonl, read_json, read_jsonl, write_json
+from cfdapo.vocabulary import PAPER_MODES
 
 MODEL_FILE = "model.safetensors"
+
+
+# The made-up study of `write_runs`; the chance of a right answer grows with the step to this.
+MODELS, SEEDS = ("qwen3-tiny", "llama-tiny"), (0, 1, 2)
+CHANCE = {"counterfactual": 0.8, "vanilla": 0.7, "random": 0.65, "inverted": 0.5}
 
 
 def sha(text: str) -> str:
@@ -91,6 +99,27 @@ def write_run(
     ]
     finish(run / "evaluation.jsonl", as_jsonl(evaluation), made_from)
     return run
+
+
+def write_runs(folder: Path) -> Path:
+    """A results folder of 2 models x 4 modes x 3 seeds, 40 problems, steps 0, 10 and 20."""
+    dice = random.Random(5)
+    for model, mode, seed in product(MODELS, PAPER_MODES, SEEDS):
+        minutes = 12 if mode == "counterfactual" else 10
+        write_run(
+            *(folder, model, mode, seed),
+            lambda step, chance=CHANCE[mode]: dice.random() < step / 25 * chance,
+            problems=[f"p{number}" for number in range(40)],
+            history=lambda step, spans=3.0 if mode == "counterfactual" else None: {
+                "reward": dice.random(),
+                "weight_mean": 1.5,
+                "weight_std": dice.random(),
+                "spans_per_completion": spans,
+                "zero_advantage_groups": 0.25,
+            },
+            seconds={"total": 60.0 * minutes, "credit": 10.0},
+        )
+    return folder
 
 
 def write_record(

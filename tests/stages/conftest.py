@@ -2,49 +2,23 @@
 
 import importlib
 import os
-import random
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import pytest
-from made_results import write_run
+from made_results import MODELS, SEEDS, write_runs
 
 import cfdapo.stages
 from cfdapo.vocabulary import PAPER_MODES
-
-MODELS, SEEDS = ("qwen3-tiny", "llama-tiny"), (0, 1, 2)
-CHANCE = {"counterfactual": 0.8, "vanilla": 0.7, "random": 0.65, "inverted": 0.5}
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
     """The runs of a study, `write_runs`, to change."""
     return write_runs(tmp_path)
-
-
-def write_runs(folder: Path) -> Path:
-    """A results folder of 2 models x 4 modes x 3 seeds, 40 problems, steps 0, 10 and 20."""
-    dice = random.Random(5)
-    for model, mode, seed in product(MODELS, PAPER_MODES, SEEDS):
-        minutes = 12 if mode == "counterfactual" else 10
-        write_run(
-            *(folder, model, mode, seed),
-            lambda step, chance=CHANCE[mode]: dice.random() < step / 25 * chance,
-            problems=[f"p{number}" for number in range(40)],
-            history=lambda step, spans=3.0 if mode == "counterfactual" else None: {
-                "reward": dice.random(),
-                "weight_mean": 1.5,
-                "weight_std": dice.random(),
-                "spans_per_completion": spans,
-                "zero_advantage_groups": 0.25,
-            },
-            seconds={"total": 60.0 * minutes, "credit": 10.0},
-        )
-    return folder
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from conftest import MODELS, SEEDS, write_runs
-from made_results import write_profile
+from made_results import MODELS, SEEDS, write_profile, write_runs
 
 from cfdapo import checksums
 from cfdapo.analysis import registry
