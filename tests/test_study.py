@@ -275,3 +275,9 @@ def test_a_mode_gets_the_options_of_its_own_rule_only(study_with_variant):
     study["credit"]["options"] = {"montecarlo": {}}
     with pytest.raises(UserError, match="credit.options: 'montecarlo' is not one of"):
         check_study(study, "study.yaml")
+
+
+def test_a_rule_that_is_no_mode_of_the_papers_is_called_by_its_name(study_with_variant):
+    study_with_variant["modes"] = ["vanilla", "monte_carlo", "wide"]
+    study = check_study(study_with_variant, "study.yaml")
+    assert mode_labels(study) == {"monte_carlo": "monte_carlo", "wide": "Wide"}

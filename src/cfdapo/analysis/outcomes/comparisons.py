@@ -6,7 +6,7 @@ from typing import Any
 
 from cfdapo.analysis.outcomes.problem_level import ProblemTest
 from cfdapo.analysis.outcomes.significance import Comparison
-from cfdapo.analysis.records.typed_csv import Record, read_rows, write_rows
+from cfdapo.analysis.records.typed_csv import Row, read_rows, write_rows
 from cfdapo.integrity import require_made_from
 
 # Below a study's results.
@@ -46,6 +46,6 @@ def read_comparisons(
     )
 
 
-def _read(path: Path, kind: type[Record], evaluations: Mapping[str, str]) -> list[Record]:
+def _read(path: Path, kind: type[Row], evaluations: Mapping[str, str]) -> list[Row]:
     require_made_from(path, "evaluations", evaluations)
     return read_rows(path, kind)

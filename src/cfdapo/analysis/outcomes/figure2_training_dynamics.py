@@ -27,7 +27,7 @@ def reward_and_weights(
     """Figure 2: training reward, and mean and std of the token weights, over steps.
 
     Args:
-        history: long table of `cfdapo.analysis.records.curves.collect_history` with `reward`,
+        history: long table of `cfdapo.analysis.records.runs.collect_history` with `reward`,
             `weight_mean` and `weight_std`.
         labels: model -> column title; its order is the order of columns.
         modes: as for `training_curves`.

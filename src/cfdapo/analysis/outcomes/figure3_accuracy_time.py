@@ -31,7 +31,7 @@ def accuracy_over_time(
     Args:
         timed: curves with `minutes` (`training_minutes` of `outcomes.sample_efficiency`); time and
             accuracy are means over seeds, and ±1 sample std of the accuracy is shaded.
-        labels, modes, task: as for `cfdapo.analysis.outcomes.figure1_training_curves.training_curves`.
+        labels, modes, task: as for `cfdapo.analysis.outcomes.figure1_training_curves`.
     """
     models, modes = panels_of(timed, labels), named_modes(timed["mode"], modes)
     with matplotlib.rc_context(THEME):

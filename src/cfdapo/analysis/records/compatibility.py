@@ -14,7 +14,7 @@ _ABSENT = "absent"
 LIBRARIES = ("torch", "transformers", "trl", "peft")
 
 
-def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
+def require_same_settings(descriptions: Sequence[dict[str, Any]]) -> None:
     """Refuse runs whose settings differ where a study's runs do not.
 
     All runs must share the task, the LoRA and training settings and the proxy; runs of a model, its
@@ -26,14 +26,14 @@ def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
     settings.
 
     Args:
-        records: every run's `run.json`.
+        descriptions: every run's `run.json`.
 
     Raises:
         UserError: a record lacks its settings, or runs differ; every run that is not like most is
             named with the first setting that is odd in it.
     """
     found = []
-    for part, group, runs in _groups(records):
+    for part, group, runs in _groups(descriptions):
         found += _odd_runs(part, group, runs)
     if found:
         raise UserError(
@@ -72,7 +72,7 @@ def require_same_evaluations(evaluations: Mapping[tuple[str, str, int], dict[str
 
 
 def other_versions(
-    records: Sequence[dict[str, Any]],
+    descriptions: Sequence[dict[str, Any]],
     evaluations: Mapping[tuple[str, str, int], dict[str, Any]] | None = None,
 ) -> list[str]:
     """What a reader should know of runs that can stand in one table all the same.
@@ -87,7 +87,7 @@ def other_versions(
     """
     evaluated = {run_name(*key): made_from for key, made_from in (evaluations or {}).items()}
     found: dict[str, dict[str, list[str]]] = {}
-    for record in records:
+    for record in descriptions:
         origin = record.get("origin") or {}
         said = {
             "training code": origin.get("code"),
@@ -109,7 +109,7 @@ def other_versions(
 
 
 def _groups(
-    records: Sequence[dict[str, Any]],
+    descriptions: Sequence[dict[str, Any]],
 ) -> Iterable[tuple[str, str, dict[str, dict[str, Any]]]]:
     """What must be equal (its name), among which runs (in words), and each run's own values."""
     everywhere: dict[str, dict[str, Any]] = {}
@@ -119,7 +119,7 @@ def _groups(
     data: dict[str, dict[str, Any]] = {}
     bases: dict[str, dict[str, dict[str, Any]]] = {}
     prompts: dict[str, dict[str, dict[str, Any]]] = {}
-    for record in records:
+    for record in descriptions:
         name = name_of(record)
         try:
             settings = dict(record["settings"])

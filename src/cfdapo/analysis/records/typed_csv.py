@@ -1,4 +1,4 @@
-"""Tests as CSV: dataclasses of text, whole numbers and numbers that may be undefined."""
+"""Dataclasses as rows of a CSV: text, whole numbers, and numbers that may be undefined."""
 
 import csv
 import io
@@ -10,16 +10,16 @@ from typing import Any, TypeVar, get_type_hints
 from cfdapo import checksums
 from cfdapo.files import UserError
 
-Record = TypeVar("Record")
+Row = TypeVar("Row")
 
 
 def write_rows(
     path: str | Path,
-    kind: type[Record],
-    records: Sequence[Record],
+    kind: type[Row],
+    rows: Sequence[Row],
     made_from: dict[str, Any] | None = None,
 ) -> None:
-    """Write records as CSV with every digit; what is undefined is an empty field.
+    """Write rows as CSV with every digit; what is undefined is an empty field.
 
     The checksum beside them keeps what they were `made_from`.
     """
@@ -27,15 +27,15 @@ def write_rows(
     names = [field.name for field in fields(kind)]
     writer = csv.DictWriter(stream, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(record) for record in records)
+    writer.writerows(asdict(row) for row in rows)
     checksums.finish(path, stream.getvalue(), made_from)
 
 
-def read_rows(path: str | Path, kind: type[Record]) -> list[Record]:
-    """Read the records that `write_rows` wrote.
+def read_rows(path: str | Path, kind: type[Row]) -> list[Row]:
+    """Read the rows that `write_rows` wrote.
 
     Raises:
-        UserError: the file is absent or damaged, or a line is no such record.
+        UserError: the file is absent or damaged, or a line is no such row.
     """
     checksums.check(path)
     hints = get_type_hints(kind)
