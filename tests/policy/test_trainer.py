@@ -120,7 +120,8 @@ def test_credit_for_code_is_told_the_function_that_is_graded(build, tmp_path, mo
     credit = {"spans": "code", "answer": "returns"}
     trainer = build("counterfactual", credit, problems=str(tmp_path / "programs"), task="programs")
     told = []
-    monkeypatch.setattr(trainer.assigner, "locate", lambda *given: told.append(given[-1]) or REST)
+    assigner = trainer.rule.assigner
+    monkeypatch.setattr(assigner, "locate", lambda *given: told.append(given[-1]) or REST)
     rollout(trainer)
     assert told == ["f"] * 8
 

@@ -48,7 +48,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def readable_paths() -> list[str]:
-    """What a guest may read: the standard library and the shared libraries that it loads."""
+    """What a guest may read, but for `hidden_folders`: the standard library and the shared
+    libraries that it loads."""
     own = [
         path for path in (*sys.path, os.path.join(sys.base_prefix, "lib")) if os.path.isabs(path)
     ]
