@@ -16,7 +16,7 @@ import pytest
 import torch
 import units
 from floor import floor, least_tokens, scored_tokens
-from gpu_parts import cost, exactness, hotspots, resume, step_of_paper
+from gpu_parts import cost, exactness, hotspots, modes, resume, step_of_paper
 from inputs import random_requests
 from methods import agreement, run
 from safetensors.torch import save_file
@@ -84,6 +84,16 @@ def test_the_floor_counts_every_token_once_and_the_head_where_it_scores(policy, 
     )
     expected = 2 * (inner * (2 * 8 + tokens) + head.numel() * 3 * 3 * 4)
     assert floor(policy, requests)["operations"] == expected
+
+
+def test_modes_work_also_where_a_rule_generates(emit, found, monkeypatch):
+    kinds = [("monte_carlo", {"mode": "monte_carlo", "options": {"continuations": 1}})]
+    monkeypatch.setattr(modes, "_kinds", lambda precision: [*kinds, ("random", {"mode": "random"})])
+    modes.run(emit, LONG, TINY, "float32")
+    assert found["monte_carlo"]["works"] and found["random"]["works"]
+    # Both trained on the made completions, whatever was generated before.
+    assert found["monte_carlo"]["completion_tokens"] == found["random"]["completion_tokens"] > 30
+    assert found["random"]["spans_per_completion"] == 4
 
 
 def test_credit_has_its_place_in_a_step(emit, found):
