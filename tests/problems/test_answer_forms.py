@@ -41,6 +41,8 @@ RANK = [
     ("Final Answer: The 3 friends get 18 cookies each.", "18"),
     ("Final Answer: Janet sells 9 eggs and makes $18.", "18"),
     ("Final Answer: Janet makes $18 in 7 days.", "18"),
+    ("Final Answer: Janet makes $18 a day.\n\nNote: there are 7 days in a week.", "18"),
+    ("Final Answer: Janet sells 9 eggs.\nShe makes $18.", "18"),
     ("Final Answer: Janet, who has 3 ducks, makes $18.", "18"),
     ("### Final Answer\nShe has 18 of them by day 7.", "18"),
     ("Answer: In 7 days, Janet makes $18.", "18"),
@@ -270,6 +272,8 @@ SIGNS_IN_PROSE = [
     ("It is negative 5 degrees", "-5"),
     ("That is 20 minus 5", "5"),
     ("That is 20 - 5", "5"),
+    ("Profit: - 5", "-5"),
+    ("a - 5", "5"),
     ("A ninety-nine - 5 sale", "5"),
     ("- 5 eggs are on this list", "5"),
     ("a non-negative 5", "5"),
@@ -289,6 +293,7 @@ WORDS = [
     ("2 and a half dozen", "30"),
     ("½ dozen", "6"),
     ("3 hundred", "300"),
+    ("2 million 500 thousand", "2500000"),
     ("2 hundred thousand", "200000"),
     ("5 lakh", "500000"),
     ("2 crore", "20000000"),
@@ -462,7 +467,7 @@ def test_fractions_in_dress_are_read(over: int, under: int, frame: str) -> None:
 
 def test_made_solutions_cut_anywhere_are_read_by_the_plain_rule() -> None:
     """What tiny studies grade: the number behind "####", else the last one."""
-    for row in arithmetic.make_problems("test", 60, seed=5):
+    for row in arithmetic.make_problems("test", 20, seed=5):
         for cut in range(len(row["solution"]) + 1):
             text = row["solution"][:cut]
             numbers = re.findall(r"#### (\d+)", text) or re.findall(r"\d+", text)

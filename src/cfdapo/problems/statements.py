@@ -236,8 +236,15 @@ class Completion:
         elif direct and self._is_short(head := self._head(marker, tokens)):
             spoken = is_sentence(self.text, head) or partial
             return Rank.SENTENCE if spoken else Rank.PHRASE
-        ends = self.last_number is not None and self.last_number[0] < clause.end
-        return Rank.SENTENCE if own and ends else None
+        return Rank.SENTENCE if own and self._concludes(clause) else None
+
+    def _concludes(self, clause: _Clause) -> bool:
+        """Whether no number follows; behind "Final answer" only its paragraph is asked."""
+        if self._is_strong(clause.marker):
+            end = self.text.find("\n\n", clause.end, clause.limit)
+            tokens = lex(self.text, clause.end, clause.limit if end < 0 else end)
+            return not numbers(self.text, tokens)
+        return self.last_number is not None and self.last_number[0] < clause.end
 
     def _is_strong(self, marker: re.Match[str]) -> bool:
         """Whether a marker introduces nothing but the answer; "Answer:", "A:", "# Answer" may."""
