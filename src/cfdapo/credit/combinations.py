@@ -6,9 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from cfdapo.credit.importance import TOKEN_BUDGET, check_model
+from cfdapo.credit.importance import TOKEN_BUDGET, choose_way, measure_plans
 from cfdapo.credit.interventions import DropRequest, Plan, make_plan
-from cfdapo.credit.prefix import prefix_drops
 from cfdapo.credit.scoring import Scorer, evaluating
 
 # An intervention and a sink.
@@ -31,11 +30,10 @@ def measure_combinations(
         return [{} for _ in requests]
     plans = [_merged(request, placeholder_id, combinations) for request in requests]
     scorer = Scorer(model)
-    longest = max(len(plan.trunk) for plan in plans)
-    for intervention, _ in combinations:
-        check_model(model.config, longest, "prefix", intervention)
+    for intervention in dict.fromkeys(intervention for intervention, _ in combinations):
+        way = choose_way(model, plans, "prefix", intervention)
     with evaluating(model), torch.no_grad():
-        measured = prefix_drops(scorer, plans, token_budget)
+        measured = measure_plans(scorer, plans, way, "prefix", placeholder_id, token_budget)
     return [
         dict(zip(combinations, drops.split(len(request.spans)), strict=True))
         if request.spans
