@@ -7,6 +7,7 @@ import torch
 
 from cfdapo.credit.assigner import Assignment, CreditAssigner, CreditConfig
 from cfdapo.credit.proxy import Proxy
+from cfdapo.files import UserError
 from cfdapo.policy.generation import encode_prompt
 from cfdapo.policy.resuming import ResumableTrainer
 
@@ -29,7 +30,9 @@ class CFDAPOTrainer(ResumableTrainer):
     With `loss_type="dapo"` the library's clipping and normaliser stay in place, and its KL term,
     where it is on, stays unweighted. `credit` is the `CreditConfig`. `proxy` is the loaded model
     that it may name, on the policy's device; it reads the prompts by its own chat template, with
-    `proxy_chat` as that template's arguments. Every other argument is `ResumableTrainer`'s.
+    `proxy_chat` as that template's arguments. `max_prompt_tokens` is the length of the longest
+    prompt; None looks through the training prompts. Every other argument is `ResumableTrainer`'s.
+    Raises `UserError` where credit cannot be exact with this model.
     """
 
     def __init__(
@@ -38,12 +41,34 @@ class CFDAPOTrainer(ResumableTrainer):
         credit: CreditConfig,
         proxy: Proxy | None = None,
         proxy_chat: dict[str, Any] | None = None,
+        max_prompt_tokens: int | None = None,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
         self.credit = credit
         self.assigner = CreditAssigner(self.processing_class, credit, proxy)
         self.proxy_chat = proxy_chat or {}
+        if credit.measures_drops:
+            self._settle(max_prompt_tokens or self._longest_prompt())
+
+    def _settle(self, prompt: int) -> None:
+        """Refuse, or warn of, what this model's credit costs before anything is generated."""
+        model = self.accelerator.unwrap_model(self.model)
+        try:
+            self.assigner.settle(model, prompt, self.max_completion_length, self.num_generations)
+        except ValueError as error:
+            raise UserError(f"credit: {error}") from error
+
+    def _longest_prompt(self) -> int:
+        """Tokens of the longest training prompt; 0 for a stream, whose end nobody knows."""
+        rows, tokenizer = self.train_dataset, self.processing_class
+        prompts = rows["prompt"] if hasattr(rows, "__len__") else []
+        return max((self._prompt_length(tokenizer, prompt) for prompt in prompts), default=0)
+
+    def _prompt_length(self, tokenizer: Any, prompt: Any) -> int:
+        if isinstance(prompt, str):
+            return len(tokenizer(text=prompt)["input_ids"])
+        return len(encode_prompt(tokenizer, prompt, self.chat_template_kwargs))
 
     def own_state(self) -> dict[str, torch.Tensor]:
         """The drops that are kept for later steps."""

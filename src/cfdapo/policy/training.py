@@ -81,6 +81,7 @@ def make_trainer(
         credit=credit,
         proxy=proxy,
         proxy_chat=settings.get("proxy_chat"),
+        max_prompt_tokens=training["max_prompt_tokens"],
         save_minutes=save_minutes,
     )
 
