@@ -7,10 +7,9 @@ import pytest
 
 from cfdapo.analysis.records.compatibility import (
     other_versions,
+    require_same_evaluations,
     require_same_settings,
-    with_same_prompts,
 )
-from cfdapo.analysis.records.runs import Run
 from cfdapo.files import UserError
 
 MODES = ("counterfactual", "vanilla", "random", "inverted")
@@ -124,23 +123,37 @@ def test_prompts_of_records_that_do_not_tell_them_are_not_compared(records):
     require_same_settings(records)
 
 
-def evaluation(name, prompts):
-    model, mode, seed = name
-    return Run(model, mode, seed, [{"step": 0, "prompts": one} for one in prompts])
+def evaluation(model, **changes):
+    """What an evaluation was made from."""
+    made_from = {
+        "settings": {"task": "gsm8k", "evaluation": {"batch_size": 128}},
+        "problems": "7e57" * 16,
+        "prompts": model * 64,
+        "model": {"id": model, "sha256": {"model.safetensors": "w", "config.json": "c"}},
+        "adapters": {"25": "0123456789abcdef"},
+        "code": "c0de" * 16,
+    }
+    return made_from | changes
 
 
-def test_evaluations_of_other_prompts_are_named_each_model_s_for_itself():
-    runs = [evaluation(("a", "vanilla", seed), ["1", "1"]) for seed in range(3)]
-    runs += [evaluation(("b", "vanilla", seed), ["2"]) for seed in range(3)]
-    unsaid = Run("a", "random", 0, [{"step": 0}])
-    assert list(with_same_prompts([*runs, unsaid])) == [*runs, unsaid]
-    odd = [evaluation(("a", "random", 1), ["3"]), evaluation(("b", "random", 1), ["2", "3"])]
+def test_evaluations_of_other_prompts_settings_problems_or_models_are_named():
+    """Adapters are every run's own, and the code is told of, not refused."""
+    runs = {(m, "vanilla", seed): evaluation(m) for m in "ab" for seed in range(3)}
+    runs["a", "vanilla", 0] |= {"adapters": {"25": "f" * 16}, "code": "f" * 64}
+    require_same_evaluations(runs)
+    config = {"model.safetensors": "w", "config.json": "other"}
+    runs["a", "random", 1] = evaluation("a", prompts="other")
+    runs["a", "random", 2] = evaluation("a", settings={"task": "gsm8k", "evaluation": {}})
+    runs["b", "random", 1] = evaluation("b", model={"id": "b", "sha256": config})
+    runs["b", "random", 2] = evaluation("b", problems="f" * 64)
     with pytest.raises(UserError) as refused:
-        list(with_same_prompts([*runs, unsaid, *odd]))
+        require_same_evaluations(runs)
     message = str(refused.value)
-    assert "a/random/seed1: prompts is 3, in most of a's runs it is 1" in message
-    assert "b/random/seed1: prompts is 2 and 3, in most of b's runs it is 2" in message
-    assert message.count("seed") == 2
+    assert f"a/random/seed1: prompts is other, in most of a's runs it is {'a' * 64}" in message
+    assert "a/random/seed2: settings.evaluation.batch_size is absent, in most of a's" in message
+    assert "b/random/seed1: model.sha256.config.json is other, in most of b's" in message
+    assert f"b/random/seed2: problems is {'f' * 64}, in most of all runs it is 7e57" in message
+    assert "vanilla" not in message
 
 
 def test_runs_of_several_versions_are_told_and_not_refused(records):

@@ -175,6 +175,12 @@ def measured_adapter(wildcards):
     return [f"{folder}/{name}" for name in ("adapter_model.safetensors", "adapter_config.json")]
 
 
+def measured_record(wildcards):
+    """The record of that adapter's run, which says what the adapter should be."""
+    folder = f"{RESULTS}/runs/{wildcards.model}/{_measured_run()}"
+    return [ancient(f"{folder}/run.json")] if measured_adapter(wildcards) else []
+
+
 def measured_policy(wildcards, input):
     """The flags that name the policy."""
     if not input.adapter:

@@ -24,6 +24,7 @@ rule measure_credit:
         model=f"{RESULTS}/models/{{model}}",
         proxy=proxy_model,
         adapter=measured_adapter,
+        record=measured_record,
         data=rules.prepare_measured.output,
         code=code("measure_credit"),
     output:

@@ -1,5 +1,6 @@
 """Build the trainer of one run from the study's settings."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,7 @@ def build_trainer(
         credit=credit,
         proxy=proxy,
         proxy_chat=settings.get("proxy_chat"),
+        max_prompt_tokens=settings["training"]["max_prompt_tokens"],
         save_minutes=save_minutes,
     )
 
@@ -196,15 +198,22 @@ def _reward(task: Task) -> Any:
 
 
 def history(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row a step; a resumed run's log has each step once, as its checkpoint kept it."""
+    """One row a step; a resumed run's log has each step once, as its checkpoint kept it.
+
+    What is no finite number, as the norm of gradients that overflow, is None: JSON has none such.
+    """
     rows = []
     for entry in log:
         if "reward" not in entry:
             continue  # the trainer's summary at the end
         row = {"step": entry["step"]}
-        row |= {column: entry.get(name) for column, name in COLUMNS.items()}
+        row |= {column: _finite(entry.get(name)) for column, name in COLUMNS.items()}
         row |= {column: entry[name] for column, name in OPTIONAL_COLUMNS.items() if name in entry}
         spent = row["seconds_generation"] + row["seconds_credit"]
         row["seconds_update"] = row["seconds_step"] - spent
         rows.append(row)
     return rows
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
