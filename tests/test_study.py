@@ -68,6 +68,10 @@ def test_paper_study_has_the_papers_numbers():
         ("data.task", "gsm8k", "models.qwen3-tiny.source: made models only know"),
         ("models.qwen3-tiny.source", "ftp", "source: 'ftp' is not one of made, gguf, hub"),
         ("models.qwen3-tiny.pretraining.step", 3, "unknown key step; allowed: batch_size"),
+        ("models.qwen3-tiny.chat_template_date", "2024-07-26", "unknown key chat_template_date"),
+        ("resources.max_mem_mb", 2000, "train.mem_mb: 2500 is more than resources.max_mem_mb"),
+        ("resources.max_runtime", 19, "resources.evaluate.runtime: 20 is more than resources.max_"),
+        ("resources.max_mem_mb", "much", "resources.max_mem_mb: 'much' is not of type 'integer'"),
         ("models.qwen3-tiny.id", "a/b", "models.qwen3-tiny: unknown key id; allowed: architecture"),
     ],
 )
@@ -82,6 +86,34 @@ def test_wrong_values_name_key_and_allowed(where, value, message):
     with pytest.raises(UserError) as raised:
         check_study(study, "study.yaml")
     assert str(raised.value).startswith("study.yaml: ") and message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("chat_template_date", "26 Jul 2024", "does not match '^[0-9]{4}-[0-9]{2}-[0-9]{2}$'"),
+        ("chat_template_date", "2023-02-29", "'2023-02-29' is no day (day is out of range"),
+        ("chat_template_kwargs", {"tokenize": False}, "chat_template_kwargs.tokenize: is no varia"),
+        ("chat_template_kwargs", {"padding": True}, "chat_template_kwargs.padding: is no variable"),
+    ],
+)
+def test_wrong_settings_of_a_chat_template_are_named(key, value, message):
+    study = load_study("paper")
+    study["models"]["llama3.2-3b"][key] = value
+    with pytest.raises(UserError) as raised:
+        check_study(study, "study.yaml")
+    assert f"models.llama3.2-3b.{key}" in str(raised.value) and message in str(raised.value)
+
+
+def test_dates_are_text_also_without_quotes(tmp_path):
+    """Settings travel as JSON, which has no dates."""
+    text = (STUDIES / "paper.yaml").read_text()
+    fixed = 'chat_template_kwargs: {date_string: "26 Jul 2024"}'
+    bare = "chat_template_kwargs: {date_string: 2024-07-26}\n    chat_template_date: 2024-07-26"
+    (tmp_path / "mine.yaml").write_text(text.replace(fixed, bare))
+    model = load_study("mine", tmp_path)["models"]["llama3.2-3b"]
+    assert model["chat_template_kwargs"] == {"date_string": "2024-07-26"}
+    assert model["chat_template_date"] == "2024-07-26"
 
 
 def test_gradient_is_refused_where_it_estimates_nothing():

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from cfdapo.files import write_json, write_jsonl
+from made_results import write_run
+
 from cfdapo.study import ROOT, load_study
 
 PARTS = ("Snakefile", "workflow", "config", "envs", "src", "profiles", "slurm")
@@ -41,14 +42,9 @@ def make_smoke_records(folder: Path) -> None:
     """The records of the smoke study's runs, made up, and nothing that trained them."""
     right = count()
     for mode in load_study("smoke")["modes"]:
-        run = folder / "results/smoke/runs/qwen3-tiny" / mode / "seed0"
-        rows = [
-            {"step": step, "problem": f"p{number}", "correct": next(right) % 3 == 0}
-            for step in (0, 2, 4)
-            for number in range(5)
-        ]
-        settings = {"task": "arithmetic", "chat": {}, "lora": {}, "training": {}}
-        settings["credit"] = {"mode": mode, "proxy": None}
-        record = {"model": "qwen3-tiny", "mode": mode, "seed": 0, "settings": settings}
-        write_jsonl(run / "evaluation.jsonl", rows)
-        write_json(run / "run.json", record)
+        write_run(
+            *(folder / "results/smoke", "qwen3-tiny", mode, 0, lambda step: next(right) % 3 == 0),
+            problems=[f"p{number}" for number in range(5)],
+            steps=4,
+            every=2,
+        )

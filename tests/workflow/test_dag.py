@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 from clones import copy_workflow
 
 from cfdapo.analysis.registry import FIGURES
-from cfdapo.study import ROOT, STUDIES
+from cfdapo.policy.tiny import CHAT_TEMPLATE
+from cfdapo.study import ROOT, STUDIES, load_study
 
 pytestmark = pytest.mark.workflow
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -21,10 +24,16 @@ TARGETS = {"all", "tables", "figures", "total"}
 TABLE_10, FIGURE_8 = "table10_reported_vs_reproduced", "figure8_credit_validity"
 
 
-def snakemake(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    *arguments: str, cwd: Path = ROOT, **variables: str
+) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
-        [*SNAKEMAKE, *arguments], cwd=cwd, env=environment, capture_output=True, text=True
+        [*SNAKEMAKE, *arguments],
+        cwd=cwd,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -109,6 +118,68 @@ def test_wrong_study_is_refused_before_any_job(clone, old, new, message):
     done = snakemake("--cores", "1", cwd=clone)
     assert done.returncode == 1 and message in done.stderr + done.stdout
     assert not (clone / "results").exists()
+
+
+def test_a_clock_in_a_cached_chat_template_is_refused_before_any_job(clone, prepared):
+    """Llama-3.2's, here with a tiny tokenizer, where the study does not fix its date."""
+    path = clone / "config" / "studies" / "paper.yaml"
+    key = 'chat_template_kwargs: {date_string: "26 Jul 2024"}'
+    assert path.read_text().count(key) == 1
+    path.write_text(path.read_text().replace(key, ""))
+    entry = load_study("paper")["models"]["llama3.2-3b"]
+    name = f"models--{entry['id'].replace('/', '--')}"
+    snapshot = clone / "cache" / "hub" / name / "snapshots" / entry["revision"]
+    shutil.copytree(prepared / "model", snapshot)
+    reading = "{% if date_string is not defined %}{% set date_string = strftime_now('%d %b %Y') %}"
+    template = reading + "{% endif %}Today Date: {{ date_string }}" + CHAT_TEMPLATE
+    (snapshot / "chat_template.jinja").write_text(template)
+    flags = ("--dry-run", "--quiet", "rules", "--config", "study=paper")
+    done = snakemake(*flags, cwd=clone, HF_HOME=str(clone / "cache"))
+    assert done.returncode == 1
+    message = f"models.llama3.2-3b: its chat template reads a clock.*set the model's {key}"
+    assert re.search(message, done.stdout + done.stderr)
+
+
+def asked(text: str) -> dict[str, tuple[int, int]]:
+    """mem_mb and runtime of a dry run's jobs, by rule."""
+    jobs = re.findall(r"^(?:local)?rule (\w+):$(.*?)(?=^(?:local)?rule |\Z)", text, re.M | re.S)
+    found = {}
+    for rule, job in jobs:
+        values = [re.search(rf"\b{name}=(\d+)", job) for name in ("mem_mb", "runtime")]
+        if all(values):
+            found[rule] = tuple(int(value[1]) for value in values)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("attempt", "mem_mb", "anew"),
+    [(2, (5000, 4000), (80, 20)), (3, (5000, 5000), (90, 30))],
+)
+def test_a_retry_asks_for_more_memory_up_to_a_cap_and_for_time_only_where_it_starts_anew(
+    clone, attempt, mem_mb, anew
+):
+    path = clone / "config" / "studies" / "smoke.yaml"
+    study = yaml.safe_load(path.read_text())
+    study["resources"] = {
+        "max_mem_mb": 5000,
+        "prepare_model": {"mem_mb": 3000, "runtime": 40},
+        "train": {"mem_mb": 3000, "runtime": 90},
+        "evaluate": {"mem_mb": 2000, "runtime": 50},
+        "profile_overhead": {"mem_mb": 2000, "runtime": 10},
+        "measure_credit": {"mem_mb": 3000, "runtime": 70},
+    }
+    path.write_text(yaml.safe_dump(study))
+    flags = ("--dry-run", "--forceall", "--attempt", str(attempt), "--config", "study=smoke")
+    found = asked(snakemake(*flags, cwd=clone).stdout)
+    assert {rule: found[rule] for rule in study["resources"] if rule != "max_mem_mb"} == {
+        "prepare_model": (mem_mb[0], anew[0]),
+        "train": (mem_mb[0], 90),
+        "evaluate": (mem_mb[1], 50),
+        "profile_overhead": (mem_mb[1], anew[1]),
+        "measure_credit": (mem_mb[0], 70),
+    }
+    # What runs where snakemake was called asks nobody.
+    assert found["prepare_data"] == (2000, 30)
 
 
 @pytest.fixture(scope="module")

@@ -59,9 +59,12 @@ _PART_BEHIND = re.compile(
 )
 _SCALE_BEHIND = re.compile(rf"(?:[ ]an?)?[ -](?P<scale>{SCALE})\b", re.IGNORECASE)
 # "one of them", "two or three", "three times 5", "one can see that": no number that is stated.
+_POINT = re.compile(rf"[ ]point(?P<digits>(?:[ ](?:{'|'.join(_ONES)})\b){{1,20}})", re.IGNORECASE)
+_NOUN_BEHIND = re.compile(r"[ ](?!of\b)[^\W\d_]")
+_OF_A_THING = re.compile(r"[ ]of[ ](?:the|an?|his|her|its|their|it|them|all)\b", re.IGNORECASE)
 _GOES_ON = re.compile(
-    r"""-[^\W\d_] | [ ](?:of|or|to|and|more|less|fewer|times?|by|plus|minus|over|out|from|between
-      |that|which|who|whose|where|when|possible|such|thing|ways?|another
+    r"""-[^\W\d_] | [ ](?:quarters?|of|or|to|and|more|less|fewer|times?|by|plus|minus|over|out
+      |from|between|that|which|who|whose|where|when|possible|such|thing|ways?|another
       |can|could|should|may|might|must|will|would|has|have|is|was)\b""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -75,7 +78,9 @@ def read_number(text: str, start: int, end: int) -> Read | None:
     None where no word there is one, or where what follows makes it something else ("one of them",
     "two or three", "three times as many"). Bare quarters are none, as they may be coins.
     """
-    read = _part(text, start, end) or _whole(text, start, end)
+    if (part := _part(text, start, end)) and _OF_A_THING.match(text, part[0], end):
+        return part
+    read = part or _whole(text, start, end)
     if read is None or _GOES_ON.match(text, read[0], end):
         return None
     return read
@@ -105,7 +110,10 @@ def _part(text: str, start: int, end: int) -> Read | None:
     if match is None or (match["count"] is None and match["part"].lower() != "half"):
         return None
     value = Fraction(_count(match["count"]), _PARTS[match["part"].lower()])
-    return _scaled(text, match.end(), end, value)
+    read = _scaled(text, match.end(), end, value)
+    # "a third option"
+    is_ordinal = (match["count"] or "").lower() in ("a", "an") and value != Fraction(1, 2)
+    return None if is_ordinal and _NOUN_BEHIND.match(text, read[0], end) else read
 
 
 def _scaled(text: str, stop: int, end: int, value: Fraction) -> Read:
@@ -134,13 +142,18 @@ def _whole(text: str, start: int, end: int) -> Read | None:
                 return None
             total, group, least = total + group * scale, None, scale
         elif kind == "hundred":
-            group = (group or 0) * 100
+            if group is None or group >= 100:
+                return None
+            group *= 100
         else:
             group = (group or 0) + {**_ONES, **_TEENS, **_TENS}[word]
         stop, last = match.end(), kind
     if stop == start:
         return None
     value = Fraction(total + (group or 0))
+    if point := _POINT.match(text, stop, end):
+        digits = [_ONES[word] for word in point["digits"].lower().split()]
+        return _scaled(text, point.end(), end, Fraction(f"{value}.{''.join(map(str, digits))}"))
     if part := read_part(text, stop, end):
         return _scaled(text, part[0], end, value + part[1])
     return stop, value

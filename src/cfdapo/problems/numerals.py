@@ -11,7 +11,9 @@ Read as one number each, with its exact value:
   1.8e4), fractions (3/4, \frac{3}{4}, \frac34, ½) whose parts may be dressed
   (\frac{\text{36}}{2}), mixed numbers (1 3/4, 1\frac{3}{4}, 1½, "5 and a half");
 - scales: 1.8 million, 2 dozen, 5 lakh, 3万, and after a currency sign $1.2k, $3M, $2bn. Elsewhere a
-  letter is a unit: 5k is a run, 3m a length;
+  letter is a unit: 5k is a run, 3m a length. Behind the result of a calculation a scale is its
+  unit if the result is right without it: "24 / 12 = 2 dozen" is 2;
+- "18 dollars and 50 cents";
 - signs: -5, −5, -$5, $-5, "negative 5", and "minus 5" or "- 5" where nothing stands in front that
   it could be subtracted from.
 
@@ -84,7 +86,9 @@ GROUPED = (
     rf"|(?<![0-9],)[1-9][0-9]?(?:{_COMMA}[0-9]{{2}}){{1,20}}{_COMMA}[0-9]{{3}}(?!,?[0-9])"
     rf"|{_LEAD}(?:{_LATEX_SPACE}[0-9]{{3}}){{1,20}}(?![0-9])"
     # A group with a zero in front is no number of its own.
-    rf"|{_LEAD}(?:[ ][0-9]{{3}}){{0,6}}[ ]0[0-9]{{2}}(?:[ ][0-9]{{3}}){{0,6}}(?![0-9])"
+    rf"|{_LEAD}(?:[ ][0-9]{{3}}){{0,6}}[ ]{{1,2}}0[0-9]{{2}}(?:[ ][0-9]{{3}}){{0,6}}(?![0-9])"
+    rf"|{_LEAD}(?:[ ]?,[ ]?[0-9]{{3}}){{0,6}}[ ]?,[ ]?0[0-9]{{2}}(?:[ ]?,[ ]?[0-9]{{3}}){{0,6}}"
+    r"(?!,?[0-9])"
     rf"|(?<![0-9][ ]){_LEAD}(?:[ ][1-9][0-9]{{2}}){{1,6}}(?!-?[^\W\d_]|[0-9]|[ ][0-9])"
     rf"|{_LEAD}(?:'[0-9]{{3}}){{1,20}}(?!'?[0-9])"
     rf"|{_LEAD}(?:\\?_[0-9]{{3}}){{1,20}}(?!_?[0-9])"
@@ -100,15 +104,20 @@ _NUMERAL = re.compile(
 # Where nothing else is stated: "1, 234".
 _SPACED_GROUPS = re.compile(rf"{_LEAD}(?:,[ ][0-9]{{3}})+(?=\W*\Z)")
 _DIGITS = re.compile(r"[0-9]+")
-_LATIN = r"A-Za-z\u00c0-\u036f\u1e00-\u1eff"
+_LATIN = r"A-Za-z\u00c0-\u036f\u1e00-\u1eff\ufb00-\ufb06"
 _LETTERS_BEFORE = re.compile(rf"[{_LATIN}]+\Z|[^\W\d_{_LATIN}]+\Z")
 _LONGEST_GLUING = 12
+# What is counted: behind digits it tells them from the end of a name, such as MP3.
+_COUNTED_BEHIND = re.compile(
+    r"[0-9.,]*+(?:[ ]?(?:dollars?|euros?|cents?|pounds?|rupees?|[$€£¥₹%]|\\%)|[^\W\d_]{2})"
+)
 _WORD_PART = re.compile(r"(?P<digits>[0-9]+)|[^\W0-9]+|'+")
 # With its currency: a comma between two numbers may mean other things.
 _CENTS = re.compile(
     r"(?:[€£]|\\\$)[ ]?(?P<money>[0-9]+),(?P<money_cents>[0-9]{2})(?![0-9,.])"
     r"|(?P<whole>[0-9]+),(?P<cents>[0-9]{2})[ ]?(?:€|EUR\b|euros?\b)"
 )
+_CENTS_BEHIND = re.compile(r"(?:[ ]dollars?)?[ ](?:and[ ])?(?P<cents>[0-9]{1,2})[ ]cents?\b")
 _THOUSANDS_OF_MONEY = re.compile(
     rf"{CURRENCY}[ ]?(?P<numeral>[0-9][0-9,.]*+)(?P<letter>[kKMB]|[bm]n)(?![\w$^]|[ ]?[-+*/=])"
 )
@@ -128,7 +137,8 @@ _UNIT = re.compile(
     r"|\\[,;:! $%]|\\(?:cdot|times)|[ $€£%.~]|[A-Za-z]{2,}+|[mshgLldt]\b|\^(?:[0-9]|\{[0-9]\}))++"
 )
 _SPACES = r"(?:[ ]|\\[,;:!\ ])*+"
-_TIMES_TEN = re.compile(rf"{_SPACES}(?:\\times|\\cdot|[×·⋅*xX]){_SPACES}(?=10(?!\.?[0-9]))")
+_TIMES = r"(?:\\times|\\cdot|[×·⋅*xX]|\\text\{[ ]?[x×][ ]?\})"
+_TIMES_TEN = re.compile(rf"{_SPACES}{_TIMES}{_SPACES}(?=10(?!\.?[0-9]))")
 _EXPONENT = re.compile(
     r"""10[ ]?(?:(?:\^|\*\*)[ ]?
       (?:\{[ ]?(?P<braced>[-+]?[0-9]{1,2})[ ]?\}|(?P<plain>[-+]?[0-9]{1,2}(?!\.?[0-9])))
@@ -141,6 +151,7 @@ _SCALE = re.compile(
     rf"(?P<scale>{number_words.SCALE})\b",
     re.IGNORECASE,
 )
+_LESSER = re.compile(r"[ ](?:and[ ])?(?P<count>[0-9]{1,3})[ ]thousand\b", re.IGNORECASE)
 
 _NUMBER_START = re.compile(
     rf"[0-9.¼-¾⅐-⅞{_CURRENCIES}-]"
@@ -292,6 +303,8 @@ def _number_at(text: str, start: int, end: int, before: list[Token], states: boo
     stop, value = read
     if value is None:
         return Token("opaque", start, stop)
+    if cents := _CENTS_BEHIND.match(text, stop, end):
+        stop, value = cents.end(), value + Fraction(int(cents["cents"]), 100)
     value = -value if sign else value
     # The scale behind a result may be the unit of the calculation: "24 / 12 = 2 dozen" is 2.
     scaled = _scaled(text, end, stop, value)
@@ -334,8 +347,10 @@ def _is_sign(text: str, sign: re.Match[str], before: list[Token], states: bool) 
     if sign["word"] and sign["word"][0] in "nN":
         return text[start - 1 : start] != "-"
     if sign["word"] or sign["gap"]:
-        word = text[left.start : left.end].casefold() if left else ""
-        return states or (left is not None and left.kind == "equals") or word in _COPULAS
+        if left is None:
+            return states
+        named = text[left.end : start].rstrip().endswith(":")
+        return left.kind == "equals" or named or text[left.start : left.end].lower() in _COPULAS
     if start and text[start - 1].isalnum():
         code = before and text[before[-1].start : before[-1].end] in _CURRENCY_CODES
         if not code and not _is_spaceless(text[start - 1]):
@@ -523,10 +538,13 @@ def _quotient(text: str, end: int, over: re.Match[str]) -> tuple[int, Fraction] 
 
 
 def _scaled(text: str, end: int, stop: int, value: Fraction) -> tuple[int, Fraction]:
-    """1.8 million, 2 hundred thousand, 3万."""
+    """1.8 million, 2 hundred thousand, 2 million 500 thousand, 3万."""
     for _ in range(2):
         if scale := _SCALE.match(text, stop, end):
-            stop, value = scale.end(), value * number_words.scale_of(scale["scale"])
+            size = number_words.scale_of(scale["scale"])
+            stop, value = scale.end(), value * size
+            if (lesser := _LESSER.match(text, stop, end)) and size > 1000:
+                stop, value = lesser.end(), value + 1000 * int(lesser["count"])
         elif stop < end and text[stop] in _MYRIADS:
             stop, value = stop + 1, value * _MYRIADS[text[stop]]
     return stop, value
@@ -567,14 +585,20 @@ def _word_end(text: str, start: int, end: int) -> int:
         if part["digits"]:
             earliest = max(start, stop - _LONGEST_GLUING)
             letters = _LETTERS_BEFORE.search(text, earliest, stop)
-            if letters and _splits(letters[0]):
+            counted = _COUNTED_BEHIND.match(text, stop, end)
+            if letters and _splits(letters[0], counted is not None):
                 break
         stop = part.end()
     return stop
 
 
-def _splits(letters: str) -> bool:
-    """Whether digits behind these letters are a number: USD18, was30 and 赚18, not MP3 or π2."""
+def _splits(letters: str, counted: bool) -> bool:
+    """Whether digits behind these letters are a number: USD18, was30 and 赚18, not MP3 or π2.
+
+    `counted`: whether they say how many there are of something, as in "gagne18dollars".
+    """
+    if counted and len(letters) > 2:
+        return True
     if re.match(rf"[{_LATIN}]", letters):
         return letters in _CURRENCY_CODES or letters.casefold() in _GLUING_WORDS
     return len(letters) > 1 or letters > "\u03ff"

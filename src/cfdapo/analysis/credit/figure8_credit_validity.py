@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from cfdapo.analysis.credit.validity import BASELINES, SCOPES
 from cfdapo.analysis.records.results import Results
 from cfdapo.analysis.rendering.figures import THEME
+from cfdapo.analysis.rendering.table import read_table
 from cfdapo.files import UserError
 from cfdapo.vocabulary import PAPERS_COMBINATION
 
@@ -134,9 +135,5 @@ def _legend(figure: Figure) -> None:
 
 def make(results: Results) -> Figure:
     """Figure 8 of a study, drawn from the numbers of its Table 9."""
-    path = results.folder / "tables" / "table9_credit_validity.csv"
-    try:
-        found = pd.read_csv(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    found = read_table(results.folder / "tables" / "table9_credit_validity.csv")
     return validity_dots(found, results.labels)
