@@ -43,7 +43,7 @@ IMPORTS = 30
 SECONDS = {
     "machine": (15, 1),
     "exactness": (14, 1),
-    "modes": (15, 5),
+    "modes": (15, 6),
     "cost": (55, 2),
     "step_of_paper": (20, 3),
     "resume": (30, 20),

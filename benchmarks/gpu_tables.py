@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import source_path  # noqa: F401 - finds the package
 
-from cfdapo.analysis.rendering import DASH, Cell, Note, Table, to_markdown
+from cfdapo.analysis.rendering.table import DASH, Cell, Note, Table, to_markdown
 from cfdapo.files import UserError, read_json
 
 Results = dict[str, dict[str, Any]]
@@ -126,7 +126,7 @@ def exactness(units: dict[str, Results]) -> Iterator[Table]:
         return values.get("works", values.get("agrees"))
 
     yield table(
-        "Modes through the real trainer: did both steps do what they are to do?",
+        "Modes through the real trainer: did a step do what it is to do?",
         ("mode", *modes),
         [[key, *(works(results.get(key, {})) for results in modes.values())] for key in names],
     )

@@ -5,9 +5,10 @@
 
 Four sets of texts: GSM8K's gold solutions; those without their line "####", which are graded by
 their last number; its example model solutions, whose labels say which are right, with and without
-their last line; and solutions that end in a gold answer written in each of `FORMS`. `--against` names
-the records that another version of the grader left with `--out`, and lists what one of the two reads
-right and the other does not. Run the other version with PYTHONPATH set to its checkout's src.
+their last line; and solutions that end in a gold answer, written in each of `NUMBERS` and stated in
+each of `STATEMENTS`. `--against` names the records that another version of the grader left with
+`--out`; what one of the two reads right and the other does not is listed. To run another version,
+set PYTHONPATH to the src of its checkout.
 """
 
 import argparse
@@ -24,19 +25,22 @@ from cfdapo.problems.answers import equal, extract_answer
 # Every eighth gold solution is written in each form.
 EVERY = 8
 
+ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+    " sixteen seventeen eighteen nineteen"
+)
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+
 
 def _spoken(value: int) -> str:
     """A whole number below 1000 in words."""
-    ones = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
-    names = [*ones.split(), *["fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]]
-    tens = "twenty thirty forty fifty sixty seventy eighty ninety".replace(" ", ",").split(",")
     if value < 20:
-        return names[value]
+        return ONES.split()[value]
     if value < 100:
         ten, one = divmod(value, 10)
-        return tens[ten - 2] + (f"-{names[one]}" if one else "")
+        return TENS.split()[ten - 2] + (f"-{ONES.split()[one]}" if one else "")
     hundreds, rest = divmod(value, 100)
-    return f"{names[hundreds]} hundred" + (f" and {_spoken(rest)}" if rest else "")
+    return f"{ONES.split()[hundreds]} hundred" + (f" and {_spoken(rest)}" if rest else "")
 
 
 def _grouped(value: int, separator: str) -> str:

@@ -48,7 +48,7 @@ def run(emit: Emit, clock: Clock, machine: Machine, shape: str) -> None:
         name: take_turns(emit, name, clock, method(name, policy, requests, sizes), policy.device)
         for name in QUICK
     }
-    seconds = _phases(emit, clock, policy, requests)
+    seconds = measure_phases(emit, policy, requests)
     emit("paper", _paper())
     _emit_derived(emit, turns, seconds, bound)
     method("serial", policy, [warm_up_request(requests[0])], sizes)()
@@ -121,8 +121,8 @@ def _turn(
     return bool(done)
 
 
-def _phases(
-    emit: Emit, clock: Clock, policy: nn.Module, requests: Sequence[DropRequest]
+def measure_phases(
+    emit: Emit, policy: nn.Module, requests: Sequence[DropRequest]
 ) -> dict[str, float]:
     """Seconds of one generation and one update, without those that failed."""
     short = [warm_up_request(request) for request in requests]

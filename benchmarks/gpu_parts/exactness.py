@@ -41,7 +41,7 @@ def run(emit: Emit, clock: Clock, machine: Machine, shape: str) -> None:
     exact = (found["float32"] or {}).get("serial")
     for name, drops in found.items():
         if drops and exact:
-            emit(name, _verdict(name, drops, exact))
+            emit(name, verdict(name, drops, exact))
     for combination in product(INTERVENTIONS, SINKS):
         clock.check()
         name = " / ".join(combination)
@@ -71,7 +71,7 @@ def _drops(model: nn.Module, requests: Sequence[DropRequest], **options: Any) ->
     return measure_drops_batch(model, requests, 0, **{"token_budget": 65_536} | options).drops
 
 
-def _verdict(name: str, drops: dict[str, list[Tensor]], exact: Sequence[Tensor]) -> dict[str, Any]:
+def verdict(name: str, drops: dict[str, list[Tensor]], exact: Sequence[Tensor]) -> dict[str, Any]:
     """How far the methods are from each other and from `exact`, in nats.
 
     "agrees": in float32 within `TOLERANCE`; in fewer bits, prefix's error from `exact`, as a root

@@ -128,20 +128,29 @@ def made_trainer(
     }
     trainer = build_trainer(base, tokenizer, texts.problems, 0, settings, output, callbacks)
     trainer.reward_funcs = [tiny_run.reward_by_parity]
-    _replace_completions(trainer.model, texts, generates)
+    _replace_completions(trainer, texts, generates)
     return trainer
 
 
-def _replace_completions(policy: Any, texts: Texts, generates: Callable[[], bool]) -> None:
+def _replace_completions(
+    trainer: CFDAPOTrainer, texts: Texts, generates: Callable[[], bool]
+) -> None:
+    """Let the first completions of every step be those of `texts`; a rule may draw more."""
+    policy, tokenizer = trainer.model, texts.tokenizer
     original = policy.generate
     rows = [torch.tensor(ids) for ids in texts.completions]
-    answers = pad_sequence(rows, True, texts.tokenizer.pad_token_id)
+    answers = pad_sequence(rows, True, tokenizer.pad_token_id)
+    replaced: set[int] = set()
 
     def generate(*, input_ids: Tensor, generation_config: Any, **inputs: Any) -> Tensor:
+        step = trainer.state.global_step
+        if step in replaced:
+            return original(input_ids=input_ids, generation_config=generation_config, **inputs)
+        replaced.add(step)
         if generates():
             config = deepcopy(generation_config)
             config.min_new_tokens = config.max_new_tokens
             original(input_ids=input_ids, generation_config=config, **inputs)
-        return torch.cat([input_ids, answers[: len(input_ids)].to(input_ids.device)], dim=1)
+        return torch.cat([input_ids, answers.to(input_ids.device)], dim=1)
 
     policy.generate = generate

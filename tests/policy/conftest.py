@@ -26,6 +26,7 @@ def build(prepared, tmp_path) -> Callable[..., CFDAPOTrainer]:
         graded: bool = False,
         model_dir: Path | None = None,
         chat: dict | None = None,
+        task: str = "arithmetic",
         **training: object,
     ) -> CFDAPOTrainer:
         study = load_study("smoke")
@@ -38,7 +39,7 @@ def build(prepared, tmp_path) -> Callable[..., CFDAPOTrainer]:
             "max_prompt_tokens": 200,
         }
         settings = {
-            "task": "arithmetic",
+            "task": task,
             "chat": chat or {},
             "lora": {"r": 4, "alpha": 4, "dropout": 0.0},
             "training": changed | training,

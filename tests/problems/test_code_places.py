@@ -124,6 +124,7 @@ FORMS = {
     "indented as Markdown has it": f"So:\n\n{indented(F, '    ')}\n\nDone.",
     "a helper among words": f"So:\n\n{IMPORTING_HELPER}\n\nWith it:\n\n{USER}\n\nThat's it.",
     "imports outside the block": f"First import math.\n\nimport math\n\n{fenced(MATH)}",
+    "in a sentence": "One line will do: `f = lambda xs: sum(xs) * 2` (not `f = sum`).",
     "decorated": f"So:\n\nimport functools\n\n@functools.wraps(sum)\n{F}\n\nDone.",
     "brackets over lines": "So:\n\ndef f(\nxs,\n):\n    return sum(\nxs) * 2\n\nDone (really",
     "a string over lines": f"So:\n\n{DOCUMENTED.replace('    `', '').replace('```', '(')}\n\nYes.",
@@ -141,6 +142,7 @@ FORMS = {
     # Thoughts.
     "behind a thought": f"<think>\nMaybe\n{fenced(WRONG)}\n</think>\n\n{fenced(F)}",
     "behind a thought that was begun": f"Maybe {fenced(WRONG)}\n</think>\n{F}",
+    "behind a thought with another tag": f"<thinking>{fenced(WRONG)}</thinking>\n{fenced(F)}",
     "behind thoughts": f"<think>a</think> Hm.\n<think>{fenced(WRONG)}</think>\n{fenced(F)}",
 }
 NO_RETURN = ("a class", "a wrapper")

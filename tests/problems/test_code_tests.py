@@ -14,7 +14,7 @@ from cfdapo.problems.code_tests import (
     grade_many,
     passes,
 )
-from cfdapo.problems.sandbox.host import Call, Outcome, run_many
+from cfdapo.problems.sandbox.host import Call, Job, Outcome, run_many
 from cfdapo.problems.task import get_task
 
 DOUBLE = CodeTests("double", [[1], ["ab"], [(1, 2)]], [[2], ["abab"], [(1, 2, 1, 2)]])
@@ -139,6 +139,16 @@ def test_iterators_pass_where_items_count_and_sets_where_equality_does():
         *(grade_many(completions, [gold] * len(completions)) for gold in golds), strict=True
     )
     assert dict(zip(RESULTS, found, strict=True)) == RESULTS
+
+
+def test_a_sleeper_costs_a_few_times_what_a_loop_costs():
+    """The limit of time that it meets is not the wall's, which is there for busy machines."""
+    limits = CodeTests("f", [], [], cpu_seconds=3).limits
+    assert limits.cpu_seconds < limits.idle_seconds < 10 < limits.wall_seconds
+    tests = CodeTests("f", [[]], [[1]], cpu_seconds=1)
+    job = Job("import time\ndef f(): time.sleep(600)", "f", [[]], tests.limits)
+    (outcome,) = run_many([job])
+    assert (outcome.status, outcome.detail) == ("time", "asleep") and not passes(outcome, tests)
 
 
 def test_an_endless_iterator_ends():

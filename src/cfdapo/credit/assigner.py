@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from cfdapo.credit.alignment import completion_text, to_tokens
 from cfdapo.credit.cache import DropCache
 from cfdapo.credit.code_spans import find_code_answer, find_code_spans
+from cfdapo.credit.crosscheck import crosscheck
 from cfdapo.credit.importance import (
     METHODS,
     TOKEN_BUDGET,
     DropRequest,
     Measurement,
+    choose_way,
     measure_drops_batch,
     placeholder_id,
 )
-from cfdapo.credit.interventions import INTERVENTIONS, SINKS
+from cfdapo.credit.interventions import INTERVENTIONS, SINKS, longest_request, make_plan
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rules import get_rule, rule_names
 from cfdapo.credit.spans import SELECTIONS, Span, find_answer, find_spans, select_spans
@@ -142,7 +144,8 @@ class CreditAssigner:
     """Assigns credit to the tokens of completions by one `CreditConfig`.
 
     `proxy` measures in the policy's place. Raises ValueError where the configuration names one,
-    its mode measures, and none is given.
+    its mode measures, and none is given. `crosschecked` says whether a completion was measured
+    twice (see `credit.crosscheck`), which the first one is.
     """
 
     def __init__(self, tokenizer: Any, config: CreditConfig, proxy: Proxy | None = None):
@@ -152,6 +155,21 @@ class CreditAssigner:
         self.config = config
         self.proxy = proxy if config.measures_drops else None
         self.cache = DropCache(config.cache)
+        self.crosschecked = config.method == "serial"
+
+    def settle(self, model: nn.Module, prompt: int, completion: int, group: int = 1) -> None:
+        """Choose how to measure before there is anything to measure, and warn of what it costs.
+
+        `prompt` and `completion` are the most tokens of either, `group` is the number of
+        completions of one prompt. Raises ValueError where credit cannot be exact with this model.
+        """
+        config = self.config
+        if not config.measures_drops:
+            return
+        model, tokenizer = self._measuring(model)
+        request = longest_request(prompt, completion, config.max_spans)
+        plan = make_plan(request, placeholder_id(tokenizer), config.intervention, config.sink)
+        choose_way(model, [plan] * group, config.method, config.intervention)
 
     def assign(
         self,
@@ -257,9 +275,10 @@ class CreditAssigner:
 
     def _run(self, model: nn.Module, requests: list[DropRequest]) -> Measurement:
         """Drops by the policy, or by the proxy where there is one."""
-        config, tokenizer = self.config, self.tokenizer
-        if self.proxy:
-            model, tokenizer = self.proxy.model, self.proxy.tokenizer
+        config = self.config
+        model, tokenizer = self._measuring(model)
+        if requests and not self.crosschecked:
+            self._crosscheck(model, requests[0], placeholder_id(tokenizer))
         return measure_drops_batch(
             model,
             requests,
@@ -269,6 +288,20 @@ class CreditAssigner:
             sink=config.sink,
             token_budget=config.token_budget,
         )
+
+    def _measuring(self, model: nn.Module) -> tuple[nn.Module, Any]:
+        """What measures, and its tokenizer: the policy or the proxy in its place."""
+        if self.proxy:
+            return self.proxy.model, self.proxy.tokenizer
+        return model, self.tokenizer
+
+    def _crosscheck(self, model: nn.Module, request: DropRequest, placeholder: int) -> None:
+        config = self.config
+        plan = make_plan(request, placeholder, config.intervention, config.sink)
+        way = choose_way(model, [plan], config.method, config.intervention)
+        found = crosscheck(model, plan, way, config.method, placeholder, config.token_budget)
+        print(f"credit: {found}", flush=True)
+        self.crosschecked = True
 
     def _weigh(self, credit: Credit, drops: Tensor, generator: torch.Generator | None) -> Credit:
         config = self.config

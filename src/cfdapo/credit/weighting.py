@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from torch import nn
+
 from cfdapo.credit.assigner import CreditAssigner, CreditConfig
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rule import CreditRule, Rollout, TokenAdvantages, weighted
@@ -17,6 +19,9 @@ class Weighting(CreditRule):
     def __init__(self, tokenizer: Any, config: CreditConfig, proxy: Proxy | None = None):
         super().__init__(tokenizer, config, proxy)
         self.assigner = CreditAssigner(tokenizer, config, proxy)
+
+    def settle(self, model: nn.Module, prompt: int, completion: int, group: int) -> None:
+        self.assigner.settle(model, prompt, completion, group)
 
     def assign(self, rollout: Rollout) -> TokenAdvantages:
         measured = self.assigner.assign(

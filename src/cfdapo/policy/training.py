@@ -115,6 +115,7 @@ def build_trainer(
         credit=credit,
         proxy=proxy,
         proxy_chat=settings.get("proxy_chat"),
+        max_prompt_tokens=settings["training"]["max_prompt_tokens"],
         save_minutes=save_minutes,
     )
 

@@ -93,14 +93,21 @@ def results(text: str, tokens: list[Token], indices: list[int]) -> list[int]:
 
 
 def is_direct(text: str, tokens: list[Token]) -> bool:
-    """Whether a number comes before any word but those of `numerals.is_dress`, or behind "x ="."""
+    """Whether a number comes before any word that counts.
+
+    None are the words of `numerals.is_dress`, x in "x = 5" and what is written against the number,
+    as in 赚18美元, but not in 第3 ("the third").
+    """
     for index, token in enumerate(tokens):
         if token.kind == "number":
             return True
         if token.kind == "word" and not is_dress(text, token):
             right = beside(tokens, index, 1)
-            named = right is not None and right.kind == "equals" and token.end == token.start + 1
-            if not named:
+            if right is None:
+                return False
+            named = right.kind == "equals" and token.end == token.start + 1
+            glued = right.kind == "number" and token.end == right.start
+            if not named and not (glued and text[token.end - 1] != "第"):
                 return False
     return False
 
@@ -109,6 +116,12 @@ def is_sentence(text: str, tokens: list[Token]) -> bool:
     """Whether a clause has a verb or a pronoun, and is no mere value with its unit."""
     words = (text[token.start : token.end] for token in tokens if token.kind == "word")
     return any(word.casefold() in _SENTENCE_WORDS for word in words)
+
+
+def begins_reason(text: str, token: Token) -> bool:
+    """Whether what a clause states is over: at a bracket, or at "because", "which" or the like."""
+    word = text[token.start : token.end]
+    return word == "(" or (token.kind == "word" and word.casefold() in _SUBORDINATORS)
 
 
 def clause_value(text: str, tokens: list[Token]) -> Value | None:
@@ -145,12 +158,10 @@ def whole_value(text: str, start: int = 0, end: int | None = None) -> Token | No
         return tokens[found[-1]]
     if "opaque" in kinds or not indices or _in_expression(text, tokens, indices[0]):
         return None
-    only = (
-        len(indices) == 1
-        or not kinds & {"pause", "equals", "operator"}
-        and _is_measured(text, tokens, indices)
-    )
-    return tokens[indices[0]] if only else None
+    if len(indices) > 1 and kinds & {"pause", "equals", "operator"}:
+        return None
+    same = len({tokens[index].value for index in indices}) == 1  # "eighteen (18)"
+    return tokens[indices[0]] if same or _is_measured(text, tokens, indices) else None
 
 
 def _is_measured(text: str, tokens: list[Token], indices: list[int]) -> bool:

@@ -50,6 +50,7 @@ _BEGINNING = re.compile(
     r"[ \t]*(?:@\w|(?:async[ \t]+)?def\b|class\b|import\b|from\b.*\bimport\b"
     r"|(?:if|for|while|with|try)\b.*:|[A-Za-z_][\w.\[\], \t]*(?::[^=]+)?=[^=])"
 )
+_IN_A_SENTENCE = re.compile(r"`((?:def\b|\w+[ \t]*=[ \t]*lambda\b)[^`\r\n]*)`")
 _DEFINITION = re.compile(r"[ \t]*(?:@\w|(?:async[ \t]+)?def\b|class\b)")
 _GOING_ON = re.compile(r"[ \t]*(?:(?:else|elif|except|finally)\b|[)\]}])")
 # So many guesses that read far ahead may fail: each costs as much as all of the text.
@@ -253,23 +254,32 @@ def _statements(
     """The statements among the words of a piece, and whether a definition is broken."""
     found, broken, at = [], False, 0
     while at < len(lines):
-        if not _BEGINNING.match(text, *lines[at]):
-            at += 1
-            continue
-        indented = _end_of_indented(text, lines, at)
-        stop, block = indented, _statement(text, lines[at:indented], piece, inside)
-        if block is None and guesses.left:
-            stop = _end_of_brackets(text, lines, at)
-            block = _statement(text, lines[at:stop], piece, inside) if stop > indented else None
-            guesses.left -= block is None
+        block, stop = None, at + 1
+        if _BEGINNING.match(text, *lines[at]):
+            block, stop = _statement_at(text, lines, at, piece, inside, guesses)
         if block:
             found.append(block)
-            at = stop
         elif _DEFINITION.match(text, *lines[at]):
-            broken, at = True, indented
+            broken, stop = True, _end_of_indented(text, lines, at)
         else:
-            at += 1
+            short = [match.span(1) for match in _IN_A_SENTENCE.finditer(text, *lines[at])]
+            found += filter(None, [_statement(text, [one], piece, inside) for one in short])
+        at = stop
     return tuple(found), broken
+
+
+def _statement_at(
+    text: str, lines: Sequence[Range], at: int, piece: int, inside: bool, guesses: _Guesses
+) -> tuple[Block | None, int]:
+    """The statement that begins with line `at`, if it parses, and the line behind it."""
+    stop = _end_of_indented(text, lines, at)
+    block = _statement(text, lines[at:stop], piece, inside)
+    if block or not guesses.left:
+        return block, stop if block else at + 1
+    indented, stop = stop, _end_of_brackets(text, lines, at)
+    block = _statement(text, lines[at:stop], piece, inside) if stop > indented else None
+    guesses.left -= block is None
+    return block, stop if block else at + 1
 
 
 def _statement(text: str, lines: Sequence[Range], piece: int, inside: bool) -> Block | None:

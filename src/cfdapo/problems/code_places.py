@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from cfdapo.problems.code_blocks import Block, Piece, Range, find_pieces, parse_code, source_of
+from cfdapo.problems.thinking import outside_thinking
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
-_THINKING_ENDS = re.compile(r"</think>", re.IGNORECASE)
-_THINKING_BEGINS = re.compile(r"<think>", re.IGNORECASE)
 # Functions that a script has for itself; asked for by name, they are as good as others.
 _OF_SCRIPTS = re.compile(r"_*(?:test|main$)")
 _FUTURE = re.compile(r"from[ \t]+__future__[ \t]+import\b[^(]*$")
@@ -73,12 +72,11 @@ def find_code(text: str, function: str | None = None) -> Code:
     """The code in a completion, that which defines `function` if a name is given.
 
     Where no block defines it (or, without a name, any function), the last block that gives a name
-    to something; where none does, the last block, broken or not; else all of the text. Only what
-    follows the last "</think>" is read, and nothing of a thought that does not end. No text raises
-    an error; the work is linear in it, times a constant.
+    to something; where none does, the last block, broken or not; else all of the text. Thinking is
+    left out (`problems.thinking`). No text raises an error; the work is linear in it, times a
+    constant.
     """
-    start, end = _said(text)
-    pieces = find_pieces(text, start, end)
+    pieces = find_pieces(text, *outside_thinking(text))
     blocks = [block for piece in pieces for block in piece.blocks]
     entry = _defining(text, pieces, blocks, function)
     if entry is None:
@@ -126,13 +124,6 @@ def name_of(node: ast.AST) -> str | None:
     ):
         return node.targets[0].id
     return None
-
-
-def _said(text: str) -> Range:
-    """What a completion says aloud."""
-    start = max((match.end() for match in _THINKING_ENDS.finditer(text)), default=0)
-    thought = _THINKING_BEGINS.search(text, start)
-    return start, thought.start() if thought else len(text)
 
 
 @dataclass(frozen=True)

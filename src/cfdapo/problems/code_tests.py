@@ -18,9 +18,10 @@ from cfdapo.problems.sandbox.values import dumps, loads
 RULES = ("equal", "set", "truth")
 # Values that are longer as text are kept as hashes.
 LONGEST = 1 << 16
-# A busy machine may take long over a second of computing. Who sleeps has no more time than who
-# computes.
+# A busy machine may take long over a second of computing.
 WALL_SECONDS_PER_CPU_SECOND = 20
+# Neither computing nor waiting for a processor: asleep, or waiting for a slow disk, which may pass.
+IDLE_SECONDS_PER_CPU_SECOND = 2
 
 # Where floats are expected and the task names no tolerance; and the relative one, always. Both are
 # EvalPlus's.
@@ -55,7 +56,7 @@ class CodeTests:
         return Limits(
             cpu_seconds=self.cpu_seconds,
             wall_seconds=self.cpu_seconds * WALL_SECONDS_PER_CPU_SECOND,
-            idle_seconds=self.cpu_seconds,
+            idle_seconds=self.cpu_seconds * IDLE_SECONDS_PER_CPU_SECOND,
             output_bytes=self.output_bytes,
         )
 

@@ -59,7 +59,7 @@ _PART_BEHIND = re.compile(
 )
 _SCALE_BEHIND = re.compile(rf"(?:[ ]an?)?[ -](?P<scale>{SCALE})\b", re.IGNORECASE)
 # "one of them", "two or three", "three times 5", "one can see that": no number that is stated.
-_POINT = re.compile(rf"[ ]point(?P<digits>(?:[ ](?:{'|'.join(_ONES)})\b)+)", re.IGNORECASE)
+_POINT = re.compile(rf"[ ]point(?P<digits>(?:[ ](?:{'|'.join(_ONES)})\b){{1,20}})", re.IGNORECASE)
 _NOUN_BEHIND = re.compile(r"[ ](?!of\b)[^\W\d_]")
 _OF_A_THING = re.compile(r"[ ]of[ ](?:the|an?|his|her|its|their|it|them|all)\b", re.IGNORECASE)
 _GOES_ON = re.compile(
@@ -142,7 +142,9 @@ def _whole(text: str, start: int, end: int) -> Read | None:
                 return None
             total, group, least = total + group * scale, None, scale
         elif kind == "hundred":
-            group = (group or 0) * 100
+            if group is None or group >= 100:
+                return None
+            group *= 100
         else:
             group = (group or 0) + {**_ONES, **_TEENS, **_TENS}[word]
         stop, last = match.end(), kind

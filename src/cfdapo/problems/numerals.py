@@ -86,7 +86,7 @@ GROUPED = (
     rf"|(?<![0-9],)[1-9][0-9]?(?:{_COMMA}[0-9]{{2}}){{1,20}}{_COMMA}[0-9]{{3}}(?!,?[0-9])"
     rf"|{_LEAD}(?:{_LATEX_SPACE}[0-9]{{3}}){{1,20}}(?![0-9])"
     # A group with a zero in front is no number of its own.
-    rf"|{_LEAD}(?:[ ][0-9]{{3}}){{0,6}}[ ]0[0-9]{{2}}(?:[ ][0-9]{{3}}){{0,6}}(?![0-9])"
+    rf"|{_LEAD}(?:[ ][0-9]{{3}}){{0,6}}[ ]{{1,2}}0[0-9]{{2}}(?:[ ][0-9]{{3}}){{0,6}}(?![0-9])"
     rf"|{_LEAD}(?:[ ]?,[ ]?[0-9]{{3}}){{0,6}}[ ]?,[ ]?0[0-9]{{2}}(?:[ ]?,[ ]?[0-9]{{3}}){{0,6}}"
     r"(?!,?[0-9])"
     rf"|(?<![0-9][ ]){_LEAD}(?:[ ][1-9][0-9]{{2}}){{1,6}}(?!-?[^\W\d_]|[0-9]|[ ][0-9])"
@@ -104,7 +104,7 @@ _NUMERAL = re.compile(
 # Where nothing else is stated: "1, 234".
 _SPACED_GROUPS = re.compile(rf"{_LEAD}(?:,[ ][0-9]{{3}})+(?=\W*\Z)")
 _DIGITS = re.compile(r"[0-9]+")
-_LATIN = r"A-Za-z\u00c0-\u036f\u1e00-\u1eff"
+_LATIN = r"A-Za-z\u00c0-\u036f\u1e00-\u1eff\ufb00-\ufb06"
 _LETTERS_BEFORE = re.compile(rf"[{_LATIN}]+\Z|[^\W\d_{_LATIN}]+\Z")
 _LONGEST_GLUING = 12
 # What is counted: behind digits it tells them from the end of a name, such as MP3.
@@ -151,6 +151,7 @@ _SCALE = re.compile(
     rf"(?P<scale>{number_words.SCALE})\b",
     re.IGNORECASE,
 )
+_LESSER = re.compile(r"[ ](?:and[ ])?(?P<count>[0-9]{1,3})[ ]thousand\b", re.IGNORECASE)
 
 _NUMBER_START = re.compile(
     rf"[0-9.¼-¾⅐-⅞{_CURRENCIES}-]"
@@ -346,8 +347,10 @@ def _is_sign(text: str, sign: re.Match[str], before: list[Token], states: bool) 
     if sign["word"] and sign["word"][0] in "nN":
         return text[start - 1 : start] != "-"
     if sign["word"] or sign["gap"]:
-        word = text[left.start : left.end].casefold() if left else ""
-        return states or (left is not None and left.kind == "equals") or word in _COPULAS
+        if left is None:
+            return states
+        named = text[left.end : start].rstrip().endswith(":")
+        return left.kind == "equals" or named or text[left.start : left.end].lower() in _COPULAS
     if start and text[start - 1].isalnum():
         code = before and text[before[-1].start : before[-1].end] in _CURRENCY_CODES
         if not code and not _is_spaceless(text[start - 1]):
@@ -535,10 +538,13 @@ def _quotient(text: str, end: int, over: re.Match[str]) -> tuple[int, Fraction] 
 
 
 def _scaled(text: str, end: int, stop: int, value: Fraction) -> tuple[int, Fraction]:
-    """1.8 million, 2 hundred thousand, 3万."""
+    """1.8 million, 2 hundred thousand, 2 million 500 thousand, 3万."""
     for _ in range(2):
         if scale := _SCALE.match(text, stop, end):
-            stop, value = scale.end(), value * number_words.scale_of(scale["scale"])
+            size = number_words.scale_of(scale["scale"])
+            stop, value = scale.end(), value * size
+            if (lesser := _LESSER.match(text, stop, end)) and size > 1000:
+                stop, value = lesser.end(), value + 1000 * int(lesser["count"])
         elif stop < end and text[stop] in _MYRIADS:
             stop, value = stop + 1, value * _MYRIADS[text[stop]]
     return stop, value

@@ -8,11 +8,13 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from enum import IntEnum
 from functools import cached_property
+from itertools import takewhile
 from typing import NamedTuple
 
 from cfdapo.problems.clauses import (
     Certainty,
     Value,
+    begins_reason,
     clause_value,
     is_direct,
     is_sentence,
@@ -210,7 +212,7 @@ class Completion:
         value = self._bold_value(marker.end(), clause.end) or clause_value(text, tokens)
         if value is None:
             return None
-        if not self._is_strong(marker) and not self._is_short(tokens):
+        if not self._is_strong(marker) and not self._is_short(self._head(marker, tokens)):
             # "Answer:" may introduce a whole solution; then its result is at its end.
             found = results(text, tokens, numbers(text, tokens))
             value = value._replace(token=tokens[found[-1]]) if found else value
@@ -231,16 +233,31 @@ class Completion:
                 return Rank.PHRASE
             if marker["copula"]:
                 return Rank.SENTENCE if own else None
-        elif direct and self._is_short(tokens):
-            stated = is_sentence(self.text, tokens) or partial
-            return Rank.SENTENCE if stated else Rank.PHRASE
-        ends = self.last_number is not None and self.last_number[0] < clause.end
-        return Rank.SENTENCE if own and ends else None
+        elif direct and self._is_short(head := self._head(marker, tokens)):
+            spoken = is_sentence(self.text, head) or partial
+            return Rank.SENTENCE if spoken else Rank.PHRASE
+        return Rank.SENTENCE if own and self._concludes(clause) else None
+
+    def _concludes(self, clause: _Clause) -> bool:
+        """Whether no number follows; behind "Final answer" only its paragraph is asked."""
+        if self._is_strong(clause.marker):
+            end = self.text.find("\n\n", clause.end, clause.limit)
+            tokens = lex(self.text, clause.end, clause.limit if end < 0 else end)
+            return not numbers(self.text, tokens)
+        return self.last_number is not None and self.last_number[0] < clause.end
 
     def _is_strong(self, marker: re.Match[str]) -> bool:
         """Whether a marker introduces nothing but the answer; "Answer:", "A:", "# Answer" may."""
         heading = (marker["heading"] or "").casefold()
         return bool(marker["copula"] or marker["final"] or marker["tag"] or heading[:5] == "final")
+
+    def _head(self, marker: re.Match[str], tokens: list[Token]) -> list[Token]:
+        """The tokens behind "Answer:" up to its reason: "Answer: 18 (9 * 2)", "18, because"."""
+        if marker["letter"]:
+            return tokens
+        first = next((i for i, token in enumerate(tokens) if token.kind == "number"), len(tokens))
+        behind = takewhile(lambda token: not begins_reason(self.text, token), tokens[first:])
+        return [*tokens[:first], *behind]
 
     def _is_short(self, tokens: list[Token]) -> bool:
         """Whether a clause is one number and at most a unit."""

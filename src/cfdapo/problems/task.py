@@ -12,11 +12,9 @@ from typing import Any
 from cfdapo.files import UserError
 from cfdapo.problems import answers
 from cfdapo.problems.labels import Sentence
+from cfdapo.vocabulary import TASKS
 
 Row = dict[str, Any]
-
-# Each is the module of that name in `cfdapo.problems.tasks`.
-TASKS = ("arithmetic", "programs", "gsm8k", "mbpp")
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ import re
 
 # The tags of Qwen, DeepSeek and most others, and those of Magistral, Kimi, Seed-OSS and Sky-T1.
 _TAG = re.compile(
-    r"""(?P<open><(?:seed:)?think(?:ing)?>|<thought>|\[THINK\]|◁think▷|<\|begin_of_thought\|>)
-    | </(?:seed:)?think(?:ing)?>|</thought>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>""",
+    r"""(?=[<\[◁])(?:  # most characters begin no tag
+      (?P<open><(?:seed:)?think(?:ing)?>|<thought>|\[THINK\]|◁think▷|<\|begin_of_thought\|>)
+    | </(?:seed:)?think(?:ing)?>|</thought>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>)""",
     re.VERBOSE | re.IGNORECASE,
 )
 

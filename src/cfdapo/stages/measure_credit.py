@@ -138,6 +138,10 @@ class _Work:
             padding=self.measurement["padding"],
             proxy=proxy,
         )
+        self.recorder.settle(
+            max(map(len, self.prompts), default=0),
+            max([self._most_sampled(), *(len(self._reference(row)) for row in self._gold_rows())]),
+        )
 
     def prompt_hashes(self) -> dict[str, str]:
         """Of the prompts as the policy and as what measures in its place reads them."""
@@ -168,7 +172,7 @@ class _Work:
             self.model,
             self.tokenizer,
             [self.prompts[number] for number in numbers for _ in range(samples)],
-            self.measurement["max_completion_tokens"] or self.training["max_completion_tokens"],
+            self._most_sampled(),
             self.training["temperature"],
             self.training["top_p"],
             # Of the batch's own, so that one that is repeated is the same.
@@ -206,15 +210,26 @@ class _Work:
                 "gold",
                 self.rows[number],
                 self.prompts[number],
-                self._encode(self.task.reference(self.rows[number])),
+                self._reference(self.rows[number]),
                 self.proxy_prompts[number],
             )
             for number in numbers
         ]
 
-    def _encode(self, text: str) -> list[int]:
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return [*ids, self.tokenizer.eos_token_id]
+    def _gold_rows(self) -> list[dict[str, Any]]:
+        return self.rows[: self.measurement["gold"]]
+
+    def _reference(self, row: dict[str, Any]) -> list[int]:
+        """The tokens of the data set's own solution, ended."""
+        text = self.task.reference(row)
+        return [
+            *self.tokenizer(text, add_special_tokens=False)["input_ids"],
+            self.tokenizer.eos_token_id,
+        ]
+
+    def _most_sampled(self) -> int:
+        """Most tokens of a sampled completion."""
+        return self.measurement["max_completion_tokens"] or self.training["max_completion_tokens"]
 
 
 def _combinations(measurement: dict[str, Any], credit: CreditConfig) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ import resource
 import select
 import struct
 import sys
+from collections.abc import Iterable
 
 from cfdapo.problems.sandbox.syscalls import filter_program
 
@@ -47,7 +48,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def readable_paths() -> list[str]:
-    """What a guest may read: the standard library and the shared libraries that it loads."""
+    """What a guest may read, but for `hidden_folders`: the standard library and the shared
+    libraries that it loads."""
     own = [
         path for path in (*sys.path, os.path.join(sys.base_prefix, "lib")) if os.path.isabs(path)
     ]
@@ -222,13 +224,13 @@ def restrict_files(readable: list[str], writable: str | None) -> None:
     attributes = attributes[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
     ruleset = _call("syscall", create, attributes, ctypes.c_size_t(len(attributes)), 0)
     # In a root of its own (`enter_root`) nothing lies there.
-    rights = _reading(readable, [] if writable else hidden_folders(readable))
-    rights[os.devnull] = _FS_READ | _FS_WRITE
+    hidden = [] if writable else hidden_folders(readable)
+    rights = _reading([(path, os.path.isdir(path)) for path in readable], hidden)
+    rights[os.devnull] = (_FS_READ | _FS_WRITE) & _FS_OF_A_FILE
     if writable:
         rights[writable] = _FS_READ | _FS_WRITE
     for path, right in rights.items():
         folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        right = right if os.path.isdir(path) else right & _FS_OF_A_FILE
         _call("syscall", add_rule, ruleset, 1, struct.pack("=Qi", right, folder), 0)
         os.close(folder)
     _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -236,19 +238,22 @@ def restrict_files(readable: list[str], writable: str | None) -> None:
     os.close(ruleset)
 
 
-def _reading(readable: list[str], hidden: list[str]) -> dict[str, int]:
-    """Landlock's rights for `readable` without what lies in the `hidden` folders.
+def _reading(paths: Iterable[tuple[str, bool]], hidden: list[str]) -> dict[str, int]:
+    """Landlock's rights to read `paths`, each with whether it is a folder, without `hidden` ones.
 
     A right holds for all that is below, so in a folder with a hidden one only listing is allowed,
     and reading in each of the others.
     """
     rights = {}
-    for path in readable:
-        if not any(folder == path or folder.startswith(f"{path}/") for folder in hidden):
-            rights[path] = _FS_READ
-        elif path not in hidden:
+    for path, is_folder in paths:
+        if not is_folder:
+            rights[path] = _FS_READ & _FS_OF_A_FILE
+        elif not any(folder.startswith(f"{path}/") for folder in hidden):
+            rights |= {} if path in hidden else {path: _FS_READ}
+        else:
             rights[path] = _FS_LIST
-            rights |= _reading([entry.path for entry in os.scandir(path)], hidden)
+            with os.scandir(path) as entries:
+                rights |= _reading([(entry.path, entry.is_dir()) for entry in entries], hidden)
     return rights
 
 
