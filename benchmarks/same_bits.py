@@ -3,8 +3,9 @@
     python benchmarks/same_bits.py results/tiny other/results/tiny [--same-records]
 
 Two runs of one study took different times, so what wall time decides is left out: seconds in the
-histories, and in the tables what is computed from them. With `--same-records`, for tables made
-twice from the same records, nothing is left out, and the tables' texts are compared too. Every
+histories, and in the tables what is computed from them. Rows of two versions of the code may have
+fields that the other has not; these are named and not compared. With `--same-records`, for tables
+made twice from the same records, nothing is left out, and the tables' texts are compared too. Every
 difference is printed; the exit code is 1 if there is one, or if there was nothing to compare.
 """
 
@@ -37,11 +38,19 @@ TIMED_COLUMNS = {
 TIMED_SOURCES = ("table8_overhead", "appendixA")
 
 
-def untimed_lines(path: Path) -> list[str]:
-    """The rows of a JSON lines file without the columns of seconds."""
-    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    kept = ({k: v for k, v in row.items() if not k.startswith("seconds")} for row in rows)
-    return [json.dumps(row, sort_keys=True) for row in kept]
+class Rows(list[dict[str, Any]]):
+    """The rows of a JSON lines file, of which seconds and fields of one side do not count."""
+
+    @property
+    def fields(self) -> set[str]:
+        return {key for row in self for key in row if not key.startswith("seconds")}
+
+    def of(self, fields: set[str]) -> list[str]:
+        return [json.dumps({key: row[key] for key in sorted(fields & row.keys())}) for row in self]
+
+
+def rows(path: Path) -> Rows:
+    return Rows(map(json.loads, path.read_text(encoding="utf-8").splitlines()))
 
 
 def lines(path: Path) -> list[str]:
@@ -72,15 +81,16 @@ def untimed_table(path: Path) -> list[str]:
 def kinds(same_records: bool) -> dict[str, tuple[str, Reader]]:
     """What is compared: name -> pattern and reader."""
     table = lines if same_records else untimed_table
+    row_reader: Reader = lines if same_records else rows
     found: dict[str, tuple[str, Reader]] = {
         "adapters": ("runs/*/*/seed*/adapters/step*/adapter_*", sha256_of),
         "adapters' hashes": ("runs/*/*/seed*/run.json", trained_adapters),
         "histories": (
             "runs/*/*/seed*/history.jsonl",
-            lines if same_records else untimed_lines,
+            row_reader,
         ),
-        "evaluations": ("runs/*/*/seed*/evaluation.jsonl", lines),
-        "measured credit": ("credit/*.jsonl", lines),
+        "evaluations": ("runs/*/*/seed*/evaluation.jsonl", row_reader),
+        "measured credit": ("credit/*.jsonl", row_reader),
         "statistics": ("statistics/*.csv", lines),
         "tables' numbers": ("tables/*.csv", table),
     }
@@ -91,18 +101,26 @@ def kinds(same_records: bool) -> dict[str, tuple[str, Reader]]:
 
 
 def compare(first: Path, second: Path, pattern: str, read: Reader) -> tuple[int, list[str]]:
-    """How many files both folders have, and a line for every one that differs or is absent."""
+    """How many files both folders have, and a line for every one that differs or is absent.
+
+    Indented lines say more of the one above, or what was not compared.
+    """
     files = [
         {path.relative_to(folder) for path in folder.glob(pattern)} for folder in (first, second)
     ]
     differences = [f"{name}: only in {first}" for name in sorted(files[0] - files[1])]
     differences += [f"{name}: only in {second}" for name in sorted(files[1] - files[0])]
-    both = sorted(files[0] & files[1])
+    both, alone = sorted(files[0] & files[1]), set()
     for name in both:
         one, other = read(first / name), read(second / name)
+        if isinstance(one, Rows):
+            shared, alone = one.fields & other.fields, alone | (one.fields ^ other.fields)
+            one, other = one.of(shared), other.of(shared)
         if one != other:
             differences.append(f"{name}: differs")
             differences += [f"    {line}" for line in _shown(one, other)]
+    if alone:
+        differences.insert(0, f"    not compared, in one folder only: {', '.join(sorted(alone))}")
     return len(both), differences
 
 

@@ -17,7 +17,9 @@ def make_records(completions: int = 24, seed: int = 0) -> tuple[list[dict], list
     for number in range(completions):
         problem = next(problems)
         source = "gold" if number % 4 == 3 else "sampled"
-        row = _completion(f"{source}-{number}", source, number // 4, problem)
+        group, place = divmod(number, 4)
+        name = f"gold-{group}" if source == "gold" else f"sampled-{group}-{place}"
+        row = _completion(name, source, group, problem)
         found = _spans(row, generator)
         for span in found:
             width = span["token_end"] - span["token_start"]

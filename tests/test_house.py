@@ -1,6 +1,7 @@
 """The house rules that code can check: imports go down, pins agree, nothing unsafe."""
 
 import ast
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from cfdapo.analysis.registry import FIGURES, TABLES
 from cfdapo.problems.task import TASKS
@@ -129,6 +132,32 @@ def test_pins_equal_the_lock(name):
     assert {package: LOCK.get(package) for package in found} == found
 
 
+def required(names: set[str]) -> set[str]:
+    """The packages of these names and all that they require here, at any depth."""
+    found, left = set(), [(name, frozenset()) for name in names]
+    while left:
+        package = left.pop()
+        if package in found:
+            continue
+        found.add(package)
+        name, extras = package
+        for need in map(Requirement, importlib.metadata.requires(name) or []):
+            wanted = [{"extra": extra} for extra in ("", *extras)]
+            if need.marker is None or any(map(need.marker.evaluate, wanted)):
+                left.append((canonicalize_name(need.name), frozenset(need.extras)))
+    return {name for name, _ in found}
+
+
+@pytest.mark.parametrize("name", ["train", "analysis"])
+def test_conda_environments_pin_what_their_packages_require_as_the_lock_does(name):
+    # Snakemake hands conda a copy of the file in another folder, so it can name no other file,
+    # such as the lock, as pip's constraints.
+    direct = set(pins((ROOT / "pyproject.toml").read_text()))
+    found = pins((ROOT / "envs" / f"{name}.yaml").read_text())
+    wanted = {package: LOCK[package] for package in required(direct & set(found))}
+    assert found == wanted
+
+
 def test_only_training_needs_torch():
     analysis = pins((ROOT / "envs" / "analysis.yaml").read_text())
     assert "torch" not in analysis and "torch" in pins((ROOT / "envs" / "train.yaml").read_text())
@@ -140,8 +169,6 @@ def test_only_training_needs_torch():
 
 
 def test_lock_is_what_is_installed():
-    import importlib.metadata
-
     for package, version in LOCK.items():
         # A local build of the same release, such as torch's for CPUs, is that release.
         assert importlib.metadata.version(package).partition("+")[0] == version, package
@@ -176,7 +203,7 @@ def test_source_files_hold_a_modules_page_style_and_script():
 
 
 # What stands in problems/ for every task: the interface, numbers' grader, code's places for spans.
-COMMON = {"task", "labels", "answers", "code_places"}
+COMMON = {"task", "labels", "answers", "code_places", "code_blocks"}
 COMMON |= {"clauses", "number_words", "numerals", "statements", "thinking"}
 SANDBOX = {f"sandbox/{name}" for name in ("guest", "host", "keeper", "syscalls", "values", "walls")}
 CODE = {"code_task", "code_tests"} | SANDBOX

@@ -19,6 +19,8 @@ STUDIES = ROOT / "config" / "studies"
 WEIGHTINGS = tuple(PAPER_MODES)
 # Tasks whose problems are made, so that models can be made and pretrained on them.
 MADE_TASKS = tuple(name for name, task in TASKS.items() if task.made)
+# Rules whose jobs, run again, go on from where they were.
+RESUMING = ("train", "evaluate", "measure_credit")
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.yaml"
 # Arguments of transformers' `apply_chat_template` that are not the template's: the stages set them,
 # or they would encode prompts otherwise in training than in evaluation.
@@ -134,6 +136,7 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
         found.append("training.epsilon_high: must be at least training.epsilon (Clip-Higher)")
     found += _measurement_conflicts(study)
     found += _template_conflicts(study["models"])
+    found += _resource_conflicts(study["resources"])
     made = [name for name, model in study["models"].items() if model["source"] == "made"]
     if made and study["data"]["task"] not in MADE_TASKS:
         known = " or ".join(MADE_TASKS)
@@ -175,6 +178,40 @@ def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
     if not measurement["prompts"] + measurement["gold"]:
         found.append("measurement.prompts: must be at least 1 where measurement.gold is 0")
     return found
+
+
+def _resource_conflicts(resources: dict[str, Any]) -> list[str]:
+    """Jobs that ask for more at first than any retry may."""
+    return [
+        f"resources.{rule}.{name}: {asked} is more than resources.max_{name}, {most}"
+        for name in ("mem_mb", "runtime")
+        if (most := resources[f"max_{name}"]) is not None
+        for rule, asked in _requested_at_first(resources, name).items()
+        if asked > most
+    ]
+
+
+def _requested_at_first(resources: dict[str, Any], name: str) -> dict[str, int]:
+    """What the jobs of each rule ask for of the resource `name`."""
+    return {rule: asked[name] for rule, asked in resources.items() if isinstance(asked, dict)}
+
+
+def requested(study: dict[str, Any], rule: str, name: str, attempt: int) -> int:
+    """`mem_mb` (MB) or `runtime` (minutes) that a job of `rule` asks for at its n-th attempt.
+
+    Each retry asks for as much again on top, up to `resources.max_mem_mb` and `max_runtime`; but a
+    job that goes on from where it was needs no more time, and a scheduler turns away what asks for
+    more than its queue's limit.
+    """
+    resources = study["resources"]
+    asked = resources[rule][name]
+    if name == "runtime" and rule in RESUMING:
+        return asked
+    most = resources[f"max_{name}"]
+    if name == "runtime" and most is None:
+        # Time that the scheduler gives to another job of the study.
+        most = max(_requested_at_first(resources, name).values())
+    return asked * attempt if most is None else min(asked * attempt, most)
 
 
 def _mode_conflicts(study: dict[str, Any]) -> list[str]:
@@ -237,8 +274,12 @@ def measured_credit(study: dict[str, Any]) -> dict[str, Any]:
 
 
 def mode_labels(study: dict[str, Any]) -> dict[str, str]:
-    """Display names of the study's variants, by mode; the others have names of their own."""
-    return {mode: variant["label"] for mode, variant in study["variants"].items()}
+    """Display names by mode: a variant's label, a rule's name but for the paper's four modes'.
+
+    Those have names of their own (`cfdapo.vocabulary.PAPER_MODES`).
+    """
+    others = {mode: mode for mode in study["modes"] if mode not in PAPER_MODES}
+    return others | {mode: variant["label"] for mode, variant in study["variants"].items()}
 
 
 def weight_groups(study: dict[str, Any]) -> dict[str, dict[str, str]]:

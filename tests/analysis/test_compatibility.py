@@ -5,7 +5,11 @@ from itertools import product
 
 import pytest
 
-from cfdapo.analysis.records.compatibility import other_versions, require_same_settings
+from cfdapo.analysis.records.compatibility import (
+    other_versions,
+    require_same_evaluations,
+    require_same_settings,
+)
 from cfdapo.files import UserError
 
 MODES = ("counterfactual", "vanilla", "random", "inverted")
@@ -34,6 +38,8 @@ def record(model, mode, seed):
                 "sha256": {"model.safetensors": model * 64},
             },
             "proxy": None,
+            "prompts": {"a": "5" * 64, "b": "6" * 64}[model],
+            "proxy_prompts": None,
         },
         "versions": {"torch": "2.13.0", "numpy": "2.4.6"},
     }
@@ -82,6 +88,8 @@ def test_the_odd_run_is_named_with_what_is_odd(records, part, key, value, says):
             {"model": {"sha256": {"model.safetensors": "e" * 64}}},
             f"origin.model.sha256.model.safetensors is {'e' * 64}, in most of b's runs it is bbb",
         ),
+        ({"prompts": "7" * 64}, f"origin.prompts is {'7' * 64}, in most of b's runs it is 666"),
+        ({"proxy_prompts": "8" * 64}, f"origin.proxy_prompts is {'8' * 64}, in most of b's"),
         ({"proxy": {"id": "other"}}, "origin.proxy.id is other, in most of all runs it is small"),
     ],
 )
@@ -107,6 +115,45 @@ def test_records_that_do_not_say_what_they_were_made_from_are_taken_and_others_c
     records[-1]["origin"]["problems"] = "f" * 64
     with pytest.raises(UserError, match="b/inverted/seed2: origin.problems"):
         require_same_settings(records)
+
+
+def test_prompts_of_records_that_do_not_tell_them_are_not_compared(records):
+    for run in records[:7]:
+        del run["origin"]["prompts"], run["origin"]["proxy_prompts"]
+    require_same_settings(records)
+
+
+def evaluation(name, **changes):
+    """What an evaluation was made from."""
+    made_from = {
+        "settings": {"task": "gsm8k", "evaluation": {"batch_size": 128}},
+        "problems": "7e57" * 16,
+        "prompts": name * 64,
+        "model": {"id": name, "sha256": {"model.safetensors": "w", "config.json": "c"}},
+        "adapters": {"25": "0123456789abcdef"},
+        "code": "c0de" * 16,
+    }
+    return made_from | changes
+
+
+def test_evaluations_of_other_prompts_settings_problems_or_models_are_named():
+    """Adapters are every run's own, and the code is told of, not refused."""
+    runs = {(m, "vanilla", seed): evaluation(m) for m in "ab" for seed in range(3)}
+    runs["a", "vanilla", 0] |= {"adapters": {"25": "f" * 16}, "code": "f" * 64}
+    require_same_evaluations(runs)
+    config = {"model.safetensors": "w", "config.json": "other"}
+    runs["a", "random", 1] = evaluation("a", prompts="other")
+    runs["a", "random", 2] = evaluation("a", settings={"task": "gsm8k", "evaluation": {}})
+    runs["b", "random", 1] = evaluation("b", model={"id": "b", "sha256": config})
+    runs["b", "random", 2] = evaluation("b", problems="f" * 64)
+    with pytest.raises(UserError) as refused:
+        require_same_evaluations(runs)
+    message = str(refused.value)
+    assert f"a/random/seed1: prompts is other, in most of a's runs it is {'a' * 64}" in message
+    assert "a/random/seed2: settings.evaluation.batch_size is absent, in most of a's" in message
+    assert "b/random/seed1: model.sha256.config.json is other, in most of b's" in message
+    assert f"b/random/seed2: problems is {'f' * 64}, in most of all runs it is 7e57" in message
+    assert "vanilla" not in message
 
 
 def test_runs_of_several_versions_are_told_and_not_refused(records):

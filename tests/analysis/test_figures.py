@@ -100,8 +100,8 @@ def test_long_runs_are_smoothed_within_a_seed_and_said(history, labels):
     assert "running mean of 4 steps" in legend_of(figure)[1]
     rows = longer[(longer["model"] == "qwen3") & (longer["mode"] == "vanilla")]
     means = rows.groupby("step")["reward"].mean()
-    drawn = line(figure.axes[0], "DAPO").get_ydata()
-    assert drawn[40] == pytest.approx(means.iloc[37:41].mean())
+    drawn = dict(zip(*line(figure.axes[0], "DAPO").get_data(), strict=True))
+    assert drawn[41] == pytest.approx(means.loc[38:41].mean())
 
 
 def test_files_are_the_same_bytes_twice_without_dates(tmp_path, curves, labels):

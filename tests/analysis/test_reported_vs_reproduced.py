@@ -6,6 +6,7 @@ from cfdapo.analysis.paper.counterparts import Ours, StudyTables, query_of
 from cfdapo.analysis.paper.numbers import PAPER_NUMBERS, PaperNumber, paper_number
 from cfdapo.analysis.paper.table10_reported_vs_reproduced import table10_reported_vs_reproduced
 from cfdapo.analysis.rendering.table import to_markdown
+from cfdapo.checksums import finish
 
 PAPERS = {"q3": "Qwen3-1.7B", "l3": "Llama3.2-3B"}
 TINY = {"tiny": "Tiny"}
@@ -14,7 +15,6 @@ TINY = {"tiny": "Tiny"}
 @pytest.fixture
 def results(tmp_path):
     """The CSVs of a study of three models, as their tables leave them."""
-    (tmp_path / "tables").mkdir()
     models = ("q3", "l3", "tiny")
     accuracy = [
         {"model": model, "mode": mode, "mean": mean, "std": 0.5}
@@ -55,7 +55,7 @@ def results(tmp_path):
         ("table3_significance", tests),
         ("table15_span_statistics", spans),
     ):
-        pd.DataFrame(rows).to_csv(tmp_path / "tables" / f"{name}.csv", index=False)
+        finish(tmp_path / "tables" / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False))
     return tmp_path
 
 
@@ -110,7 +110,7 @@ def test_code_is_read_from_the_curves(results):
         for mode, accuracy in (("counterfactual", 50.0), ("vanilla", 48.0))
         for seed in (0, 1)
     ]
-    pd.DataFrame(rows).to_csv(results / "statistics" / "curves.csv", index=False)
+    finish(results / "statistics" / "curves.csv", pd.DataFrame(rows).to_csv(index=False))
     assert look_up(results, "q3", "table7_code", "100", "CF", task="mbpp").value == 50.5
     assert look_up(results, "q3", "table7_code", "100", "Δ", task="mbpp").value == 2
     found = look_up(results, "q3", "table7_code", "200", "CF", task="mbpp")

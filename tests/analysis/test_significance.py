@@ -15,6 +15,7 @@ from cfdapo.analysis.outcomes.significance import (
 )
 from cfdapo.analysis.records.curves import areas, final_accuracy
 from cfdapo.analysis.statistics.estimates import holm
+from cfdapo.checksums import finish
 from cfdapo.files import UserError
 
 
@@ -121,8 +122,7 @@ def test_the_file_keeps_every_digit_and_every_none(tmp_path, curves):
 
 @pytest.mark.parametrize("content", ["model,baseline\nm,vanilla\n", "a,b\n1,2,3\n"])
 def test_a_file_of_something_else_is_named(tmp_path, content):
-    (tmp_path / "statistics").mkdir()
-    (tmp_path / "statistics" / "significance.csv").write_text(content)
+    finish(tmp_path / "statistics" / "significance.csv", content)
     with pytest.raises(UserError, match="significance.csv: not a table of Comparison rows"):
         read_comparisons(tmp_path)
 

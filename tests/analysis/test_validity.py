@@ -234,9 +234,13 @@ def test_dots_lie_where_the_table_says(measured):
     assert ticks[0] == "pad/answer (paper)" and ticks[-1] == "calculations first"
     drawn = {
         (round(x, 6), round(y))
-        for bar in figure.axes[0].containers
-        for x, y in zip(*bar.lines[0].get_data(), strict=True)
+        for dots in figure.axes[0].get_lines()
+        if dots.get_marker() not in ("", "None")
+        for x, y in zip(*dots.get_data(), strict=True)
     }
     here = found[(found["model"] == "qwen3-tiny") & (found["source"] == "sampled")]
     row = pick(here, "pad/answer", "within_auroc")
     assert (round(row["value"], 6), 0) in drawn
+    # The bar goes from one end of the interval to the other.
+    bars = [sorted(line.get_xdata()) for line in figure.axes[0].get_lines()]
+    assert [row["low"], row["high"]] in [pytest.approx(bar) for bar in bars if len(bar) == 2]

@@ -14,7 +14,8 @@ from cfdapo.study import load_study
 def build(prepared, tmp_path) -> Callable[..., CFDAPOTrainer]:
     """Makes the trainer of a mode; keywords change the training's settings.
 
-    Every second completion is rewarded, unless `graded`.
+    `model_dir` is another prepared model, `chat` holds its template's variables. Every second
+    completion is rewarded, unless `graded`.
     """
 
     def build(
@@ -23,6 +24,9 @@ def build(prepared, tmp_path) -> Callable[..., CFDAPOTrainer]:
         proxy_dir: Path | None = None,
         problems: str = "train",
         graded: bool = False,
+        model_dir: Path | None = None,
+        chat: dict | None = None,
+        task: str = "arithmetic",
         **training: object,
     ) -> CFDAPOTrainer:
         study = load_study("smoke")
@@ -35,14 +39,15 @@ def build(prepared, tmp_path) -> Callable[..., CFDAPOTrainer]:
             "max_prompt_tokens": 200,
         }
         settings = {
-            "task": "arithmetic",
-            "chat": {},
+            "task": task,
+            "chat": chat or {},
             "lora": {"r": 4, "alpha": 4, "dropout": 0.0},
             "training": changed | training,
             "credit": study["credit"] | {"mode": mode} | (credit or {}),
         }
         file = prepared / f"{problems}.jsonl"
-        trainer = make_trainer(prepared / "model", file, 0, settings, tmp_path, proxy_dir=proxy_dir)
+        folder = model_dir or prepared / "model"
+        trainer = make_trainer(folder, file, 0, settings, tmp_path, proxy_dir=proxy_dir)
         trainer.reward_funcs = trainer.reward_funcs if graded else [reward_by_parity]
         return trainer
 

@@ -12,7 +12,7 @@ from transformers.utils import chat_template_utils
 from cfdapo.files import UserError
 from cfdapo.policy.generation import encode_prompts
 from cfdapo.policy.templates import MOMENTS, fix_day, require_steady
-from cfdapo.study import NOT_THE_TEMPLATES
+from cfdapo.study import NOT_THE_TEMPLATES, load_study
 
 ASKED = "{% for message in messages %}{{ message.content }}{% endfor %}"
 # As those of Llama-3.2, gpt-oss and Mistral Small, and others whose date is a variable.
@@ -41,7 +41,10 @@ CLOCKS = {
     "hour": ('{% if strftime_now("%H") | int > 22 %}Good night.{% endif %}' + ASKED, "_date"),
     "year": ('{{ "old" if strftime_now("%Y") | int > 2030 }}' + ASKED, "_date"),
     # It asks for the time only in some conversations.
-    "asked": ('{{ strftime_now("%H:%M") if "time" in messages[0].content }}' + ASKED, "_date"),
+    "asked": (
+        '{{ tone }}{{ strftime_now("%H:%M") if "time" in messages[0].content }}' + ASKED,
+        "_date",
+    ),
 }
 
 
@@ -142,6 +145,12 @@ def test_a_template_that_draws_is_refused_and_the_generator_is_left_alone(templa
     with pytest.raises(UserError, match="somebody/model: .*draws at random"):
         encode_prompts(tokenizer_with(template), CONVERSATIONS, {})
     assert random.random() == expected
+
+
+def test_the_paper_s_study_fixes_the_date_of_llama():
+    chat = load_study("paper")["models"]["llama3.2-3b"]["chat_template_kwargs"]
+    require_steady(tokenizer_with(LLAMA), chat=chat)
+    assert "Today Date: 26 Jul 2024" in rendered(tokenizer_with(LLAMA), **chat)[0]
 
 
 def test_what_only_speaks_of_the_clock_is_no_clock():

@@ -7,9 +7,11 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
-from cfdapo.credit.assigner import CreditAssigner
+from cfdapo.credit.assigner import Credit, CreditAssigner
+from cfdapo.files import write_jsonl
 from cfdapo.policy.rollouts import step_generator
 from cfdapo.policy.trainer import CFDAPOTrainer
+from cfdapo.problems.programs import make_problems
 
 
 def rollout(trainer: CFDAPOTrainer) -> dict:
@@ -111,6 +113,20 @@ def test_reward_is_the_graders_verdict(build):
     completions = [[{"role": "assistant", "content": text}] for text in ("#### 7", "#### 8", "")]
     assert reward(completions=completions, answer=["7"] * 3) == [1.0, 0.0, 0.0]
     assert json.dumps(trainer.args.epsilon_high) == "0.28"
+
+
+def test_credit_for_code_is_told_the_function_that_is_graded(build, tmp_path, monkeypatch):
+    write_jsonl(tmp_path / "programs.jsonl", make_problems("train", 8, seed=1))
+    credit = {"spans": "code", "answer": "returns"}
+    trainer = build("counterfactual", credit, problems=str(tmp_path / "programs"), task="programs")
+    told = []
+    assigner = trainer.rule.assigner
+    monkeypatch.setattr(assigner, "locate", lambda *given: told.append(given[-1]) or REST)
+    rollout(trainer)
+    assert told == ["f"] * 8
+
+
+REST = Credit(torch.ones(1)), None
 
 
 @pytest.mark.parametrize("varied", [(), (0,), (1,), (0, 1)], ids=str)

@@ -1,5 +1,7 @@
 """Whole training runs: methods agree, modes weigh as documented, options do what they say."""
 
+import math
+
 import pytest
 import torch
 
@@ -86,6 +88,13 @@ def test_history_has_the_documented_columns_and_no_hits_without_a_cache(build):
     _, rows = train(build("counterfactual"))
     assert list(rows[0]) == ["step", *COLUMNS, "seconds_update"]
     assert all(value is not None for value in rows[0].values())
+
+
+def test_what_is_no_finite_number_is_null_in_the_history():
+    times = {COLUMNS[name]: 1.0 for name in ("seconds_generation", "seconds_credit")}
+    entry = {"step": 1, "reward": 0.5, "grad_norm": math.inf, "loss": math.nan}
+    (row,) = history([entry | times | {COLUMNS["seconds_step"]: 3.0}])
+    assert (row["reward"], row["grad_norm"], row["loss"]) == (0.5, None, None)
 
 
 def test_every_second_step_is_measured(build):

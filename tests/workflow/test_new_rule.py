@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clones import copy_workflow
+from clones import copy_workflow, touched
 
 from cfdapo.files import read_json, read_jsonl
 from cfdapo.study import load_study
@@ -31,32 +31,21 @@ class Rule(CreditRule):
 '''
 
 
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-
-
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A copy of the workflow with the rule `late` in it."""
     (tmp_path / "clone").mkdir()
     folder = copy_workflow(tmp_path / "clone")
-    before = snapshot(folder)
-    (folder / "src/cfdapo/credit/rules/late.py").write_text(RULE)
-    schema = folder / "workflow/schemas/study.schema.yaml"
-    schema.write_text(
-        schema.read_text().replace("      - monte_carlo\n", "      - monte_carlo\n      - late\n")
-    )
-    readme = folder / "config/README.md"
-    row = "| `late` | twice A on the second half | nothing |\n"
-    readme.write_text(readme.read_text().replace("| `vanilla` |", f"{row}| `vanilla` |"))
-    after = snapshot(folder)
-    touched = {name for name in after if after[name] != before.get(name)}
+    with touched(folder) as files:
+        (folder / "src/cfdapo/credit/rules/late.py").write_text(RULE)
+        schema = folder / "workflow/schemas/study.schema.yaml"
+        known = "      - monte_carlo\n"
+        schema.write_text(schema.read_text().replace(known, f"{known}      - late\n"))
+        readme = folder / "config/README.md"
+        row = "| `late` | twice A on the second half | nothing |\n"
+        readme.write_text(readme.read_text().replace("| `vanilla` |", f"{row}| `vanilla` |"))
     # The fourth is its test.
-    assert touched == {
+    assert files == {
         "src/cfdapo/credit/rules/late.py",
         "workflow/schemas/study.schema.yaml",
         "config/README.md",

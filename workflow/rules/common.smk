@@ -1,4 +1,5 @@
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -8,34 +9,42 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
+# Folders that the user named where snakemake was called; --directory lets jobs run elsewhere. What
+# is imported below reads some of them.
+for variable in ("CFDAPO_DATA", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
+    if os.environ.get(variable):
+        folder = os.path.expanduser(os.environ[variable])
+        os.environ[variable] = os.path.join(workflow.rundir, folder)
 
 from cfdapo.analysis import registry
+from cfdapo.credit.rules import require_known_options
+from cfdapo.environments import leave_out_user_packages, shell_prefix
 from cfdapo.files import UserError
 from cfdapo.policy.templates import require_steady_models
-from cfdapo.provenance import put_interpreter_first, rule_module, source_files
+from cfdapo.provenance import rule_module, source_files
 from cfdapo.study import (
+    ROOT,
     check_choice,
     checkpoint_steps,
     credit_settings,
     load_study,
     measured_credit,
     mode_labels,
+    requested,
     weight_groups,
 )
 
-put_interpreter_first()
-# A conda environment is activated before this prefix, and a failed activation is silent: with
-# --use-conda, a job ends here unless its interpreter is that of an environment of envs/.
 USE_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(SOURCE))} TOKENIZERS_PARALLELISM=false; "
-    + ("python -m cfdapo.environments; " if USE_CONDA else "")
-)
+if USE_CONDA:
+    leave_out_user_packages()
+# Braces are doubled, as Snakemake takes what stands in them for names.
+shell.prefix(shell_prefix(SOURCE, USE_CONDA).replace("{", "{{").replace("}", "}}"))
 
 try:
     STUDY = load_study(check_choice(config))
     if workflow.is_main_process:  # and not in each of its jobs
         require_steady_models(STUDY["models"])
+        require_known_options(credit_settings(STUDY, mode) for mode in STUDY["modes"])
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -47,6 +56,14 @@ TASK = STUDY["data"]["task"]
 PROXY = STUDY["credit"]["proxy"]
 STEPS = checkpoint_steps(STUDY["training"])
 RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
+
+
+def in_clone(path):
+    """A path of the clone as jobs find it, also where --directory names another folder for results.
+
+    Relative where jobs run in the clone, so that a clone that is moved reruns nothing.
+    """
+    return str(path) if Path.cwd().samefile(ROOT) else str(ROOT / path)
 
 
 def one_of(names):
@@ -70,23 +87,29 @@ def code(stage):
 
     Of the tasks, only the code of the study's own is among them, for the stages that use it.
     """
-    return source_files(f"cfdapo.stages.{stage}", TASK)
+    return list(map(in_clone, source_files(f"cfdapo.stages.{stage}", TASK)))
+
+
+def data_settings():
+    """Where the problems come from; a folder that the study names is one of the clone."""
+    data = STUDY["data"]
+    return as_json(data | {"path": in_clone(data["path"])} if data["path"] else data)
 
 
 def output_code(stage, spec):
     """The same of a table or figure: the stage's files and those of its own module."""
-    return sorted({*code(stage), *source_files(spec.module)})
+    return sorted({*code(stage), *map(in_clone, source_files(spec.module))})
 
 
 def rule_code(wildcards):
     """The source files of a mode's credit rule, which decide its runs and no other mode's."""
-    return source_files(rule_module(credit_settings(STUDY, wildcards.mode)["mode"]))
+    mode = credit_settings(STUDY, wildcards.mode)["mode"]
+    return list(map(in_clone, source_files(rule_module(mode))))
 
 
-def scaled(rule, resource):
-    """The study's mem_mb or runtime of a rule; each retry asks for as much again on top."""
-    asked = STUDY["resources"][rule][resource]
-    return lambda wildcards, attempt: asked * attempt
+def scaled(rule, name):
+    """The study's mem_mb or runtime of a rule, for first attempts and for retries."""
+    return lambda wildcards, attempt: requested(STUDY, rule, name, attempt)
 
 
 def model_entry(wildcards):
@@ -152,6 +175,12 @@ def measured_adapter(wildcards):
         return []
     folder = f"{RESULTS}/runs/{wildcards.model}/{_measured_run()}/adapters/step{STEPS[-1]}"
     return [f"{folder}/{name}" for name in ("adapter_model.safetensors", "adapter_config.json")]
+
+
+def measured_record(wildcards):
+    """The record of that adapter's run, which says what the adapter should be."""
+    folder = f"{RESULTS}/runs/{wildcards.model}/{_measured_run()}"
+    return [ancient(f"{folder}/run.json")] if measured_adapter(wildcards) else []
 
 
 def measured_policy(wildcards, input):

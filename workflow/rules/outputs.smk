@@ -2,7 +2,8 @@
 NEEDED = {
     "curves": rules.collect_curves.output,
     "comparisons": rules.compare_modes.output,
-    "histories": run_files("history.jsonl"),
+    # run.json says which history is the run's own.
+    "histories": run_files("history.jsonl") + run_files("run.json"),
     "descriptions": run_files("run.json"),
     "profiles": expand(rules.profile_overhead.output, model=MODELS),
     "credit": expand(rules.measure_credit.output, model=MODELS),

@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from cfdapo.credit.alignment import completion_text, to_tokens
 from cfdapo.credit.cache import DropCache
 from cfdapo.credit.code_spans import find_code_answer, find_code_spans
+from cfdapo.credit.crosscheck import crosscheck
 from cfdapo.credit.importance import (
     METHODS,
     TOKEN_BUDGET,
     DropRequest,
     Measurement,
+    choose_way,
     measure_drops_batch,
     placeholder_id,
 )
-from cfdapo.credit.interventions import INTERVENTIONS, SINKS
+from cfdapo.credit.interventions import INTERVENTIONS, SINKS, longest_request, make_plan
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rules import get_rule, rule_names
 from cfdapo.credit.spans import SELECTIONS, Span, find_answer, find_spans, select_spans
@@ -142,7 +144,8 @@ class CreditAssigner:
     """Assigns credit to the tokens of completions by one `CreditConfig`.
 
     `proxy` measures in the policy's place. Raises ValueError where the configuration names one,
-    its mode measures, and none is given.
+    its mode measures, and none is given. `crosschecked` says whether a completion was measured
+    twice (see `credit.crosscheck`), which the first one is.
     """
 
     def __init__(self, tokenizer: Any, config: CreditConfig, proxy: Proxy | None = None):
@@ -152,6 +155,21 @@ class CreditAssigner:
         self.config = config
         self.proxy = proxy if config.measures_drops else None
         self.cache = DropCache(config.cache)
+        self.crosschecked = config.method == "serial"
+
+    def settle(self, model: nn.Module, prompt: int, completion: int, group: int = 1) -> None:
+        """Choose how to measure before there is anything to measure, and warn of what it costs.
+
+        `prompt` and `completion` are the most tokens of either, `group` is the number of
+        completions of one prompt. Raises ValueError where credit cannot be exact with this model.
+        """
+        config = self.config
+        if not config.measures_drops:
+            return
+        model, tokenizer = self._measuring(model)
+        request = longest_request(prompt, completion, config.max_spans)
+        plan = make_plan(request, placeholder_id(tokenizer), config.intervention, config.sink)
+        choose_way(model, [plan] * group, config.method, config.intervention)
 
     def assign(
         self,
@@ -162,13 +180,15 @@ class CreditAssigner:
         generator: torch.Generator | None = None,
         step: int = 0,
         proxy_prompts: Sequence[Sequence[int]] | None = None,
+        functions: Sequence[str | None] | None = None,
     ) -> Assignment:
         """Credit for each completion (token ids without padding) after its prompt.
 
         `active` marks the completions whose advantage is not zero; the others get weight 1, and no
         pass is spent on them. `generator` draws the weights of mode random. `step` counts the
         optimizer steps before this batch. `proxy_prompts`, needed with a proxy, are the prompts in
-        its own tokens; ValueError where they are missing.
+        its own tokens; ValueError where they are missing. `functions` names the function that each
+        prompt asks for, where it asks for code.
         """
         if self.config.mode == "vanilla" or step % self.config.every:
             return Assignment([_uniform(ids) for ids in completions])
@@ -177,8 +197,10 @@ class CreditAssigner:
         if read is None:
             raise ValueError("a proxy needs proxy_prompts, the prompts in its own tokens")
         located = [
-            self.locate(ids, prompt) if wanted else (_uniform(ids), None)
-            for ids, prompt, wanted in zip(completions, read, active, strict=True)
+            self.locate(ids, prompt, function) if wanted else (_uniform(ids), None)
+            for ids, prompt, wanted, function in zip(
+                completions, read, active, functions or [None] * len(read), strict=True
+            )
         ]
         requests = [request for _, request in located]
         drops, costs = self._measure(model, prompts, completions, requests)
@@ -189,14 +211,14 @@ class CreditAssigner:
         return Assignment(weighted, **costs)
 
     def locate(
-        self, completion: Sequence[int], prompt: Sequence[int]
+        self, completion: Sequence[int], prompt: Sequence[int], function: str | None = None
     ) -> tuple[Credit, DropRequest | None]:
         """The completion's spans and answer, weights still 1, and what to measure, if anything.
 
-        `prompt` is in the tokens of whichever model measures.
+        `prompt` is in the tokens of whichever model measures; `function` as in `assign`.
         """
         credit = replace(_uniform(completion), text=completion_text(completion, self.tokenizer))
-        spans, answer = self._find(credit.text)
+        spans, answer = self._find(credit.text, function)
         if answer is None or not spans:
             return credit, None
         # Spans and answer together, so that no token belongs to two of them.
@@ -217,11 +239,12 @@ class CreditAssigner:
         )
         return located, DropRequest(prompt, ids, [placed[index] for index in chosen], placed[-1])
 
-    def _find(self, text: str) -> tuple[list[Span], Span | None]:
+    def _find(self, text: str, function: str | None) -> tuple[list[Span], Span | None]:
         """The spans to measure, and the answer."""
         config = self.config
-        answer = ANSWERS[config.answer](text)
-        spans = SPANS[config.spans](text, config.max_spans, answer)
+        answer = find_sink(text, config.answer, function)
+        named = {"function": function} if config.spans == "code" else {}
+        spans = SPANS[config.spans](text, config.max_spans, answer, **named)
         return select_spans(text, spans, config.select, config.select_k), answer
 
     def _measure(
@@ -252,9 +275,10 @@ class CreditAssigner:
 
     def _run(self, model: nn.Module, requests: list[DropRequest]) -> Measurement:
         """Drops by the policy, or by the proxy where there is one."""
-        config, tokenizer = self.config, self.tokenizer
-        if self.proxy:
-            model, tokenizer = self.proxy.model, self.proxy.tokenizer
+        config = self.config
+        model, tokenizer = self._measuring(model)
+        if requests and not self.crosschecked:
+            self._crosscheck(model, requests[0], placeholder_id(tokenizer))
         return measure_drops_batch(
             model,
             requests,
@@ -264,6 +288,20 @@ class CreditAssigner:
             sink=config.sink,
             token_budget=config.token_budget,
         )
+
+    def _measuring(self, model: nn.Module) -> tuple[nn.Module, Any]:
+        """What measures, and its tokenizer: the policy or the proxy in its place."""
+        if self.proxy:
+            return self.proxy.model, self.proxy.tokenizer
+        return model, self.tokenizer
+
+    def _crosscheck(self, model: nn.Module, request: DropRequest, placeholder: int) -> None:
+        config = self.config
+        plan = make_plan(request, placeholder, config.intervention, config.sink)
+        way = choose_way(model, [plan], config.method, config.intervention)
+        found = crosscheck(model, plan, way, config.method, placeholder, config.token_budget)
+        print(f"credit: {found}", flush=True)
+        self.crosschecked = True
 
     def _weigh(self, credit: Credit, drops: Tensor, generator: torch.Generator | None) -> Credit:
         config = self.config
@@ -281,6 +319,12 @@ class CreditAssigner:
         if config.rescale_to_mean_one:
             weights = rescale_to_mean_one(weights)
         return replace(credit, weights=weights, drops=drops)
+
+
+def find_sink(text: str, answer: str, function: str | None = None) -> Span | None:
+    """What `ANSWERS[answer]` finds in a text; `function` is the one that code is to define."""
+    find = ANSWERS[answer]
+    return find(text) if answer == "number" else find(text, function=function)
 
 
 def _uniform(completion: Sequence[int]) -> Credit:

@@ -6,9 +6,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from cfdapo.credit.importance import TOKEN_BUDGET, check_model
+from cfdapo.credit.crosscheck import Crosscheck, crosscheck
+from cfdapo.credit.exactness import Way
+from cfdapo.credit.importance import TOKEN_BUDGET, choose_way, measure_plans
 from cfdapo.credit.interventions import DropRequest, Plan, make_plan
-from cfdapo.credit.prefix import prefix_drops
 from cfdapo.credit.scoring import Scorer, evaluating
 
 # An intervention and a sink.
@@ -31,17 +32,49 @@ def measure_combinations(
         return [{} for _ in requests]
     plans = [_merged(request, placeholder_id, combinations) for request in requests]
     scorer = Scorer(model)
-    longest = max(len(plan.trunk) for plan in plans)
-    for intervention, _ in combinations:
-        check_model(model.config, longest, "prefix", intervention)
+    way = _choose_way(model, plans, combinations)
     with evaluating(model), torch.no_grad():
-        measured = prefix_drops(scorer, plans, token_budget)
+        measured = measure_plans(scorer, plans, way, "prefix", placeholder_id, token_budget)
     return [
         dict(zip(combinations, drops.split(len(request.spans)), strict=True))
         if request.spans
         else {combination: torch.empty(0) for combination in combinations}
         for request, (drops, _) in zip(requests, measured, strict=True)
     ]
+
+
+def settle_combinations(
+    model: nn.Module,
+    request: DropRequest,
+    placeholder_id: int,
+    combinations: Sequence[Combination],
+) -> None:
+    """Choose how to measure requests as large as `request`; warnings and errors as in measuring."""
+    if combinations:
+        plan = _merged(request, placeholder_id, combinations)
+        _choose_way(model, [plan], combinations)
+
+
+def crosscheck_combinations(
+    model: nn.Module,
+    request: DropRequest,
+    placeholder_id: int,
+    combinations: Sequence[Combination],
+    token_budget: int = TOKEN_BUDGET,
+) -> Crosscheck:
+    """Measure one completion by all combinations twice (see `credit.crosscheck`)."""
+    plan = _merged(request, placeholder_id, combinations)
+    way = _choose_way(model, [plan], combinations)
+    return crosscheck(model, plan, way, "prefix", placeholder_id, token_budget)
+
+
+def _choose_way(
+    model: nn.Module, plans: Sequence[Plan], combinations: Sequence[Combination]
+) -> Way:
+    """The way that is exact for every intervention; ValueError where one has none."""
+    interventions = dict.fromkeys(intervention for intervention, _ in combinations)
+    ways = [choose_way(model, plans, "prefix", intervention) for intervention in interventions]
+    return ways[-1]
 
 
 def _merged(request: DropRequest, placeholder_id: int, combinations: Sequence[Combination]) -> Plan:

@@ -1,17 +1,20 @@
 """How much the final answer's log-probability drops when a span is taken away (equation 3)."""
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 
-from cfdapo.credit.gradient import gradient_drops
+from cfdapo.credit.exactness import Way, model_name, settle
+from cfdapo.credit.gradient import gradient_drops, single_gradient_drops
 from cfdapo.credit.interventions import INTERVENTIONS, SINKS, DropRequest, Plan, make_plan
-from cfdapo.credit.prefix import prefix_drops
+from cfdapo.credit.prefix import Forest, prefix_drops
 from cfdapo.credit.scoring import Scorer, evaluating
-from cfdapo.credit.serial import serial_drops
+from cfdapo.credit.serial import batched_drops, length, sequences
 
 METHODS = ("prefix", "serial", "gradient")
 # On a CPU more than a few thousand tokens a pass gain nothing; a large GPU wants more.
@@ -69,7 +72,9 @@ def measure_drops_batch(
     Methods: "prefix" computes shared beginnings once (a prompt for all its completions, a
     completion for all its spans) in packed passes; "serial", the reference, runs every sequence
     on its own; "gradient" estimates "pad" on "answer" to first order and, unlike the others, keeps
-    a pass's activations. A request equal to an earlier one is not measured again.
+    a pass's activations. Where packed passes would not be exact for the model, whole sequences
+    take their place, with a warning that says how many more tokens that is (see
+    `credit.exactness`). A request equal to an earlier one is not measured again.
 
     Interventions: "pad" (the paper's: the placeholder repeated to the span's length), "delete",
     "attention" (no later token sees the span's keys; positions stay), "truncate": D =
@@ -82,8 +87,9 @@ def measure_drops_batch(
     is longer, and with it the memory for activations, keys and values.
 
     Raises ValueError for unknown names, an empty prompt, an empty answer, a span that is empty,
-    out of range or not before the answer, and for models that a method cannot serve (sliding
-    windows shorter than the sequences; for packed passes also attention soft-capping).
+    out of range or not before the answer, and for models that an intervention or a method cannot
+    serve ("attention" where tokens go forward by more than attention; "gradient" where more is read
+    of a token than its embedding).
     """
     _check_names(method, intervention, sink)
     plans = [make_plan(request, placeholder_id, intervention, sink) for request in requests]
@@ -91,13 +97,9 @@ def measure_drops_batch(
     scorer = Scorer(model)
     measured: dict[Plan, tuple[Tensor, float]] = {}
     if distinct:
+        way = choose_way(model, distinct, method, intervention)
         with evaluating(model), torch.no_grad():
-            if method == "serial":
-                results = [serial_drops(scorer, plan) for plan in distinct]
-            elif method == "prefix":
-                results = prefix_drops(scorer, distinct, token_budget)
-            else:
-                results = gradient_drops(scorer, distinct, placeholder_id, token_budget)
+            results = measure_plans(scorer, distinct, way, method, placeholder_id, token_budget)
         measured = dict(zip(distinct, results, strict=True))
     nothing = torch.empty(0), float("nan")
     found = [measured.get(plan, nothing) for plan in plans]
@@ -105,6 +107,55 @@ def measure_drops_batch(
     drops = [drops.clone() for drops, _ in found]
     baselines = torch.tensor([baseline for _, baseline in found])
     return Measurement(drops, baselines, scorer.passes, scorer.tokens)
+
+
+def measure_plans(
+    scorer: Scorer,
+    plans: Sequence[Plan],
+    way: Way,
+    method: str,
+    placeholder_id: int,
+    token_budget: int,
+) -> list[tuple[Tensor, float]]:
+    """Drops, shape (K,), and the answer's baseline log-probability of every plan."""
+    if method == "gradient":
+        if way.name == "packed":
+            return gradient_drops(scorer, plans, placeholder_id, token_budget)
+        return [single_gradient_drops(scorer, plan, placeholder_id) for plan in plans]
+    if way.name == "packed":
+        return prefix_drops(scorer, plans, token_budget)
+    return batched_drops(scorer, plans, token_budget if way.name == "batched" else 1)
+
+
+# Models whose cost was told.
+_told: WeakSet[nn.Module] = WeakSet()
+
+
+def choose_way(model: nn.Module, plans: Sequence[Plan], method: str, intervention: str) -> Way:
+    """The quickest exact way to measure `plans`; warns once where it is not the packed one.
+
+    Raises ValueError as `credit.exactness.settle`.
+    """
+    way = settle(model, max(len(plan.trunk) for plan in plans), method, intervention)
+    if method != "serial" and way.name != "packed" and model not in _told:
+        _told.add(model)
+        warnings.warn(_cost(model, plans, method, way), stacklevel=3)
+    return way
+
+
+def _cost(model: nn.Module, plans: Sequence[Plan], method: str, way: Way) -> str:
+    if method == "gradient":
+        plans = [replace(plan, contrasts=()) for plan in plans]
+    packed = sum(len(segment.tokens) for segment in Forest(plans).segments)
+    whole = [length(branch) for plan in plans for branch in sequences(plan)]
+    how = "several at once" if way.name == "batched" and method == "prefix" else "one at a time"
+    return (
+        f'method "{method}" as it is would not be exact for {model_name(model)}, which '
+        f"{way.reason}. Whole sequences are run instead, {how}: {len(whole) / len(plans):.3g} a "
+        f"completion, {sum(whole) / packed:.1f} times as many tokens (for {len(plans)} completions "
+        f"of up to {max(len(plan.trunk) for plan in plans)} tokens with up to "
+        f"{max(len(plan.spans) for plan in plans)} spans)"
+    )
 
 
 def placeholder_id(tokenizer: Any) -> int:
@@ -126,17 +177,3 @@ def _check_names(method: str, intervention: str, sink: str) -> None:
             raise ValueError(f"unknown {name} {value!r}; allowed: {', '.join(allowed)}")
     if method == "gradient" and (intervention, sink) != ("pad", "answer"):
         raise ValueError('method "gradient" estimates intervention "pad" on sink "answer" only')
-
-
-def check_model(config: Any, longest: int, method: str, intervention: str) -> None:
-    """Refuse what a mask of our own would silently get wrong."""
-    if method == "serial" and intervention != "attention":
-        return
-    window = getattr(config, "sliding_window", None)
-    if window is not None and window < longest:
-        raise ValueError(
-            f"sequences of {longest} tokens exceed the model's sliding window of {window}; "
-            'use method="serial" and another intervention than "attention"'
-        )
-    if method != "serial" and getattr(config, "attn_logit_softcapping", None) is not None:
-        raise ValueError('the model caps its attention scores; use method="serial"')

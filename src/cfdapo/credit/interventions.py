@@ -91,6 +91,22 @@ def make_plan(request: DropRequest, placeholder_id: int, intervention: str, sink
     return Plan(trunk, offset, answer_start, spans, contrasts)
 
 
+def longest_request(prompt: int, completion: int, spans: int) -> DropRequest:
+    """The most that a prompt and a completion of so many tokens can ask for.
+
+    As many spans stand evenly before an answer of one token.
+    """
+    end = max(completion, 2) - 1
+    count = min(spans, end)
+    starts = [end * number // count for number in range(count)]
+    return DropRequest(
+        [0] * max(prompt, 1),
+        [0] * (end + 1),
+        [slice(start, start + 1) for start in starts],
+        slice(end, end + 1),
+    )
+
+
 def _contrast(
     trunk: tuple[int, ...],
     span: tuple[int, int],

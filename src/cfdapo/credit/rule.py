@@ -127,6 +127,15 @@ class CreditRule(ABC):
         self.tokenizer, self.config = tokenizer, config
         self.options = make_options(type(self), config.mode, dict(config.options))
 
+    def settle(  # noqa: B027, most rules measure nothing
+        self, model: nn.Module, prompt: int, completion: int, group: int
+    ) -> None:
+        """Refuse a model, or warn of what it costs, before anything is generated.
+
+        `prompt` and `completion` are the most tokens of either, `group` is the completions of a
+        prompt. Raises ValueError where the rule cannot be exact with this model.
+        """
+
     def __call__(self, rollout: Rollout) -> TokenAdvantages:
         """Token advantages in this step: DAPO's own but in every `config.every`-th."""
         return uniform(rollout) if rollout.step % self.config.every else self.assign(rollout)

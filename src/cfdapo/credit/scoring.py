@@ -43,7 +43,6 @@ class Scorer:
         self.vocabulary = model.config.get_text_config().vocab_size
         self.passes = 0
         self.tokens = 0
-        self._rotary = [module for module in model.modules() if _remembers_lengths(module)]
 
     def logits(self, keep: Tensor, **inputs: Any) -> Tensor:
         """Float32 logits of one row at the positions `keep`, shape (len(keep), vocabulary)."""
@@ -58,8 +57,7 @@ class Scorer:
         ids = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
         self.passes += 1
         self.tokens += ids.shape[0] * ids.shape[1]
-        for module in self._rotary:
-            _forget_lengths(module)
+        forget_lengths(self.model)
         # Counted from the end, as PEFT may have put a learned prompt in front.
         keep = keep - ids.shape[1]
         logits = self.model(logits_to_keep=keep, use_cache=False, **inputs).logits
@@ -104,16 +102,15 @@ def pick(logits: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
     return logits[rows, targets] - torch.logsumexp(logits, dim=-1)[rows]
 
 
-def _remembers_lengths(module: nn.Module) -> bool:
-    return "dynamic" in str(getattr(module, "rope_type", ""))
-
-
-def _forget_lengths(module: nn.Module) -> None:
+def forget_lengths(model: nn.Module) -> None:
     """Let dynamic rotary embeddings depend on the next pass alone, not on the longest so far."""
-    module.max_seq_len_cached = module.original_max_seq_len
-    for name, buffer in list(module.named_buffers(recurse=False)):
-        kind = name.removesuffix("inv_freq")
-        original = getattr(module, f"{kind}original_inv_freq", None)
-        if original is not None and name.endswith("inv_freq") and original is not buffer:
-            setattr(module, name, original.to(buffer.device))
-            setattr(module, f"{kind}max_seq_len_cached", module.original_max_seq_len)
+    for module in model.modules():
+        if "dynamic" not in str(getattr(module, "rope_type", "")):
+            continue
+        module.max_seq_len_cached = module.original_max_seq_len
+        for name, frequencies in list(module.named_buffers(recurse=False)):
+            kind = name.removesuffix("inv_freq")
+            original = getattr(module, f"{kind}original_inv_freq", None)
+            if name != kind and original is not None:
+                setattr(module, name, original.to(frequencies.device))
+                setattr(module, f"{kind}max_seq_len_cached", module.original_max_seq_len)

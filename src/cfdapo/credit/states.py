@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from cfdapo.credit.expressions import find_expressions
 from cfdapo.credit.steps import Step
-from cfdapo.problems.code_places import find_code, parse_code
+from cfdapo.problems.code_blocks import parse_code, source_of
+from cfdapo.problems.code_places import find_code
 
 _EQUALS = re.compile(r"=|\bis\b|\bequals\b")
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
@@ -33,10 +34,11 @@ def program_states(text: str, steps: Sequence[Step]) -> list[Hashable]:
     different ways count as different states. A step at which the code so far does not parse (it
     ends in the head of a loop, say) has the state of the step before it, or () at the beginning.
     """
-    begin, end = find_code(text)
+    lines = find_code(text).lines
     states: list[Hashable] = []
     for step in steps:
-        tree = parse_code(text[begin : min(max(step.end, begin), end)])
+        so_far = [line for line in lines if line[0] < step.end]
+        tree = parse_code(source_of(text, so_far)) if so_far else None
         states.append(_shape(tree) if tree is not None else states[-1] if states else ())
     return states
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from torch import nn
+
 from cfdapo.credit.assigner import CreditAssigner, CreditConfig
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rule import CreditRule, Rollout, TokenAdvantages, weighted
@@ -18,6 +20,9 @@ class Weighting(CreditRule):
         super().__init__(tokenizer, config, proxy)
         self.assigner = CreditAssigner(tokenizer, config, proxy)
 
+    def settle(self, model: nn.Module, prompt: int, completion: int, group: int) -> None:
+        self.assigner.settle(model, prompt, completion, group)
+
     def assign(self, rollout: Rollout) -> TokenAdvantages:
         measured = self.assigner.assign(
             rollout.policy,
@@ -27,6 +32,7 @@ class Weighting(CreditRule):
             rollout.generator,
             rollout.step,
             rollout.proxy_prompts,
+            [row.get("function") for row in rollout.rows],
         )
         return weighted(
             rollout,

@@ -22,10 +22,9 @@ from transformers import (
 
 from cfdapo.files import UserError, cannot_write, read_json, sha256_of, share, write_json
 from cfdapo.policy.checkpoints import is_about_writing
-from cfdapo.policy.hub import WEIGHTS
 from cfdapo.policy.templates import fix_day
+from cfdapo.provenance import MANIFEST, WEIGHTS, is_weights
 
-MANIFEST = "manifest.json"
 # How an added token is cut out of a text.
 _SPLITTING = ("single_word", "lstrip", "rstrip", "normalized")
 
@@ -109,11 +108,15 @@ def load_base(
     """The base model of a prepared `folder`, on this job's device, and its tokenizer.
 
     Both say alike what ends a completion, `end_tokens`, and the trainer decodes completions to the
-    text that evaluation and credit read.
+    text that evaluation and credit read. The weights are compared with their hashes in the manifest
+    first, whatever the source: it takes about a second a gigabyte, of bytes that are then read
+    from memory.
 
-    Raises `UserError` where the folder is not a prepared model or its weights cannot be loaded.
+    Raises `UserError` where the folder is not a prepared model, the weights are not what was
+    prepared, or they cannot be loaded.
     """
     manifest = read_json(Path(folder) / MANIFEST)
+    require_prepared(Path(folder), manifest)
     tokenizer = load_tokenizer(folder, manifest)
     where = _where(folder, manifest)
     with _naming(where):
@@ -209,6 +212,39 @@ def _naming(where: dict[str, Any]) -> Iterator[None]:
         raise UserError(_cannot_load(name, where.get("revision"), error)) from error
 
 
+def require_prepared(folder: Path, manifest: dict[str, Any]) -> None:
+    """Refuse a base model whose weights, and of the hub all files, are not what was prepared.
+
+    Other files of a model of the study's own, as its chat template, are in `origin_of` as they are.
+
+    Raises `UserError` naming every file that is missing or is not what the manifest says.
+    """
+    hub = manifest.get("source") == "hub"
+    files = fetch_from_hub(manifest) if hub else folder
+    listed = manifest.get("files" if hub else "sha256")
+    expected = listed if isinstance(listed, dict) else {}
+    checked = {name: found for name, found in expected.items() if hub or is_weights(name)}
+    if not any(map(is_weights, checked)):
+        raise UserError(f"{folder / MANIFEST}: lists no weights; {_PREPARE_AGAIN.format(folder)}")
+    faults = []
+    for name, sha256 in checked.items():
+        if not (files / name).is_file():
+            faults.append(f"{files / name} is missing")
+        elif sha256_of(files / name) != sha256:
+            faults.append(f"{files / name} is not what was prepared")
+    if not hub:
+        own = {path.name for path in folder.glob(WEIGHTS)}
+        faults += [f"{files / name} is not its own" for name in own - set(checked)]
+    if faults:
+        found = ", ".join(sorted(faults))
+        again = _FETCH_AGAIN if hub else _PREPARE_AGAIN.format(folder)
+        raise UserError(f"models: {folder} cannot be loaded, as {found}; {again}")
+
+
+_PREPARE_AGAIN = "delete the folder {} and run the study again"
+_FETCH_AGAIN = "delete these files and what they link to, and run the target downloads again"
+
+
 def _cannot_load(name: Any, revision: str | None, error: Exception) -> str:
     at = f" at {revision}" if revision else ""
     offline = "offline" if os.environ.get("HF_HUB_OFFLINE") else "from here"
@@ -255,21 +291,6 @@ def load_adapter(model: PreTrainedModel, folder: Path, name: str) -> PeftModel:
         raise UserError(
             f"{weights}: damaged adapter ({str(error).splitlines()[0]}); delete it and run again"
         ) from error
-
-
-def origin_of(folder: Path) -> dict[str, Any]:
-    """What tells the base model of a prepared `folder` from any other: its source and its hashes.
-
-    Of a hub model's files only the weights: its commit stands for the others, and a cache may hold
-    more of them than were asked for.
-    """
-    manifest = read_json(Path(folder) / MANIFEST)
-    fetched = manifest.get("files", {})
-    weights = {name: found for name, found in fetched.items() if Path(name).match(WEIGHTS)}
-    return {
-        **{key: manifest.get(key) for key in ("source", "id", "revision")},
-        "sha256": {**manifest.get("sha256", {}), **weights},
-    }
 
 
 def write_manifest(folder: Path, name: str, entry: dict[str, Any], made: dict[str, Any]) -> None:

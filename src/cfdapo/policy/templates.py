@@ -18,7 +18,8 @@ Conversation = Sequence[Mapping[str, str]]
 
 # A template reads the time by transformers' `strftime_now` alone, and draws by jinja's filter
 # `random` or its function `lipsum`. A name cannot be put together in a template.
-_UNSTEADY = re.compile(r"\b(strftime_now|random|lipsum)\b")
+_CLOCK = re.compile(r"\bstrftime_now\b")
+_CHANCE = re.compile(r"\b(random|lipsum)\b")
 # Every day of a month, month, weekday and hour is among them, and no year is before the first or
 # after the last.
 MOMENTS = tuple(
@@ -93,8 +94,8 @@ def require_steady(
 ) -> None:
     """Refuse a chat template that renders the conversations otherwise on another day, or by chance.
 
-    All are rendered at two moments, the first of them at all of `MOMENTS`. `chat` holds the
-    template's arguments. `name` says whose template it is; the tokenizer knows it otherwise.
+    The first is rendered at all of `MOMENTS`, the others at two. `chat` holds the template's
+    variables. `name` says whose template it is; the tokenizer knows it otherwise.
 
     Raises:
         UserError: with the key of the model to set, where there is one.
@@ -102,49 +103,59 @@ def require_steady(
     name, chat = name or tokenizer.name_or_path, chat or {}
     with naming_faults(name):
         template = tokenizer.get_chat_template(chat.get("chat_template"))
-    if not conversations or not _UNSTEADY.search(template):
-        return
-
-    moving = with_clock(template, _SHOWN)
-
-    def render(conversation: Conversation, moment: datetime, seed: int = 0, **more: str) -> str:
-        random.seed(seed)
-        arguments = {**chat, **more, "chat_template": moving, _SHOWN: at(moment)}
-        with naming_faults(name):
-            return tokenizer.apply_chat_template(
-                conversation, add_generation_prompt=True, tokenize=False, **arguments
-            )
-
-    with _kept_random_state():
-        first, *others = conversations
-        if _differ(partial(render, first, MOMENTS[0]), _SEEDS) or any(
-            _differ(partial(render, one, MOMENTS[0]), _SEEDS[:2]) for one in others
-        ):
+    render = partial(_render, tokenizer, {**chat, "chat_template": with_clock(template, _SHOWN)})
+    with _kept_random_state(), naming_faults(name):
+        if _CHANCE.search(template) and _changing(render, "seed", conversations, _SEEDS):
             raise UserError(
                 f"{name}: its chat template draws at random, so that no prompt need be the same "
                 "twice; a model with such a template cannot be used"
             )
-        if _differ(partial(render, first), MOMENTS) or any(
-            _differ(partial(render, one), (MOMENTS[0], MOMENTS[-1])) for one in others
+        if _CLOCK.search(template) and (
+            changing := _changing(render, "moment", conversations, MOMENTS)
         ):
-            key = _fixing_key(template, partial(render, first))
             raise UserError(
                 f"{name}: its chat template reads a clock, so that prompts, and all that comes of "
-                f"them, depend on the day; set the model's {key}"
+                "them, depend on the day; set the model's "
+                + _fixing_key(template, partial(render, changing))
             )
 
 
-def _differ(render: Callable[[Any], str], values: Sequence[Any]) -> bool:
-    return len({render(value) for value in values}) > 1
+def _render(
+    tokenizer: Any,
+    chat: Mapping[str, Any],
+    conversation: Conversation,
+    moment: datetime = MOMENTS[0],
+    seed: int = 0,
+    variables: Mapping[str, str] | None = None,
+) -> str:
+    random.seed(seed)
+    chat = {**chat, **(variables or {}), _SHOWN: at(moment)}
+    return tokenizer.apply_chat_template(
+        conversation, add_generation_prompt=True, tokenize=False, **chat
+    )
+
+
+def _changing(
+    render: Callable[..., str],
+    what: str,
+    conversations: Sequence[Conversation],
+    values: Sequence[Any],
+) -> Conversation | None:
+    """The first conversation whose text depends on `what` of `values` it is rendered at."""
+    for index, conversation in enumerate(conversations):
+        tried = (values[0], values[-1]) if index else values
+        if len({render(conversation, **{what: value}) for value in tried}) > 1:
+            return conversation
+    return None
 
 
 def _fixing_key(template: str, render: Callable[..., str]) -> str:
     """The key of a model that fixes the template's date: a variable of its own, if it has one."""
     for variable in dict.fromkeys(re.findall(r"[A-Za-z_]\w*", template)):
         try:
-            texts = {render(moment, **{variable: _EXAMPLE_DATE}) for moment in MOMENTS}
-        except UserError:
-            continue
+            texts = {render(moment, variables={variable: _EXAMPLE_DATE}) for moment in MOMENTS}
+        except (TemplateError, ValueError, TypeError):
+            continue  # it is no date, or no variable
         if len(texts) == 1 and _EXAMPLE_DATE in texts.pop():
             return f'chat_template_kwargs: {{{variable}: "{_EXAMPLE_DATE}"}}'
     return (
@@ -173,14 +184,15 @@ def require_steady_models(models: Mapping[str, Mapping[str, Any]]) -> None:
     """
     for name, entry in models.items():
         folder = _cached(entry) if entry["source"] == "hub" else None
-        if folder is None or not any(_UNSTEADY.search(text) for text in _template_texts(folder)):
+        texts = _template_texts(folder) if folder else []
+        if not any(_CLOCK.search(text) or _CHANCE.search(text) for text in texts):
             continue
         try:
             # Slow to import, and needed only where the text has one of these names.
             from transformers import AutoTokenizer
 
             tokenizer = AutoTokenizer.from_pretrained(folder)
-        except (ImportError, OSError, ValueError):
+        except Exception:  # not all of it is there, or of another version: that job will say so
             continue
         if entry["chat_template_date"]:
             fix_day(tokenizer, entry["chat_template_date"])

@@ -9,6 +9,7 @@ from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rule import TokenAdvantages
 from cfdapo.credit.rules import get_rule
+from cfdapo.files import UserError
 from cfdapo.policy.generation import encode_prompt
 from cfdapo.policy.resuming import ResumableTrainer
 from cfdapo.policy.rollouts import make_rollout
@@ -27,13 +28,15 @@ class CFDAPOTrainer(ResumableTrainer):
     """GRPOTrainer, made resumable, whose advantages, of shape (B, T), are a credit rule's.
 
     With `loss_type="dapo"` the library's clipping and normaliser stay in place, and its KL term,
-    where it is on, stays unweighted. `credit` is the `CreditConfig`, whose mode names the rule.
-    `proxy` is the loaded model that it may name, on the policy's device; it reads the prompts by
-    its own chat template, with `proxy_chat` as that template's arguments. Every other argument is
+    where it is on, stays unweighted. `credit` is the `CreditConfig`, whose mode names the rule. A
+    column "function" of the data names the function that a prompt asks for, if any. `proxy` is the
+    loaded model that `credit` may name, on the policy's device; it reads the prompts by its own
+    chat template, with `proxy_chat` as that template's arguments. `max_prompt_tokens` is the length
+    of the longest prompt; None looks through the training prompts. Every other argument is
     `ResumableTrainer`'s. Evaluation by the trainer has the library's advantages.
 
-    Raises ValueError where the rule samples, or keeps a group's sum, and a process of several does
-    not hold whole groups.
+    Raises `UserError` where credit cannot be exact with this model, and ValueError where the rule
+    samples, or keeps a group's sum, and a process of several does not hold whole groups.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class CFDAPOTrainer(ResumableTrainer):
         credit: CreditConfig,
         proxy: Proxy | None = None,
         proxy_chat: dict[str, Any] | None = None,
+        max_prompt_tokens: int | None = None,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
@@ -50,6 +54,27 @@ class CFDAPOTrainer(ResumableTrainer):
         self.proxy = proxy if credit.measures_drops else None
         self.proxy_chat = proxy_chat or {}
         self._check_processes()
+        if credit.measures_drops:
+            self._settle(max_prompt_tokens or self._longest_prompt())
+
+    def _settle(self, prompt: int) -> None:
+        """Refuse, or warn of, what this model's credit costs before anything is generated."""
+        model = self.accelerator.unwrap_model(self.model)
+        try:
+            self.rule.settle(model, prompt, self.max_completion_length, self.num_generations)
+        except ValueError as error:
+            raise UserError(f"credit: {error}") from error
+
+    def _longest_prompt(self) -> int:
+        """Tokens of the longest training prompt; 0 for a stream, whose end nobody knows."""
+        rows, tokenizer = self.train_dataset, self.processing_class
+        prompts = rows["prompt"] if hasattr(rows, "__len__") else []
+        return max((self._prompt_length(tokenizer, prompt) for prompt in prompts), default=0)
+
+    def _prompt_length(self, tokenizer: Any, prompt: Any) -> int:
+        if isinstance(prompt, str):
+            return len(tokenizer(text=prompt)["input_ids"])
+        return len(encode_prompt(tokenizer, prompt, self.chat_template_kwargs))
 
     def own_state(self) -> dict[str, torch.Tensor]:
         """The rule's own state."""

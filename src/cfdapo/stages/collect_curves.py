@@ -3,11 +3,7 @@
 import argparse
 from pathlib import Path
 
-from cfdapo.analysis.records.compatibility import (
-    other_versions,
-    with_own_adapters,
-    with_same_prompts,
-)
+from cfdapo.analysis.records.compatibility import other_versions, require_same_evaluations
 from cfdapo.analysis.records.curves import collect, write_curves
 from cfdapo.analysis.records.results import Runs
 from cfdapo.stages import run
@@ -23,13 +19,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="curves.csv")
     given = parser.parse_args()
     runs = Runs(given.runs, given.models, given.modes, given.seeds)
-    evaluations = runs.rows("evaluation.jsonl")
+    evaluations, evaluated = runs.evaluations(), runs.evaluated()
     # Refuses runs of different configurations, data or base models.
     descriptions = runs.descriptions()
-    for line in other_versions(descriptions):
+    require_same_evaluations(evaluated)
+    for line in other_versions(descriptions, evaluated):
         print(f"warning: {line}")
-    checked = with_same_prompts(with_own_adapters(evaluations, descriptions))
-    write_curves(given.out, collect(checked))
+    write_curves(given.out, collect(evaluations), {"evaluations": runs.evaluation_sums()})
 
 
 if __name__ == "__main__":

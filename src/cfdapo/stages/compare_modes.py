@@ -8,6 +8,7 @@ from cfdapo.analysis.outcomes.problem_level import collect_answers, compare_on_p
 from cfdapo.analysis.outcomes.significance import compare
 from cfdapo.analysis.records.curves import read_curves
 from cfdapo.analysis.records.results import Runs
+from cfdapo.integrity import require_made_from
 from cfdapo.stages import run
 from cfdapo.stages.flags import add_run_arguments
 
@@ -24,9 +25,11 @@ def main() -> None:
     )
     given = parser.parse_args()
     runs = Runs(given.runs, given.models, given.modes, given.seeds)
+    made_from = {"evaluations": runs.evaluation_sums()}
+    require_made_from(given.curves, "evaluations", made_from["evaluations"])
     across_seeds = compare(read_curves(given.curves))
-    on_problems = compare_on_problems(collect_answers(runs.rows("evaluation.jsonl")))
-    write_comparisons(given.out, across_seeds, on_problems)
+    on_problems = compare_on_problems(collect_answers(runs.evaluations()))
+    write_comparisons(given.out, across_seeds, on_problems, made_from)
 
 
 if __name__ == "__main__":

@@ -6,22 +6,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cfdapo.checksums import finish, sha256_of_input
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.devices import take_gpu
-from cfdapo.files import UserError, read_jsonl, sha256_of, write_jsonl
+from cfdapo.files import UserError, as_jsonl, read_jsonl
+from cfdapo.integrity import check_credit, require_own_adapters
 from cfdapo.locks import only_one
+from cfdapo.policy.checkpoints import adapter_hash
 from cfdapo.policy.generation import encode_prompts, messages, prompts_hash
-from cfdapo.policy.models import MANIFEST, load_adapter, load_base
+from cfdapo.policy.models import load_adapter, load_base
 from cfdapo.policy.records import Completion, Recorder
 from cfdapo.policy.sampling import group_advantages, sample
 from cfdapo.policy.training import load_proxy
 from cfdapo.problems.task import get_task
+from cfdapo.provenance import code_hash, origin_of
 from cfdapo.stages import run
 from cfdapo.stages.batches import run_batches
 from cfdapo.study import config_hash
 from cfdapo.vocabulary import COMBINATIONS
-
-ADAPTER = "adapter_model.safetensors"
 
 
 def main() -> None:
@@ -56,18 +58,47 @@ def measure_credit(
     proxy_dir: Path | None = None,
 ) -> None:
     """Sample, score and write `out` and its completions; resume after the last whole batch."""
+    made_from = _made_from(model_dir, problems, settings, policy, adapter, proxy_dir)
     work = _Work(model_dir, read_jsonl(problems), settings, policy, adapter, proxy_dir)
-    sources = [problems, model_dir / MANIFEST, *([adapter / ADAPTER] if adapter else [])]
-    hashes = [*map(sha256_of, sources), *work.prompt_hashes()]
-    identity = config_hash([settings, policy, hashes])
+    made_from |= work.prompt_hashes()
     spans, completions = [], []
-    for batch in run_batches(out.with_suffix(".partial.jsonl"), identity, work.batches()):
+    partial, beside = out.with_suffix(".partial.jsonl"), out.with_suffix(".completions.jsonl")
+    for batch in run_batches(partial, config_hash(made_from), work.batches()):
         spans += batch["spans"]
         completions += batch["completions"]
-    write_jsonl(out.with_suffix(".completions.jsonl"), completions)
-    write_jsonl(out, spans)
-    out.with_suffix(".partial.jsonl").unlink()
+    check_credit(out, spans, beside, completions, made_from)
+    finish(beside, as_jsonl(completions), made_from)
+    finish(out, as_jsonl(spans), made_from)
+    partial.unlink()
     print(f"{len(completions)} completions, {len(spans)} spans")
+
+
+def _made_from(
+    model_dir: Path,
+    problems: Path,
+    settings: dict[str, Any],
+    policy: str,
+    adapter: Path | None,
+    proxy_dir: Path | None,
+) -> dict[str, Any]:
+    """What the records depend on beside prompts, which their checksums keep.
+
+    Raises `UserError` where the adapter is not the one that its run's record has at its step.
+    """
+    made_from = {
+        "settings": settings,
+        "code": code_hash("cfdapo.stages.measure_credit", settings["task"]),
+        "policy": policy,
+        "problems": sha256_of_input(problems),
+        "model": origin_of(model_dir),
+        "adapter": adapter_hash(adapter) if adapter else None,
+        "proxy": origin_of(proxy_dir) if proxy_dir else None,
+    }
+    if adapter:
+        step = adapter.name.removeprefix("step")
+        run_folder = adapter.parent.parent
+        require_own_adapters(run_folder, {step: made_from["adapter"]}, made_from["model"])
+    return made_from
 
 
 class _Work:
@@ -107,10 +138,15 @@ class _Work:
             padding=self.measurement["padding"],
             proxy=proxy,
         )
+        self.recorder.settle(
+            max(map(len, self.prompts), default=0),
+            max([self._most_sampled(), *(len(self._reference(row)) for row in self._gold_rows())]),
+        )
 
-    def prompt_hashes(self) -> list[str]:
+    def prompt_hashes(self) -> dict[str, str]:
         """Of the prompts as the policy and as what measures in its place reads them."""
-        return [prompts_hash(self.prompts), prompts_hash(self.proxy_prompts)]
+        hashes = map(prompts_hash, (self.prompts, self.proxy_prompts))
+        return dict(zip(("prompts", "proxy_prompts"), hashes, strict=True))
 
     def batches(self) -> Iterator[Any]:
         """What measures each batch, as functions of no arguments, sampled completions first."""
@@ -136,7 +172,7 @@ class _Work:
             self.model,
             self.tokenizer,
             [self.prompts[number] for number in numbers for _ in range(samples)],
-            self.measurement["max_completion_tokens"] or self.training["max_completion_tokens"],
+            self._most_sampled(),
             self.training["temperature"],
             self.training["top_p"],
             # Of the batch's own, so that one that is repeated is the same.
@@ -174,15 +210,26 @@ class _Work:
                 "gold",
                 self.rows[number],
                 self.prompts[number],
-                self._encode(self.task.reference(self.rows[number])),
+                self._reference(self.rows[number]),
                 self.proxy_prompts[number],
             )
             for number in numbers
         ]
 
-    def _encode(self, text: str) -> list[int]:
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return [*ids, self.tokenizer.eos_token_id]
+    def _gold_rows(self) -> list[dict[str, Any]]:
+        return self.rows[: self.measurement["gold"]]
+
+    def _reference(self, row: dict[str, Any]) -> list[int]:
+        """The tokens of the data set's own solution, ended."""
+        text = self.task.reference(row)
+        return [
+            *self.tokenizer(text, add_special_tokens=False)["input_ids"],
+            self.tokenizer.eos_token_id,
+        ]
+
+    def _most_sampled(self) -> int:
+        """Most tokens of a sampled completion."""
+        return self.measurement["max_completion_tokens"] or self.training["max_completion_tokens"]
 
 
 def _combinations(measurement: dict[str, Any], credit: CreditConfig) -> list[tuple[str, str]]:

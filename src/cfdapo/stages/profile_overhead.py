@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+from cfdapo.checksums import finish, sha256_of_input
 from cfdapo.credit.assigner import Assignment, CreditAssigner, CreditConfig
 from cfdapo.credit.proxy import Proxy
 from cfdapo.devices import take_gpu
-from cfdapo.files import write_json
+from cfdapo.files import as_json
 from cfdapo.policy.generation import encode_prompts, generate
 from cfdapo.policy.trainer import CFDAPOTrainer
 from cfdapo.policy.training import history, load_proxy, make_trainer
-from cfdapo.provenance import environment, hardware, peak_memory
+from cfdapo.provenance import code_hash, environment, hardware, origin_of, peak_memory
 from cfdapo.stages import run
 
 # The exact methods; serial is the one that the others are compared with.
@@ -42,10 +43,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="overhead/{model}.json")
     arguments = parser.parse_args()
     take_gpu()
+    proxy_dir = arguments.proxy_dir
+    made_from = {
+        "settings": arguments.settings,
+        "code": code_hash("cfdapo.stages.profile_overhead", arguments.settings["task"]),
+        "problems": sha256_of_input(arguments.problems),
+        "model": origin_of(arguments.model_dir, arguments.model),
+        "proxy": origin_of(proxy_dir) if proxy_dir else None,
+    }
     profile = profile_overhead(
-        arguments.model_dir, arguments.problems, arguments.settings, arguments.proxy_dir
+        arguments.model_dir, arguments.problems, arguments.settings, proxy_dir
     )
-    write_json(arguments.out, {"model": arguments.model, **profile})
+    finish(arguments.out, as_json({"model": arguments.model, **profile}), made_from)
 
 
 def profile_overhead(
@@ -104,6 +113,13 @@ def _prompts(
     return [ids for ids in groups for _ in range(training["group_size"])]
 
 
+def _functions(trainer: CFDAPOTrainer, prompts: list[list[int]]) -> list[str | None]:
+    """The function that each of `_prompts` asks for, if any."""
+    size = trainer.num_generations
+    named = trainer.train_dataset.select(range(len(prompts) // size))["function"]
+    return [function for function in named for _ in range(size)]
+
+
 def _rollout(
     trainer: CFDAPOTrainer, settings: dict[str, Any], prompts: list[list[int]]
 ) -> list[list[int]]:
@@ -134,10 +150,16 @@ def _time_credit(
             # A new one every time: what another turn put into its cache would cost nothing.
             chosen = replace(config, method=method)
             assigner = CreditAssigner(trainer.processing_class, chosen, proxy)
+            # The methods are compared below, on all completions.
+            assigner.crosschecked = True
             _forget_peak()
             began = time.perf_counter()
             found[method] = assigner.assign(
-                trainer.model, prompts, completions, proxy_prompts=proxy_prompts
+                trainer.model,
+                prompts,
+                completions,
+                proxy_prompts=proxy_prompts,
+                functions=_functions(trainer, prompts),
             )
             if repeat:  # the first turn warms up
                 seconds[method].append(time.perf_counter() - began)

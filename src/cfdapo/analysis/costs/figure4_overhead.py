@@ -4,17 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib
+import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cfdapo.analysis.costs.overhead import measure_estimators
 from cfdapo.analysis.records.results import Results
-from cfdapo.analysis.rendering.figures import (
-    PANELS_A_ROW,
-    TEXT,
-    panel_size,
-    share_legend,
-)
+from cfdapo.analysis.rendering.figures import THEME, axes_as_named, model_panels, share_legend
 from cfdapo.vocabulary import PAPER_MODES
 
 # Phases of a step from the bottom of a bar; hatches tell them apart without the colour.
@@ -38,23 +35,17 @@ def overhead_bars(profiles: Mapping[str, Mapping[str, Any]], labels: Mapping[str
     """
     models = {model: label for model, label in labels.items() if model in profiles}
     estimators = measure_estimators({model: profiles[model] for model in models})
-    across = min(max(len(models), 1), PANELS_A_ROW)
-    down = -(-max(len(models), 1) // across)
-    with matplotlib.rc_context(TEXT):
-        figure = Figure(figsize=panel_size(across, down, PAPER_MODES), layout="constrained")
-        panels = figure.subplots(down, across, squeeze=False).flatten()
+    with matplotlib.rc_context(THEME | {"hatch.linewidth": 1}):
         if not models:
-            panels[0].text(0.5, 0.5, "no profile was measured", ha="center", va="center")
-            panels[0].set_axis_off()
+            figure, panels = model_panels({"": ""}, PAPER_MODES, "")
+            panels[""].text(0.5, 0.5, "no profile was measured", ha="center", va="center")
+            panels[""].set_axis_off()
             return figure
-        for panel, (model, label) in zip(panels, models.items(), strict=False):
+        figure, panels = model_panels(models, PAPER_MODES, "Seconds a step")
+        for model, panel in panels.items():
             credit = estimators[estimators["model"] == model].set_index("method")["seconds"]
-            _draw_bars(panel, profiles[model]["seconds"], credit.to_dict())
-            panel.set_title(label)
-        for panel in panels[len(models) :]:
-            panel.remove()
-        for panel in panels[: len(models) : across]:
-            panel.set_ylabel("Seconds a step")
+            with axes_as_named(panel):
+                _draw_bars(panel, profiles[model]["seconds"], credit.to_dict())
         note = "one batch of rollouts, no group skipped; above: more than without credit"
         share_legend(figure, [name for name, *_ in _PHASES.values()], note)
     return figure
@@ -62,33 +53,37 @@ def overhead_bars(profiles: Mapping[str, Mapping[str, Any]], labels: Mapping[str
 
 def _draw_bars(panel: Axes, seconds: Mapping[str, float], credit: Mapping[str, float]) -> None:
     """A bar without credit, then one a method from the dearest to the cheapest."""
-    methods = sorted(credit, key=lambda method: -credit[method])
-    names = ["none", *methods]
+    names = ["none", *sorted(credit, key=lambda method: -credit[method])]
+    phases = {phase: dict.fromkeys(names, seconds[phase]) for phase in ("generation", "update")}
+    phases["credit"] = {"none": 0.0, **credit}
+    frame = pd.DataFrame(
+        [(name, phase, phases[phase][name]) for phase in _PHASES for name in names],
+        columns=["method", "phase", "seconds"],
+    )
+    seaborn.histplot(
+        frame,
+        x="method",
+        weights="seconds",
+        hue="phase",
+        # The last is at the bottom, and drawn first.
+        hue_order=list(_PHASES)[::-1],
+        palette={phase: colour for phase, (_, colour, _) in _PHASES.items()},
+        multiple="stack",
+        discrete=True,
+        shrink=0.65,
+        alpha=1,
+        edgecolor="white",
+        linewidth=0.5,
+        legend=False,
+        ax=panel,
+    )
+    for bars, (name, _, hatch) in zip(panel.containers, _PHASES.values(), strict=True):
+        bars.set_label(name)
+        for bar in bars:
+            bar.set_hatch(hatch)
     base = seconds["generation"] + seconds["update"]
-    heights = {
-        "generation": [seconds["generation"]] * len(names),
-        "update": [seconds["update"]] * len(names),
-        "credit": [0.0, *(credit[method] for method in methods)],
-    }
-    bottom = [0.0] * len(names)
-    for phase, (name, colour, hatch) in _PHASES.items():
-        panel.bar(
-            names,
-            heights[phase],
-            0.65,
-            bottom,
-            color=colour,
-            hatch=hatch,
-            edgecolor="white",
-            linewidth=0.5,
-            label=name,
-        )
-        bottom = [low + high for low, high in zip(bottom, heights[phase], strict=True)]
-    for index, method in enumerate(methods, 1):
-        text = f"+{100 * credit[method] / base:.0f} %"
-        panel.annotate(
-            text, (index, bottom[index]), (0, 2), textcoords="offset points", ha="center"
-        )
+    more = ["", *(f"+{100 * credit[name] / base:.0f} %" for name in names[1:])]
+    panel.bar_label(panel.containers[-1], more, padding=1)
     panel.margins(y=0.12)
     panel.grid(visible=False, axis="x")
 

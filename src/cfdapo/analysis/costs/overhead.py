@@ -26,7 +26,7 @@ def measure_costs(
 
     Args:
         runs: contents of `run.json`; modes other than vanilla and counterfactual are ignored.
-        history: long table of `cfdapo.analysis.records.curves.collect_history` with
+        history: long table of `cfdapo.analysis.records.runs.collect_history` with
             `spans_per_completion` and `seconds_credit` (s); counterfactual rows are used.
         profiles: model -> contents of `overhead/{model}.json`.
 

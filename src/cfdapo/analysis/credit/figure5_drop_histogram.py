@@ -31,16 +31,10 @@ def drop_histogram(measured: MeasuredCredit, labels: Mapping[str, str]) -> Figur
     classes = _classes(samples)
 
     def draw(panel: Axes, sample: Sample) -> None:
-        known = _class_of(sample.spans)
-        parts = {n: sample.spans.loc[known == n, "drop"].to_numpy(float) for n in classes}
-        stack_shares(panel, parts, edges, len(sample.spans))
-        panel.set_xscale("symlog", linthresh=NO_EFFECT, linscale=0.5)
-        panel.xaxis.set_major_locator(FixedLocator(_symlog_ticks(edges)))
-        panel.xaxis.set_minor_locator(NullLocator())
-        panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
-        panel.set_xlim(edges[0], edges[-1])
+        spans = sample.spans
+        stack_shares(panel, spans["drop"].astype(float), _class_of(spans), classes, edges)
 
-    return sample_panels(
+    figure = sample_panels(
         samples,
         labels,
         draw,
@@ -48,6 +42,14 @@ def drop_histogram(measured: MeasuredCredit, labels: Mapping[str, str]) -> Figur
         patches_of(classes),
         f"logarithmic below −{NO_EFFECT:g}, linear around 0",
     )
+    for panel in figure.axes:
+        # After all are drawn, since they share the axis: seaborn would bin in its scale.
+        panel.set_xscale("symlog", linthresh=NO_EFFECT, linscale=0.5)
+        panel.xaxis.set_major_locator(FixedLocator(_symlog_ticks(edges)))
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
+        panel.set_xlim(edges[0], edges[-1])
+    return figure
 
 
 def _class_of(spans: pd.DataFrame) -> pd.Series:

@@ -34,8 +34,7 @@ def weight_histogram(measured: MeasuredCredit, labels: Mapping[str, str]) -> Fig
 
     def draw(panel: Axes, sample: Sample) -> None:
         frame = tokens[id(sample)]
-        parts = {n: frame.loc[frame["band"] == n, "weight"].to_numpy() for n in BANDS}
-        stack_shares(panel, parts, edges, len(frame))
+        stack_shares(panel, frame["weight"], frame["band"], BANDS, edges)
         mean = frame["weight"].mean()
         panel.axvline(mean, color="#000000", linestyle=":", linewidth=1)
         # As high as the panel, whatever the bars of its neighbours.

@@ -1,18 +1,18 @@
 """Figure 8: which credit finds causal spans, a dot a score, a panel a model and source."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import matplotlib
-import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cfdapo.analysis.credit.validity import BASELINES, SCOPES
 from cfdapo.analysis.records.results import Results
-from cfdapo.analysis.rendering.figures import TEXT
+from cfdapo.analysis.rendering.figures import THEME
+from cfdapo.analysis.rendering.table import read_table
 from cfdapo.files import UserError
 from cfdapo.vocabulary import PAPERS_COMBINATION
 
@@ -28,22 +28,15 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True)
-class _Dot:
-    label: str
-    colour: str
-    marker: str
-    offset: float
-
-
-# Okabe and Ito's colours, with markers that tell them apart without; offsets in rows.
+# Scope -> name, colour and marker: Okabe and Ito's colours, with markers that tell them apart
+# without.
 _DOTS = dict(
     zip(
         SCOPES,
         (
-            _Dot("all spans", "#D55E00", "o", -0.24),
-            _Dot("without the last line", "#0072B2", "s", 0.0),
-            _Dot("calculations only", "#555555", "^", 0.24),
+            ("all spans", "#D55E00", "o"),
+            ("without the last line", "#0072B2", "s"),
+            ("calculations only", "#555555", "^"),
         ),
         strict=True,
     )
@@ -68,7 +61,7 @@ def validity_dots(found: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
     sources = [source for source in ("sampled", "gold") if source in set(drawn["source"])]
     scores = _in_order(drawn)
     height = 0.17 * len(scores) + 0.35
-    with matplotlib.rc_context(TEXT):
+    with matplotlib.rc_context(THEME):
         figure = Figure(
             figsize=(1.5 + max(2.0 * len(models), 3.0), height * len(sources) + 0.8),
             layout="constrained",
@@ -94,40 +87,44 @@ def _in_order(drawn: pd.DataFrame) -> list[str]:
 def _draw(panel: Axes, found: pd.DataFrame, scores: Sequence[str]) -> None:
     if found.empty:
         panel.text(0.5, 0.5, "no labels known", ha="center", transform=panel.transAxes)
-    places = {score: place for place, score in enumerate(scores)}
-    for scope, dot in _DOTS.items():
-        rows = found[found["scope"] == scope]
-        height = rows["score"].map(places).to_numpy(float) + dot.offset
-        value = rows["value"].to_numpy(float)
-        # One problem has no interval, so its dot has no bar.
-        bars = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
-        panel.errorbar(
-            value,
-            height,
-            # A percentile interval may lie beside its value.
-            xerr=np.clip(np.nan_to_num(bars), 0, None),
-            fmt=dot.marker,
-            color=dot.colour,
-            markersize=2.8,
-            elinewidth=0.8,
-            linewidth=0,
-        )
+    seaborn.pointplot(
+        # Three numbers a dot: its value, which is the first, and the ends of its bar. One problem
+        # has no interval, so its dot no bar.
+        found.melt(["score", "scope"], ["value", "low", "high"], value_name="number"),
+        x="number",
+        y="score",
+        hue="scope",
+        order=scores,
+        hue_order=SCOPES,
+        palette=[colour for _, colour, _ in _DOTS.values()],
+        markers=[marker for *_, marker in _DOTS.values()],
+        estimator=lambda numbers: numbers.iloc[0],
+        errorbar=("pi", 100),
+        err_kws={"linewidth": 0.8},
+        dodge=0.48,
+        linestyle="none",
+        markersize=3.8,
+        markeredgewidth=0,
+        legend=False,
+        orient="y",
+        ax=panel,
+    )
     panel.axvline(0.5, color="black", linewidth=0.6, linestyle=":")
     drops = sum(score not in BASELINES for score in scores)
     panel.axhline(drops - 0.5, color="black", linewidth=0.6)
-    panel.set(xlim=(-0.02, 1.02), ylim=(len(scores) - 0.5, -0.5))
+    panel.set(xlim=(-0.02, 1.02), ylim=(len(scores) - 0.5, -0.5), xlabel="", ylabel="")
     panel.set_yticks(range(len(scores)), [_NAMES.get(score, score) for score in scores])
     panel.grid(axis="y", visible=False)
 
 
 def _legend(figure: Figure) -> None:
     handles = [
-        Line2D([], [], color=dot.colour, marker=dot.marker, markersize=3.5, linewidth=0.8)
-        for dot in _DOTS.values()
+        Line2D([], [], color=colour, marker=marker, markersize=3.5, linewidth=0.8)
+        for _, colour, marker in _DOTS.values()
     ]
     figure.legend(
         handles,
-        [dot.label for dot in _DOTS.values()],
+        [name for name, *_ in _DOTS.values()],
         loc="outside lower center",
         ncols=len(handles),
         frameon=False,
@@ -138,9 +135,5 @@ def _legend(figure: Figure) -> None:
 
 def make(results: Results) -> Figure:
     """Figure 8 of a study, drawn from the numbers of its Table 9."""
-    path = results.folder / "tables" / "table9_credit_validity.csv"
-    try:
-        found = pd.read_csv(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    found = read_table(results.folder / "tables" / "table9_credit_validity.csv")
     return validity_dots(found, results.labels)

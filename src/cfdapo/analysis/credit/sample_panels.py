@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
+import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from cfdapo.analysis.records.samples import Sample
-from cfdapo.analysis.rendering.figures import TEXT
+from cfdapo.analysis.rendering.figures import THEME
 from cfdapo.vocabulary import SOURCES
 
 # Colours of Okabe and Ito that also differ in lightness, and hatches for print in grey.
@@ -36,27 +38,34 @@ def _fills(count: int) -> list[tuple[str, str]]:
 
 
 def stack_shares(
-    panel: Axes, parts: Mapping[str, np.ndarray], edges: np.ndarray, total: int
+    panel: Axes, values: pd.Series, parts: pd.Series, order: Sequence[str], edges: np.ndarray
 ) -> None:
-    """Stacked bars of each part's share of `total` in %, between `edges`."""
-    bottom = np.zeros(len(edges) - 1)
-    for values, (colour, hatch) in zip(parts.values(), _fills(len(parts)), strict=True):
-        counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
-        height = 100 * counts / max(total, 1)
-        # Bars of no height, which are most, would only take time.
-        some = counts > 0
-        panel.bar(
-            edges[:-1][some],
-            height[some],
-            np.diff(edges)[some],
-            bottom[some],
-            align="edge",
-            facecolor=colour,
-            hatch=hatch,
-            edgecolor="#333333",
-            linewidth=0.4,
-        )
-        bottom += height
+    """Stacked bars of each part's share of all values in %, between `edges`.
+
+    `parts` says of each value, shape (n,), which part it is in; `order` goes from the bottom up.
+    """
+    if values.empty:
+        return
+    fills = dict(zip(order, _fills(len(order)), strict=True))
+    seaborn.histplot(
+        x=values.clip(edges[0], edges[-1]),
+        hue=parts.astype(str),
+        # The last is at the bottom, and drawn first.
+        hue_order=order[::-1],
+        palette={part: colour for part, (colour, _) in fills.items()},
+        bins=edges,
+        multiple="stack",
+        stat="percent",
+        alpha=1,
+        edgecolor="#333333",
+        linewidth=0.4,
+        legend=False,
+        ax=panel,
+    )
+    present = [part for part in order if part in set(parts)]
+    for bars, part in zip(panel.containers, present, strict=True):
+        for bar in bars:
+            bar.set_hatch(fills[part][1])
 
 
 def sample_panels(
@@ -71,7 +80,7 @@ def sample_panels(
     models = [m for m in labels if any(s.model == m for s in samples)]
     sources = [source for source in SOURCES if any(s.source == source for s in samples)]
     by_place = {(s.source, s.model): s for s in samples}
-    with matplotlib.rc_context(TEXT | {"hatch.linewidth": 0.4}):
+    with matplotlib.rc_context(THEME):
         size = (max(2.4 * len(models), 4.0), 1.9 * len(sources) + 0.7)
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(
@@ -86,14 +95,15 @@ def sample_panels(
                     panel.text(0.5, 0.5, "no spans", transform=panel.transAxes, ha="center")
                 if sample is not None:
                     draw(panel, sample)
-            panels[row, 0].set_ylabel(axes[1])
-        for panel in panels[-1]:
-            panel.set_xlabel(axes[0])
+        # After drawing, which names its own columns.
+        for (row, column), panel in np.ndenumerate(panels):
+            panel.set_xlabel(axes[0] if row == len(sources) - 1 else "")
+            panel.set_ylabel(axes[1] if column == 0 else "")
         if handles is None:
             found = panels[0, 0].get_legend_handles_labels()
         else:
             found = (handles, [handle.get_label() for handle in handles])
-        figure.legend(
+        legend = figure.legend(
             *found,
             loc="outside lower center",
             ncols=len(found[0]) if figure.get_figwidth() > 5 else 2,
@@ -101,4 +111,5 @@ def sample_panels(
             title=note,
             title_fontsize=7,
         )
+        legend.get_title().set_multialignment("center")
     return figure

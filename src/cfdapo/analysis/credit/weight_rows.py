@@ -110,11 +110,12 @@ def _mass(band: tuple | None, reason: str) -> Number:
 
 
 def _shift(high: tuple | None, low: tuple | None, reason: str) -> Number:
+    """The ratio of one band over that of another, both as `_mass` has them."""
     if high is None or low is None:
         return Number(reason=reason)
     if high[2] is None or not low[2]:
         return Number(reason=_NO_TOKENS)
-    return number(high[2] / low[2], ".2f") if low[2] else Number(reason=_NO_TOKENS)
+    return number(high[2] / low[2], ".2f")
 
 
 def weight_notes() -> Iterator[Note]:

@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 
 from cfdapo.analysis.records.results import Results
 from cfdapo.analysis.rendering.figures import (
-    TEXT,
+    THEME,
     draw_modes,
     model_panels,
     panels_of,
     share_legend,
     spread_note,
+    whole_steps,
 )
 from cfdapo.analysis.rendering.wording import score_axis
 from cfdapo.vocabulary import PAPER_MODES, named_modes
@@ -35,11 +36,14 @@ def training_curves(
     """
     modes = named_modes(curves["mode"], modes)
     models = panels_of(curves, labels)
-    with matplotlib.rc_context(TEXT):
+    with matplotlib.rc_context(THEME):
         figure, panels = model_panels(models, modes, score_axis(task))
         for model, panel in panels.items():
-            draw_modes(panel, curves[curves["model"] == model], "accuracy", modes)
+            of_model = curves[curves["model"] == model]
+            every = max(1, of_model["step"].nunique() // 10)
+            draw_modes(panel, of_model, "step", "accuracy", modes, markersize=4, markevery=every)
             panel.set_xlabel("Training step")
+            whole_steps(panel)
         share_legend(figure, list(modes.values()), spread_note(curves))
     return figure
 

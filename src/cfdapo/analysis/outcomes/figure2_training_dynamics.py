@@ -7,7 +7,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cfdapo.analysis.records.results import Results
-from cfdapo.analysis.rendering.figures import TEXT, draw_modes, panels_of, share_legend, spread_note
+from cfdapo.analysis.rendering.figures import (
+    THEME,
+    draw_modes,
+    panels_of,
+    share_legend,
+    spread_note,
+    whole_steps,
+)
 from cfdapo.vocabulary import PAPER_MODES, named_modes
 
 # A training reward jumps from step to step; the mean over this share of the run is drawn.
@@ -20,7 +27,7 @@ def reward_and_weights(
     """Figure 2: training reward, and mean and std of the token weights, over steps.
 
     Args:
-        history: long table of `cfdapo.analysis.records.curves.collect_history` with `reward`,
+        history: long table of `cfdapo.analysis.records.runs.collect_history` with `reward`,
             `weight_mean` and `weight_std`.
         labels: model -> column title; its order is the order of columns.
         modes: as for `training_curves`.
@@ -34,13 +41,16 @@ def reward_and_weights(
         "weight_std": "Std of token weights",
     }
     smooth = _running_means(history, list(rows), window)
-    with matplotlib.rc_context(TEXT):
+    with matplotlib.rc_context(THEME):
         figure = Figure(figsize=(max(2.4 * len(models), 3.6), 5.4), layout="constrained")
         panels = figure.subplots(len(rows), len(models), squeeze=False, sharex="col", sharey="row")
         for column, (model, label) in enumerate(models.items()):
             for row, quantity in enumerate(rows):
                 of_model = smooth[smooth["model"] == model]
-                draw_modes(panels[row, column], of_model, quantity, modes, every=10)
+                every = max(10, of_model["step"].nunique() // 10)
+                marks = {"markersize": 4, "markevery": every}
+                draw_modes(panels[row, column], of_model, "step", quantity, modes, **marks)
+                whole_steps(panels[row, column])
             panels[0, column].set_title(label)
             panels[-1, column].set_xlabel("Training step")
         for row, heading in enumerate(rows.values()):

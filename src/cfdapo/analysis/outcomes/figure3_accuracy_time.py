@@ -4,19 +4,17 @@ from collections.abc import Mapping
 
 import matplotlib
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cfdapo.analysis.outcomes.sample_efficiency import training_minutes
 from cfdapo.analysis.records.results import Results
 from cfdapo.analysis.rendering.figures import (
-    TEXT,
-    draw_line,
+    THEME,
+    draw_modes,
     model_panels,
     panels_of,
     share_legend,
     spread_note,
-    styles_of,
 )
 from cfdapo.analysis.rendering.wording import score_axis
 from cfdapo.vocabulary import PAPER_MODES, named_modes
@@ -33,26 +31,22 @@ def accuracy_over_time(
     Args:
         timed: curves with `minutes` (`training_minutes` of `outcomes.sample_efficiency`); time and
             accuracy are means over seeds, and ±1 sample std of the accuracy is shaded.
-        labels, modes, task: as for `cfdapo.analysis.outcomes.figures.training_curves`.
+        labels, modes, task: as for `cfdapo.analysis.outcomes.figure1_training_curves`.
     """
     models, modes = panels_of(timed, labels), named_modes(timed["mode"], modes)
-    with matplotlib.rc_context(TEXT):
+    with matplotlib.rc_context(THEME):
         figure, panels = model_panels(models, modes, score_axis(task))
         for model, panel in panels.items():
-            _draw_times(panel, timed[timed["model"] == model], modes)
+            of_model = timed[timed["model"] == model]
+            # Seeds reach a checkpoint at different times; its point is at the mean.
+            minutes = of_model.groupby(["mode", "step"])["minutes"].transform("mean")
+            of_model = of_model.assign(minutes=minutes)
+            draw_modes(panel, of_model, "minutes", "accuracy", modes, markersize=5)
             panel.set_xlabel("Training time (min)")
             panel.set_xlim(left=0)
         note = f"{spread_note(timed)}; time without evaluation"
         share_legend(figure, list(modes.values()), note)
     return figure
-
-
-def _draw_times(panel: Axes, frame: pd.DataFrame, modes: Mapping[str, str]) -> None:
-    styles = styles_of(modes)
-    for mode in (mode for mode in modes if mode in set(frame["mode"])):
-        rows = frame[frame["mode"] == mode].groupby("step")
-        minutes, accuracy = rows["minutes"].mean(), rows["accuracy"].agg(["mean", "std"])
-        draw_line(panel, minutes, accuracy, styles[mode], modes[mode], len(modes), markersize=4)
 
 
 def make(results: Results) -> Figure:

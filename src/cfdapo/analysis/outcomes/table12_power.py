@@ -220,5 +220,5 @@ def _notes() -> list[Note]:
 
 def make(results: Results) -> Table:
     """Table 12 of a study."""
-    _, on_problems = read_comparisons(results.folder)
+    _, on_problems = read_comparisons(results.folder, results.runs.evaluation_sums())
     return table12_power(results.curves(), on_problems, results.labels, results.task)

@@ -100,5 +100,8 @@ def _test_cells(comparison: Comparison | None, footnotes: Footnotes) -> list[Cel
 def make(results: Results) -> Table:
     """Table 3 of a study."""
     return table3_significance(
-        *read_comparisons(results.folder), results.curves(), results.labels, results.task
+        *read_comparisons(results.folder, results.runs.evaluation_sums()),
+        results.curves(),
+        results.labels,
+        results.task,
     )

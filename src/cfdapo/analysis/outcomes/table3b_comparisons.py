@@ -163,5 +163,6 @@ def _interval(low: float, high: float) -> str:
 
 def make(results: Results) -> Table:
     """Table 3b of a study."""
-    tests, curves = read_comparisons(results.folder), results.curves()
+    tests = read_comparisons(results.folder, results.runs.evaluation_sums())
+    curves = results.curves()
     return table3b_comparisons(*tests, curves, results.labels, results.task, results.modes)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from cfdapo.analysis.paper.numbers import PaperNumber
+from cfdapo.analysis.rendering.table import read_table
 from cfdapo.vocabulary import PAPER_CODE_TASK
 
 PAPER_MODELS = ("Qwen3-1.7B", "Qwen2.5-3B", "Llama3.2-3B")
@@ -47,7 +48,7 @@ class StudyTables:
         if name not in self._frames:
             where = "statistics" if name == "curves" else "tables"
             path = self.folder / where / f"{name}.csv"
-            self._frames[name] = pd.read_csv(path) if path.is_file() else None
+            self._frames[name] = read_table(path) if path.is_file() else None
         return self._frames[name]
 
     def find(self, name: str, model: str, where: Mapping[str, str], value: str) -> Ours | pd.Series:

@@ -2,10 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cfdapo.analysis.records.runs import RUN_COLUMNS, Run, name_of
+from cfdapo.analysis.records.runs import name_of, run_name
 from cfdapo.files import UserError
 from cfdapo.vocabulary import PAPER_MODES
 
@@ -14,7 +14,7 @@ _ABSENT = "absent"
 LIBRARIES = ("torch", "transformers", "trl", "peft")
 
 
-def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
+def require_same_settings(descriptions: Sequence[dict[str, Any]]) -> None:
     """Refuse runs whose settings differ where a study's runs do not.
 
     All runs must share the task, the LoRA and training settings and the proxy; runs of a model, its
@@ -26,14 +26,14 @@ def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
     settings.
 
     Args:
-        records: every run's `run.json`.
+        descriptions: every run's `run.json`.
 
     Raises:
         UserError: a record lacks its settings, or runs differ; every run that is not like most is
             named with the first setting that is odd in it.
     """
     found = []
-    for part, group, runs in _groups(records):
+    for part, group, runs in _groups(descriptions):
         found += _odd_runs(part, group, runs)
     if found:
         raise UserError(
@@ -43,73 +43,56 @@ def require_same_settings(records: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def with_own_adapters(
-    evaluations: Iterable[Run], records: Sequence[dict[str, Any]]
-) -> Iterator[Run]:
-    """The evaluations as they come, one at a time, each compared with its run's record.
+def require_same_evaluations(evaluations: Mapping[tuple[str, str, int], dict[str, Any]]) -> None:
+    """Refuse evaluations of other problems, or, of a model, of other settings, prompts or weights.
 
-    Every row says which adapter it is of, and `run.json` which adapters the training ended with.
-    Either may be of an older version, which does not say, and is taken as it is.
+    Args:
+        evaluations: for each run, by model, mode and seed, what its evaluation was made from. That
+            its adapters are the run's own, `integrity` sees to; its code may differ.
 
     Raises:
-        UserError: after the last one, where evaluations are of other adapters; all are named.
+        UserError: every run that is not like most is named with the first thing that is odd in it.
     """
-    trained = {tuple(record[key] for key in RUN_COLUMNS): record for record in records}
+    by_model: dict[str, dict[str, dict[str, Any]]] = {}
+    for key, made_from in evaluations.items():
+        own = {part: value for part, value in made_from.items() if part not in ("adapters", "code")}
+        by_model.setdefault(key[0], {})[run_name(*key)] = _flat(own)
     found = []
-    for run in evaluations:
-        yield run  # first: whoever reads the rows says what is faulty in them
-        adapters = trained[run.model, run.mode, run.seed].get("adapters")
-        said = {(row["step"], row["adapter"]) for row in run.rows if row.get("adapter")}
-        steps = {step for step, adapter in said if adapters and adapters.get(str(step)) != adapter}
-        if steps:
-            found.append(f"{run}: steps {', '.join(map(str, sorted(steps)))}")
+    for model, runs in by_model.items():
+        found += _odd_runs("", f"{model}'s", runs)
+    everywhere = {name: own for runs in by_model.values() for name, own in runs.items()}
+    problems = {name: {"problems": own.get("problems")} for name, own in everywhere.items()}
+    found += _odd_runs("", "all", problems)
     if found:
         raise UserError(
-            "evaluation.jsonl is of other adapters than run.json:\n"
-            + "\n".join(found)
-            + "\ndelete these runs' evaluation.jsonl and run the study again"
+            "evaluations of different prompts, settings or models cannot stand in one table:\n"
+            + "\n".join(dict.fromkeys(found))
+            + "\ndelete the odd runs' evaluation.jsonl and run the study again"
         )
 
 
-def with_same_prompts(evaluations: Iterable[Run]) -> Iterator[Run]:
-    """The evaluations as they come, one at a time; those of a model must be of the same prompts.
-
-    Every row has the hash of all prompts; those of an older version do not, and are taken as they
-    are.
-
-    Raises:
-        UserError: after the last one, where some are of other prompts than most; all are named.
-    """
-    prompts: dict[str, dict[str, dict[str, Any]]] = {}
-    for run in evaluations:
-        yield run
-        said = sorted({row["prompts"] for row in run.rows if row.get("prompts")})
-        if said:
-            prompts.setdefault(run.model, {})[str(run)] = {"prompts": " and ".join(said)}
-    found = [line for model, runs in prompts.items() for line in _odd_runs("", f"{model}'s", runs)]
-    if found:
-        raise UserError(
-            "evaluations of different prompts cannot stand in one table:\n"
-            + "\n".join(found)
-            + "\ndelete these runs' evaluation.jsonl and run the study again"
-        )
-
-
-def other_versions(records: Sequence[dict[str, Any]]) -> list[str]:
+def other_versions(
+    descriptions: Sequence[dict[str, Any]],
+    evaluations: Mapping[tuple[str, str, int], dict[str, Any]] | None = None,
+) -> list[str]:
     """What a reader should know of runs that can stand in one table all the same.
 
+    `evaluations` are as for `require_same_evaluations`.
+
     Returns:
-        A line for the training's code, for each mode's own and for each library of `LIBRARIES`, of
-        which the runs had more than one version; runs that do not have the most frequent one are
-        named. Commits are not compared, as most change no training. Runs that do not say are left
-        out.
+        A line for the training's code, the evaluation's, each mode's own and each library of
+        `LIBRARIES`, of which the runs had more than one version; runs that do not have the most
+        frequent one are named. Commits are not compared, as most change no training. Runs that do
+        not say are left out.
     """
+    evaluated = {run_name(*key): made_from for key, made_from in (evaluations or {}).items()}
     found: dict[str, dict[str, list[str]]] = {}
-    for record in records:
+    for record in descriptions:
         origin = record.get("origin") or {}
         said = {
             "training code": origin.get("code"),
             f"the code of mode {record['mode']}": origin.get("rule"),
+            "evaluation code": evaluated.get(name_of(record), {}).get("code"),
         }
         said |= {name: (record.get("versions") or {}).get(name) for name in LIBRARIES}
         for what, version in said.items():
@@ -126,7 +109,7 @@ def other_versions(records: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _groups(
-    records: Sequence[dict[str, Any]],
+    descriptions: Sequence[dict[str, Any]],
 ) -> Iterable[tuple[str, str, dict[str, dict[str, Any]]]]:
     """What must be equal (its name), among which runs (in words), and each run's own values."""
     everywhere: dict[str, dict[str, Any]] = {}
@@ -136,7 +119,7 @@ def _groups(
     data: dict[str, dict[str, Any]] = {}
     bases: dict[str, dict[str, dict[str, Any]]] = {}
     prompts: dict[str, dict[str, dict[str, Any]]] = {}
-    for record in records:
+    for record in descriptions:
         name = name_of(record)
         try:
             settings = dict(record["settings"])

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cfdapo import checksums
 from cfdapo.analysis.records.runs import RUN_COLUMNS, Run, with_run
-from cfdapo.files import UserError, atomic_write
+from cfdapo.files import UserError
 
 CURVE_COLUMNS = [*RUN_COLUMNS, "step", "accuracy", "problems"]
 
@@ -151,23 +152,27 @@ def areas(curves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*RUN_COLUMNS, "value"])
 
 
-def write_curves(path: str | Path, curves: pd.DataFrame) -> None:
-    """Write curves as CSV with every digit, so that what is read back is what was measured."""
-    atomic_write(path, curves.to_csv(index=False, lineterminator="\n"))
+def write_curves(
+    path: str | Path, curves: pd.DataFrame, made_from: dict[str, Any] | None = None
+) -> None:
+    """Write curves as CSV with every digit, so that what is read back is what was measured.
+
+    The checksum beside them keeps what they were `made_from`.
+    """
+    checksums.finish(path, curves.to_csv(index=False, lineterminator="\n"), made_from)
 
 
 def read_curves(path: str | Path) -> pd.DataFrame:
     """Read the curves that `write_curves` wrote.
 
     Raises:
-        UserError: the file is absent, is no CSV table, or lacks a column or a value.
+        UserError: the file is absent or damaged, is no CSV table, or lacks a column or a value.
     """
+    checksums.check(path)
     # Names stay text, and an empty field is an error: a model may be called "7" or "nan".
     types = {"model": str, "mode": str, "seed": int, "step": int, "accuracy": float}
     try:
         curves = pd.read_csv(path, dtype=types, keep_default_na=False, float_precision="round_trip")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise UserError(f"{path}: not a table of curves ({error})") from error
     if list(curves.columns) != CURVE_COLUMNS:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from cfdapo import integrity
 from cfdapo.files import UserError, read_jsonl
 
 # A row a span, in the order of completions and of spans in them. Characters and tokens are those of
@@ -59,6 +60,16 @@ COMPLETION_COLUMNS = {
 
 # model -> its spans and its completions.
 MeasuredCredit = Mapping[str, tuple[pd.DataFrame, Sequence[dict[str, Any]]]]
+
+
+def read_credit(spans: Path, completions: Path) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """The finished spans and completions of one model in a study's results.
+
+    Raises:
+        UserError: as `read_spans`, or they are not whole; see `integrity.read_credit`.
+    """
+    integrity.read_credit(spans, completions)
+    return read_spans(spans), read_completions(completions)
 
 
 def read_spans(path: str | Path) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Tests as CSV: dataclasses of text, whole numbers and numbers that may be undefined."""
+"""Dataclasses as rows of a CSV: text, whole numbers, and numbers that may be undefined."""
 
 import csv
 import io
@@ -7,27 +7,37 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from cfdapo.files import UserError, atomic_write
+from cfdapo import checksums
+from cfdapo.files import UserError
 
-Record = TypeVar("Record")
+Row = TypeVar("Row")
 
 
-def write_rows(path: str | Path, kind: type[Record], records: Sequence[Record]) -> None:
-    """Write records as CSV with every digit; what is undefined is an empty field."""
+def write_rows(
+    path: str | Path,
+    kind: type[Row],
+    rows: Sequence[Row],
+    made_from: dict[str, Any] | None = None,
+) -> None:
+    """Write rows as CSV with every digit; what is undefined is an empty field.
+
+    The checksum beside them keeps what they were `made_from`.
+    """
     stream = io.StringIO()
     names = [field.name for field in fields(kind)]
     writer = csv.DictWriter(stream, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(record) for record in records)
-    atomic_write(path, stream.getvalue())
+    writer.writerows(asdict(row) for row in rows)
+    checksums.finish(path, stream.getvalue(), made_from)
 
 
-def read_rows(path: str | Path, kind: type[Record]) -> list[Record]:
-    """Read the records that `write_rows` wrote.
+def read_rows(path: str | Path, kind: type[Row]) -> list[Row]:
+    """Read the rows that `write_rows` wrote.
 
     Raises:
-        UserError: the file is absent, or a line is no such record.
+        UserError: the file is absent or damaged, or a line is no such row.
     """
+    checksums.check(path)
     hints = get_type_hints(kind)
     name = f"not a table of {kind.__name__} rows"
     try:
@@ -36,8 +46,6 @@ def read_rows(path: str | Path, kind: type[Record]) -> list[Record]:
             if list(reader.fieldnames or []) != list(hints):
                 raise UserError(f"{path}: {name}; its columns should be {', '.join(hints)}")
             return [kind(**{key: _parse(row[key], hints[key]) for key in hints}) for row in reader]
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except (csv.Error, TypeError, ValueError) as error:
         raise UserError(f"{path}: {name} ({error})") from error
 

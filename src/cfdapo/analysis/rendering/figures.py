@@ -1,13 +1,15 @@
 """What all figures share: their look, a panel a model, a line a mode, the files they are in."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -17,8 +19,10 @@ from cfdapo.files import atomic_write
 PANELS_A_ROW = 3
 # The bands of more modes than these cover each other and every line.
 MOST_BANDS = 5
-# A training reward jumps from step to step; the mean over this share of the run is drawn.
-SMOOTHING = 0.05
+
+
+# Strokes and gaps in widths of the line, as seaborn takes them; "" is a line without gaps.
+Dashes = tuple[float, ...] | Literal[""]
 
 
 @dataclass(frozen=True)
@@ -26,28 +30,30 @@ class Style:
     """How a mode is drawn; line and marker tell modes apart without the colour."""
 
     colour: str
-    line: str | tuple[int, tuple[float, ...]]
+    line: Dashes
     marker: str
 
 
 # Okabe and Ito's colours, near to the paper's (CF red, vanilla blue, inverted purple); the grey is
 # dark enough to differ from the purple where that looks grey.
 STYLES = {
-    "counterfactual": Style("#D55E00", "-", "o"),
-    "vanilla": Style("#0072B2", "--", "s"),
-    "random": Style("#555555", ":", "^"),
-    "inverted": Style("#CC79A7", "-.", "D"),
+    "counterfactual": Style("#D55E00", "", "o"),
+    "vanilla": Style("#0072B2", (3.7, 1.6), "s"),
+    "random": Style("#555555", (1, 1.65), "^"),
+    "inverted": Style("#CC79A7", (6.4, 1.6, 1, 1.6), "D"),
 }
 # A study's variants, in its order; the colours are Okabe and Ito's others, without the yellow,
 # which white paper swallows. The lengths have no common divisor, so 210 variants differ.
 _VARIANT_COLOURS = ("#009E73", "#56B4E9", "#E69F00", "#000000", "#8C510A")
-_VARIANT_LINES = (
-    *((0, (6, 1.5)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (8, 2, 2, 2)), (0, (3, 1, 1, 1, 1, 1))),
-    (0, (2, 2)),
+_VARIANT_LINES: tuple[Dashes, ...] = (
+    *((6, 1.5), (1, 1), (3, 1, 1, 1), (8, 2, 2, 2), (3, 1, 1, 1, 1, 1), (2, 2)),
 )
 _VARIANT_MARKERS = ("v", "P", "X", "*", "<", ">", "p")
 # Of every figure.
-TEXT = {
+THEME = {
+    **seaborn.axes_style("ticks"),
+    # Part of matplotlib, so that figures are the same whatever fonts a machine has.
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8,
     "axes.titlesize": 9,
     "axes.spines.top": False,
@@ -55,7 +61,7 @@ TEXT = {
     "axes.grid": True,
     "grid.color": "#E4E4E4",
     "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
+    "hatch.linewidth": 0.4,
     # TrueType, so that publishers can embed and readers can search the text.
     "pdf.fonttype": 42,
 }
@@ -111,15 +117,53 @@ def panels_of(frame: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def draw_modes(
-    panel: Axes, frame: pd.DataFrame, quantity: str, modes: Mapping[str, str], every: int = 1
+    panel: Axes,
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    modes: Mapping[str, str],
+    **marks: Any,
 ) -> None:
-    """A line a mode: mean over seeds, with a band where at least two seeds give a spread."""
-    styles = styles_of(modes)
-    for mode in (mode for mode in modes if mode in set(frame["mode"])):
-        summary = frame[frame["mode"] == mode].groupby("step")[quantity].agg(["mean", "std"])
-        steps = summary.index.to_numpy()
-        marks = {"markersize": 3, "markevery": max(every, len(steps) // 10)}
-        draw_line(panel, steps, summary, styles[mode], modes[mode], len(modes), **marks)
+    """A line a mode: mean of `y` over seeds at every `x`, with a band of ±1 std if modes are few.
+
+    `frame` has these two columns and `mode`; `modes` are display names in the order of legends.
+    """
+    styles = {mode: style for mode, style in styles_of(modes).items() if mode in modes}
+    present = [mode for mode in modes if mode in set(frame["mode"])]
+    with axes_as_named(panel):
+        seaborn.lineplot(
+            frame,
+            x=x,
+            y=y,
+            hue="mode",
+            style="mode",
+            hue_order=present,
+            style_order=present,
+            palette={mode: styles[mode].colour for mode in present},
+            dashes={mode: styles[mode].line for mode in present},
+            markers={mode: styles[mode].marker for mode in present},
+            errorbar="sd" if len(modes) <= MOST_BANDS else None,
+            err_kws={"alpha": 0.15, "linewidth": 0},
+            linewidth=1.4,
+            markeredgewidth=0,
+            legend=False,
+            ax=panel,
+            **marks,
+        )
+    for line, mode in zip(panel.get_lines(), present, strict=True):
+        line.set_label(modes[mode])
+
+
+@contextmanager
+def axes_as_named(panel: Axes) -> Iterator[None]:
+    """Whatever is drawn, axes keep their names; seaborn gives those without one a column's."""
+    names = {"xlabel": panel.get_xlabel(), "ylabel": panel.get_ylabel()}
+    yield
+    panel.set(**names)
+
+
+def whole_steps(panel: Axes) -> None:
+    """Few ticks, at whole training steps."""
     panel.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], integer=True))
 
 
@@ -132,17 +176,6 @@ def spread_note(frame: pd.DataFrame) -> str:
         return "lines: mean over seeds; their spread is in the tables"
     note = "lines: mean over seeds, bands: ±1 std"
     return note if seeds.min() > 1 else f"{note}; no band: one seed"
-
-
-def draw_line(
-    panel: Axes, x: Any, spread: pd.DataFrame, style: Style, label: str, lines: int, **marks: Any
-) -> None:
-    """A mode's line, `spread["mean"]` over `x`, and its band, ±`std`, where `lines` are few."""
-    mean, std = spread["mean"], spread["std"]
-    look = {"color": style.colour, "linestyle": style.line, "marker": style.marker}
-    panel.plot(x, mean, linewidth=1.4, label=label, **look, **marks)
-    if lines <= MOST_BANDS:
-        panel.fill_between(x, mean - std, mean + std, color=style.colour, alpha=0.15, linewidth=0)
 
 
 def share_legend(figure: Figure, order: Sequence[str], note: str) -> None:
@@ -176,7 +209,7 @@ def save(figure: Figure, stem: str | Path) -> list[Path]:
     paths = []
     for suffix, fields in metadata.items():
         stream = io.BytesIO()
-        with matplotlib.rc_context(TEXT):
+        with matplotlib.rc_context(THEME):
             figure.savefig(stream, format=suffix, dpi=200, metadata=fields)
         paths.append(Path(f"{stem}.{suffix}"))
         atomic_write(paths[-1], stream.getvalue())

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cfdapo.files import atomic_write
+from cfdapo.checksums import check, finish
+from cfdapo.files import UserError, atomic_write
 
 DASH = "–"
 # A column of nothing but dashes is one of numbers that are undefined.
@@ -70,16 +71,28 @@ def signed(value: float, style: str) -> str:
 
 
 def write(table: Table, folder: str | Path) -> list[Path]:
-    """Write `{name}.csv` (the tidy numbers), `{name}.md` and `{name}.tex` into `folder`."""
-    contents = {
-        "csv": table.data.to_csv(index=False, lineterminator="\n"),
-        "md": to_markdown(table),
-        "tex": to_latex(table),
-    }
-    paths = [Path(folder) / f"{table.name}.{suffix}" for suffix in contents]
-    for path, content in zip(paths, contents.values(), strict=True):
-        atomic_write(path, content)
-    return paths
+    """Write `{name}.csv` (the tidy numbers), `{name}.md` and `{name}.tex` into `folder`.
+
+    Other tables and figures read the numbers, so a checksum stands beside them.
+    """
+    csv, markdown, latex = (Path(folder) / f"{table.name}.{end}" for end in ("csv", "md", "tex"))
+    finish(csv, table.data.to_csv(index=False, lineterminator="\n"))
+    atomic_write(markdown, to_markdown(table))
+    atomic_write(latex, to_latex(table))
+    return [csv, markdown, latex]
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """The numbers that `write` left.
+
+    Raises:
+        UserError: the file is absent, damaged or no table.
+    """
+    check(path)
+    try:
+        return pd.read_csv(path)
+    except ValueError as error:
+        raise UserError(f"{path}: is no table ({error})") from error
 
 
 def _text_columns(table: Table) -> list[bool]:
