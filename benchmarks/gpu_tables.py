@@ -107,6 +107,12 @@ def exactness(units: dict[str, Results]) -> Iterator[Table]:
         "In bfloat16 and TF32 both methods round: the columns from float32 are their errors (root "
         "of the mean square) from serial in float32 with the same weights. It agrees where "
         "prefix's is at most 1.5 times serial's; in float32 where no drop differs by over 0.001.",
+        *(
+            f"{name}: prefix runs {results['way']['prefix runs']}, as the model "
+            f"{results['way']['reason']}"
+            for name, results in units.items()
+            if not results.get("way", {}).get("agrees", True)
+        ),
     )
     combined = {
         name: {key: values for key, values in results.items() if " / " in key}

@@ -1,8 +1,7 @@
 """The methods of measuring drops side by side: what each takes, and how far it is from another."""
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +12,11 @@ from timing import timed
 from torch import Tensor, nn
 
 from cfdapo.credit.importance import DropRequest, Measurement, measure_drops_batch
+from cfdapo.credit.interventions import make_plan
+from cfdapo.credit.scoring import Scorer, evaluating
+from cfdapo.credit.serial import batched_drops
 
-# The package's own, and whole sequences in batches, which only stands here to be compared with.
+# The package's own, and whole sequences in batches, which it takes where no other way is exact.
 METHODS = ("serial", "batched", "prefix", "gradient")
 
 
@@ -63,60 +65,18 @@ def run(
     )
 
 
-@torch.no_grad()
 def batched(
     model: nn.Module, requests: Sequence[DropRequest], placeholder: int, token_budget: int
 ) -> Measurement:
-    """Whole sequences of similar length, padded into batches (Appendix A, first improvement)."""
-    rows, first = [], []
-    for request in requests:
-        prompt = list(request.prompt_ids)
-        whole = prompt + list(request.completion_ids)[: request.answer.stop]
-        rows.append(whole)
-        for span in request.spans:
-            start, stop = len(prompt) + span.start, len(prompt) + span.stop
-            rows.append(whole[:start] + [placeholder] * (stop - start) + whole[stop:])
-        first += [len(prompt) + request.answer.start] * (1 + len(request.spans))
-    scores = torch.zeros(len(rows))
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-    passes = tokens = 0
-    while order:
-        width = len(rows[order[0]])
-        size = max(1, token_budget // width)
-        chunk, order = order[:size], order[size:]
-        ids = torch.tensor([rows[i] + [0] * (width - len(rows[i])) for i in chunk])
-        keep = torch.zeros(ids.shape, dtype=torch.bool)
-        for row, i in enumerate(chunk):
-            keep[row, first[i] - 1 : len(rows[i]) - 1] = True
-        targets = ids.roll(-1, 1)[keep].to(model.device)
-        # No mask: the padding stands behind everything that is scored, where nothing sees it.
-        with _head_at(model, keep.to(model.device)):
-            logits = model(ids.to(model.device), use_cache=False).logits.float()
-        picked = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(-1)
-        owner = torch.tensor(chunk).repeat_interleave(keep.sum(1))
-        scores.index_add_(0, owner, picked.cpu())
-        passes, tokens = passes + 1, tokens + ids.numel()
-    drops, baselines, begin = [], [], 0
-    for request in requests:
-        own = scores[begin : begin + 1 + len(request.spans)]
-        drops.append(own[1:] - own[0])
-        baselines.append(own[0])
-        begin += len(own)
-    return Measurement(drops, torch.stack(baselines), passes, tokens)
+    """Whole sequences of similar length, padded into batches (Appendix A, first improvement).
 
-
-@contextmanager
-def _head_at(model: nn.Module, keep: Tensor) -> Iterator[None]:
-    """Apply the model's head at the positions `keep` (rows, tokens) alone, in one row of logits.
-
-    transformers 5.23 takes such a mask as `logits_to_keep`, 5.17 does not.
+    The package runs them so where no packed pass is exact; here they are to be compared with it.
     """
-    head = model.get_output_embeddings()
-    handle = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][keep],))
-    try:
-        yield
-    finally:
-        handle.remove()
+    plans = [make_plan(request, placeholder, "pad", "answer") for request in requests]
+    scorer = Scorer(model)
+    with evaluating(model), torch.no_grad():
+        drops, baselines = zip(*batched_drops(scorer, plans, token_budget), strict=True)
+    return Measurement(list(drops), torch.tensor(baselines), scorer.passes, scorer.tokens)
 
 
 def compare(

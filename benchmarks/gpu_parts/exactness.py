@@ -17,6 +17,7 @@ from methods import agreement
 from torch import Tensor, nn
 from units import Clock, Emit, Machine, attempt
 
+from cfdapo.credit.exactness import exact_way
 from cfdapo.credit.importance import DropRequest, measure_drops_batch
 from cfdapo.credit.interventions import INTERVENTIONS, SINKS
 from gpu_parts.sizes import exactness_sizes, random_model
@@ -29,10 +30,16 @@ SMALL_BUDGET = 64
 
 
 def run(emit: Emit, clock: Clock, machine: Machine, shape: str) -> None:
-    """Both methods in bfloat16, float32 and TF32; then every intervention and sink in float32."""
+    """Both methods in bfloat16, float32 and TF32; then every intervention and sink in float32.
+
+    Where packed passes were not exact for the model, prefix would run whole sequences: "way" says
+    whether it does.
+    """
     sizes = exactness_sizes(machine)
     model = random_model(machine, shape, torch.bfloat16)
     requests = sizes.requests(model)
+    way = exact_way(model, max(len(r.prompt_ids) + r.answer.stop for r in requests))
+    emit("way", {"prefix runs": way.name, "reason": way.reason, "agrees": way.name == "packed"})
     found = {"bfloat16": attempt(emit, "bfloat16", lambda: _both(model, requests))}
     model = model.float()
     found["float32"] = attempt(emit, "float32", lambda: _both(model, requests))
