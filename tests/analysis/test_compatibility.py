@@ -123,13 +123,13 @@ def test_prompts_of_records_that_do_not_tell_them_are_not_compared(records):
     require_same_settings(records)
 
 
-def evaluation(model, **changes):
+def evaluation(name, **changes):
     """What an evaluation was made from."""
     made_from = {
         "settings": {"task": "gsm8k", "evaluation": {"batch_size": 128}},
         "problems": "7e57" * 16,
-        "prompts": model * 64,
-        "model": {"id": model, "sha256": {"model.safetensors": "w", "config.json": "c"}},
+        "prompts": name * 64,
+        "model": {"id": name, "sha256": {"model.safetensors": "w", "config.json": "c"}},
         "adapters": {"25": "0123456789abcdef"},
         "code": "c0de" * 16,
     }

@@ -8,7 +8,8 @@ from made_rollouts import make_rollout, tokenizer
 
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.rule import KEEPS, CreditRule, make_options, with_group_mass
-from cfdapo.credit.rules import get_rule, rule_names
+from cfdapo.credit.rules import get_rule, require_known_options, rule_names
+from cfdapo.files import UserError
 from cfdapo.study import rules
 
 
@@ -82,3 +83,12 @@ def test_group_mass_is_daposs_in_every_group_that_gets_any():
     assert all(one.abs().sum() == 0 for one in scaled[4:])
     ratio = scaled[0][1:] / given[0][1:]
     assert ratio[given[0][1:] != 0].std() < 1e-5
+
+
+def test_options_of_a_study_are_checked_before_any_job():
+    require_known_options([{"mode": "vanilla", "options": {}}, {"mode": "none", "options": {}}])
+    require_known_options([{"mode": "monte_carlo", "options": {"continuations": 4}}])
+    with pytest.raises(UserError, match="credit.options: options of monte_carlo: unknown k"):
+        require_known_options([{"mode": "monte_carlo", "options": {"k": 4}}])
+    with pytest.raises(UserError, match="continuations and budget are at least 1"):
+        require_known_options([{"mode": "monte_carlo", "options": {"continuations": 0}}])

@@ -345,7 +345,10 @@ NO_WORDS = [
     ("84 / 12 = 7 dozen eggs", "7"),
     ("30 x 2 = 60 dozens", "60"),
     ("16 + 12 = $28 million", "28"),
+    ("$24k a year / 12 months = $2k", "2"),
+    ("2 million/2 = 1 million", "1"),
     ("900,000 * 2 = 1.8 million", "1800000"),
+    ("600 * 2 = $1.2k", "1200"),
     ("84 eggs = 7 dozen", "84"),
 ]
 

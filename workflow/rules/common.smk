@@ -17,6 +17,7 @@ for variable in ("CFDAPO_DATA", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
         os.environ[variable] = os.path.join(workflow.rundir, folder)
 
 from cfdapo.analysis import registry
+from cfdapo.credit.rules import require_known_options
 from cfdapo.environments import leave_out_user_packages, shell_prefix
 from cfdapo.files import UserError
 from cfdapo.policy.templates import require_steady_models
@@ -43,6 +44,7 @@ try:
     STUDY = load_study(check_choice(config))
     if workflow.is_main_process:  # and not in each of its jobs
         require_steady_models(STUDY["models"])
+        require_known_options(credit_settings(STUDY, mode) for mode in STUDY["modes"])
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -17,7 +17,7 @@ from cfdapo.vocabulary import TASKS, TaskTraits
 NEEDS = {
     "curves": "statistics/curves.csv",
     "comparisons": "statistics/significance.csv and statistics/problem_level.csv",
-    "histories": "every run's history.jsonl",
+    "histories": "every run's history.jsonl, and run.json, which says that it is its own",
     "descriptions": "every run's run.json",
     "profiles": "every model's overhead/{model}.json",
     "credit": "every model's credit/{model}.jsonl and credit/{model}.completions.jsonl",

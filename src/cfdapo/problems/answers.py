@@ -59,7 +59,7 @@ def normalise(value: str) -> str:
     number = whole_value(fold(value))
     if number is not None and number.value is not None:
         return _spell(number.value)
-    text = " ".join(value.split()).strip(" $.").casefold()
+    text = " ".join(value.split()).lstrip(" $").rstrip(" $.").casefold()
     # Casefolding may take a letter apart, so that a number behind it stands alone.
     return text if text == value else normalise(text)
 

@@ -12,7 +12,7 @@ Read as one number each, with its exact value:
   (\frac{\text{36}}{2}), mixed numbers (1 3/4, 1\frac{3}{4}, 1½, "5 and a half");
 - scales: 1.8 million, 2 dozen, 5 lakh, 3万, and after a currency sign $1.2k, $3M, $2bn. Elsewhere a
   letter is a unit: 5k is a run, 3m a length. Behind the result of a calculation a scale is its
-  unit if the result is right without it: "24 / 12 = 2 dozen" is 2;
+  unit where an operand has one too, or where the result is right without: "24 / 12 = 2 dozen" is 2;
 - "18 dollars and 50 cents";
 - signs: -5, −5, -$5, $-5, "negative 5", and "minus 5" or "- 5" where nothing stands in front that
   it could be subtracted from.
@@ -136,7 +136,7 @@ _UNIT = re.compile(
     r"(?:\\(?:text|mathrm|mbox|textrm|textbf|operatorname)[ ]?\{[^{}0-9\\]*+\}"
     r"|\\[,;:! $%]|\\(?:cdot|times)|[ $€£%.~]|[A-Za-z]{2,}+|[mshgLldt]\b|\^(?:[0-9]|\{[0-9]\}))++"
 )
-_SPACES = r"(?:[ ]|\\[,;:!\ ])*+"
+_SPACES = r"(?:\s|\\[,;:!\ ])*+"
 _TIMES = r"(?:\\times|\\cdot|[×·⋅*xX]|\\text\{[ ]?[x×][ ]?\})"
 _TIMES_TEN = re.compile(rf"{_SPACES}{_TIMES}{_SPACES}(?=10(?!\.?[0-9]))")
 _EXPONENT = re.compile(
@@ -150,6 +150,9 @@ _SCALE = re.compile(
     rf"(?:[ ]?\\(?:text|mathrm|mbox|textbf|textrm)[ ]?\{{[ ]?|\\[ ,;:]|[ ]{{1,2}}|[-~])"
     rf"(?P<scale>{number_words.SCALE})\b",
     re.IGNORECASE,
+)
+_ENDS_IN_SCALE = re.compile(
+    rf"(?:{number_words.SCALE}|[0-9](?:[kKMB]|[bm]n)|[{''.join(_MYRIADS)}])\Z", re.IGNORECASE
 )
 _LESSER = re.compile(r"[ ](?:and[ ])?(?P<count>[0-9]{1,3})[ ]thousand\b", re.IGNORECASE)
 
@@ -306,32 +309,46 @@ def _number_at(text: str, start: int, end: int, before: list[Token], states: boo
     if cents := _CENTS_BEHIND.match(text, stop, end):
         stop, value = cents.end(), value + Fraction(int(cents["cents"]), 100)
     value = -value if sign else value
-    # The scale behind a result may be the unit of the calculation: "24 / 12 = 2 dozen" is 2.
+    letter = _LETTERS.get(text[stop - 1])
+    if letter and text[start] in _CURRENCIES and _is_unit(text, before, value / letter):
+        return None  # so that the number stands without its currency and its letter
     scaled = _scaled(text, end, stop, value)
-    if scaled[0] != stop and _calculated(text, before) != value:
+    if scaled[0] != stop and not _is_unit(text, before, value):
         stop, value = scaled
     return Token("number", start, stop, value)
 
 
-def _calculated(text: str, before: list[Token]) -> Fraction | None:
-    """What the calculation comes to whose equals sign is the last token, None if there is none."""
+def _is_unit(text: str, before: list[Token], result: Fraction) -> bool:
+    """Whether the scale behind a calculation's result is the unit that all of it is in.
+
+    So where an operand has a scale, or the result is right without one: "24 / 12 = 2 dozen".
+    """
+    terms = _calculation(text, before)
+    in_scale = any(_ENDS_IN_SCALE.search(text[term.start : term.end]) for term in terms)
+    return in_scale or (bool(terms) and _evaluated(text, terms) == result)
+
+
+def _calculation(text: str, before: list[Token]) -> list[Token]:
+    """The numbers, and operators between them, of the calculation whose equals sign is last."""
     tokens = [t for t in before[-_LONGEST_CALCULATION:] if t.kind not in ("mark", "word")]
     if not tokens or tokens.pop().kind != "equals":
-        return None
+        return []
     terms: list[Token] = []  # from the last to the first
     for token in reversed(tokens):
         if token.kind != ("operator" if len(terms) % 2 else "number"):
             break
         terms.append(token)
-    terms = terms[::-1][1 - len(terms) % 2 :]
-    if not terms or "(" in text[terms[0].start : terms[-1].end]:
+    return terms[::-1][1 - len(terms) % 2 :]
+
+
+def _evaluated(text: str, terms: list[Token]) -> Fraction | None:
+    """The value of numbers with operators between them; None with brackets, powers and the like."""
+    if "(" in text[terms[0].start : terms[-1].end]:
         return None
     total, product = Fraction(0), terms[0].value or Fraction(0)
     for operator, term in zip(terms[1::2], terms[2::2], strict=True):
-        kind, value = (
-            _OPERATIONS.get(text[operator.start : operator.end]),
-            term.value or Fraction(0),
-        )
+        kind = _OPERATIONS.get(text[operator.start : operator.end])
+        value = term.value or Fraction(0)
         if kind is None or (kind == "/" and value == 0):
             return None
         if kind in "+-":

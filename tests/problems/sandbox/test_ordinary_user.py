@@ -18,6 +18,9 @@ ATTACKS = (
     "fork_bomb",
     "ten_gigabytes",
     "values_come_back",
+    "right_code",
+    "ends_with_its_keeper",
+    "installed_packages",
 )
 # Another Python of the same version can use this one's packages.
 ENVIRONMENT = {
@@ -59,7 +62,7 @@ def test_the_walls_stand_for_a_user_without_rights(tmp_path):
         [
             *(python, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
             *("--basetemp", str(home / "tests"), "-k", " or ".join(ATTACKS)),
-            *(str(HERE / "test_attacks.py"), str(HERE / "test_verdicts.py")),
+            *(str(HERE / f"test_{name}.py") for name in ("attacks", "verdicts", "right_code")),
         ],
         cwd=HERE.parents[2],
         env={**ENVIRONMENT, "HOME": str(home)},

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from cfdapo.analysis.costs.overhead import measure_estimators
 from cfdapo.analysis.records.results import Results
-from cfdapo.analysis.rendering.figures import PANELS_A_ROW, THEME, panel_size, share_legend
+from cfdapo.analysis.rendering.figures import THEME, axes_as_named, model_panels, share_legend
 from cfdapo.vocabulary import PAPER_MODES
 
 # Phases of a step from the bottom of a bar; hatches tell them apart without the colour.
@@ -35,23 +35,17 @@ def overhead_bars(profiles: Mapping[str, Mapping[str, Any]], labels: Mapping[str
     """
     models = {model: label for model, label in labels.items() if model in profiles}
     estimators = measure_estimators({model: profiles[model] for model in models})
-    across = min(max(len(models), 1), PANELS_A_ROW)
-    down = -(-max(len(models), 1) // across)
     with matplotlib.rc_context(THEME | {"hatch.linewidth": 1}):
-        figure = Figure(figsize=panel_size(across, down, PAPER_MODES), layout="constrained")
-        panels = figure.subplots(down, across, squeeze=False).flatten()
         if not models:
-            panels[0].text(0.5, 0.5, "no profile was measured", ha="center", va="center")
-            panels[0].set_axis_off()
+            figure, panels = model_panels({"": ""}, PAPER_MODES, "")
+            panels[""].text(0.5, 0.5, "no profile was measured", ha="center", va="center")
+            panels[""].set_axis_off()
             return figure
-        for panel, (model, label) in zip(panels, models.items(), strict=False):
+        figure, panels = model_panels(models, PAPER_MODES, "Seconds a step")
+        for model, panel in panels.items():
             credit = estimators[estimators["model"] == model].set_index("method")["seconds"]
-            _draw_bars(panel, profiles[model]["seconds"], credit.to_dict())
-            panel.set_title(label)
-        for panel in panels[len(models) :]:
-            panel.remove()
-        for panel in panels[: len(models) : across]:
-            panel.set_ylabel("Seconds a step")
+            with axes_as_named(panel):
+                _draw_bars(panel, profiles[model]["seconds"], credit.to_dict())
         note = "one batch of rollouts, no group skipped; above: more than without credit"
         share_legend(figure, [name for name, *_ in _PHASES.values()], note)
     return figure
@@ -90,7 +84,6 @@ def _draw_bars(panel: Axes, seconds: Mapping[str, float], credit: Mapping[str, f
     base = seconds["generation"] + seconds["update"]
     more = ["", *(f"+{100 * credit[name] / base:.0f} %" for name in names[1:])]
     panel.bar_label(panel.containers[-1], more, padding=1)
-    panel.set(xlabel="", ylabel="")
     panel.margins(y=0.12)
     panel.grid(visible=False, axis="x")
 

@@ -1,7 +1,8 @@
 """What all figures share: their look, a panel a model, a line a mode, the files they are in."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -129,29 +130,35 @@ def draw_modes(
     """
     styles = {mode: style for mode, style in styles_of(modes).items() if mode in modes}
     present = [mode for mode in modes if mode in set(frame["mode"])]
-    names = {"xlabel": panel.get_xlabel(), "ylabel": panel.get_ylabel()}
-    seaborn.lineplot(
-        frame,
-        x=x,
-        y=y,
-        hue="mode",
-        style="mode",
-        hue_order=present,
-        style_order=present,
-        palette={mode: styles[mode].colour for mode in present},
-        dashes={mode: styles[mode].line for mode in present},
-        markers={mode: styles[mode].marker for mode in present},
-        errorbar="sd" if len(modes) <= MOST_BANDS else None,
-        err_kws={"alpha": 0.15, "linewidth": 0},
-        linewidth=1.4,
-        markeredgewidth=0,
-        legend=False,
-        ax=panel,
-        **marks,
-    )
+    with axes_as_named(panel):
+        seaborn.lineplot(
+            frame,
+            x=x,
+            y=y,
+            hue="mode",
+            style="mode",
+            hue_order=present,
+            style_order=present,
+            palette={mode: styles[mode].colour for mode in present},
+            dashes={mode: styles[mode].line for mode in present},
+            markers={mode: styles[mode].marker for mode in present},
+            errorbar="sd" if len(modes) <= MOST_BANDS else None,
+            err_kws={"alpha": 0.15, "linewidth": 0},
+            linewidth=1.4,
+            markeredgewidth=0,
+            legend=False,
+            ax=panel,
+            **marks,
+        )
     for line, mode in zip(panel.get_lines(), present, strict=True):
         line.set_label(modes[mode])
-    # Where there was no name, seaborn put the column's.
+
+
+@contextmanager
+def axes_as_named(panel: Axes) -> Iterator[None]:
+    """Whatever is drawn, axes keep their names; seaborn gives those without one a column's."""
+    names = {"xlabel": panel.get_xlabel(), "ylabel": panel.get_ylabel()}
+    yield
     panel.set(**names)
 
 
