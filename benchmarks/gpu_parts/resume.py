@@ -129,7 +129,7 @@ def run_training(folder: Path, out: Path, precision: str, deterministic: bool, t
     )
     training._reward = lambda task: tiny_run.reward_by_parity
     paths = {"model_dir": folder / "model", "problems": folder / "train.jsonl"}
-    with warnings.catchwarned_of(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         train(tiny_run.MODEL, mode="counterfactual", seed=0, settings=settings, out=out,
               save_minutes=0, **paths)  # fmt: skip
