@@ -23,6 +23,7 @@ from cfdapo.credit.importance import (
 )
 from cfdapo.credit.interventions import INTERVENTIONS, SINKS, longest_request, make_plan
 from cfdapo.credit.proxy import Proxy
+from cfdapo.credit.scoring import PRECISIONS, measuring
 from cfdapo.credit.spans import SELECTIONS, Span, find_answer, find_spans, select_spans
 from cfdapo.credit.weights import MODES, rescale_to_mean_one, token_weights
 
@@ -43,6 +44,7 @@ CHOICES = {
     "select": SELECTIONS,
     "spans": tuple(SPANS),
     "answer": tuple(ANSWERS),
+    "precision": PRECISIONS,
 }
 
 
@@ -67,6 +69,8 @@ class CreditConfig:
     spans: arithmetic (the paper's patterns) or code (from its syntax tree).
     answer: number (the stated answer), or in code returns (the expression of the entry point's
         last return) or function (all of it).
+    precision: float32, in which drops are computed whatever the weights are, or policy, as the
+        model itself computes.
 
     Raises ValueError for an unknown name (`CHOICES`), and where
     select_k or every is below 1, or cache below 0.
@@ -89,6 +93,7 @@ class CreditConfig:
     proxy: str | None = None
     spans: str = "arithmetic"
     answer: str = "number"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
@@ -164,7 +169,8 @@ class CreditAssigner:
         model, tokenizer = self._measuring(model)
         request = longest_request(prompt, completion, config.max_spans)
         plan = make_plan(request, placeholder_id(tokenizer), config.intervention, config.sink)
-        choose_way(model, [plan] * group, config.method, config.intervention)
+        with measuring(model, config.precision):
+            choose_way(model, [plan] * group, config.method, config.intervention)
 
     def assign(
         self,
@@ -277,6 +283,7 @@ class CreditAssigner:
             intervention=config.intervention,
             sink=config.sink,
             token_budget=config.token_budget,
+            precision=config.precision,
         )
 
     def _measuring(self, model: nn.Module) -> tuple[nn.Module, Any]:
@@ -288,8 +295,9 @@ class CreditAssigner:
     def _crosscheck(self, model: nn.Module, request: DropRequest, placeholder: int) -> None:
         config = self.config
         plan = make_plan(request, placeholder, config.intervention, config.sink)
-        way = choose_way(model, [plan], config.method, config.intervention)
-        found = crosscheck(model, plan, way, config.method, placeholder, config.token_budget)
+        with measuring(model, config.precision):
+            way = choose_way(model, [plan], config.method, config.intervention)
+            found = crosscheck(model, plan, way, config.method, placeholder, config.token_budget)
         print(f"credit: {found}", flush=True)
         self.crosschecked = True
 
