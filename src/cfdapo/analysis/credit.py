@@ -55,6 +55,7 @@ COMPLETION_COLUMNS = {
     "correct": "whether it is right",
     "group": "number of the group of completions of one prompt; null for gold",
     "advantage": "equation 1 within the group; null for gold",
+    "noise": "whether there are drops, and none beyond the rounding of the policy's own arithmetic",
 }
 
 # How the drops of a span may be named.

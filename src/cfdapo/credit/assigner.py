@@ -25,7 +25,7 @@ from cfdapo.credit.interventions import INTERVENTIONS, SINKS, longest_request, m
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.scoring import PRECISIONS, measuring
 from cfdapo.credit.spans import SELECTIONS, Span, find_answer, find_spans, select_spans
-from cfdapo.credit.weights import MODES, rescale_to_mean_one, token_weights
+from cfdapo.credit.weights import MODES, rescale_to_mean_one, rounding, token_weights
 
 # What finds spans before an answer, and what finds the answer.
 SPANS = {"arithmetic": find_spans, "code": find_code_spans}
@@ -116,6 +116,7 @@ class Credit:
 
     `weights`: float32, shape (length,). `spans` are character ranges of `text`, `tokens` their
     slices of the completion and `drops` their drops (equation 3; nan where none was measured).
+    `noise`: whether there are drops, and none is beyond the rounding of what measured it.
     """
 
     weights: Tensor
@@ -124,6 +125,7 @@ class Credit:
     tokens: list[slice] = field(default_factory=list)
     answer: slice | None = None
     drops: Tensor = field(default_factory=lambda: torch.empty(0))
+    noise: bool = False
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,9 @@ class CreditAssigner:
             self._weigh(credit, measured, generator)
             for (credit, _), measured in zip(located, drops, strict=True)
         ]
+        if self.config.measures_drops:
+            dtype = self._measuring(model)[0].dtype
+            weighted = [replace(own, noise=self._is_noise(own, dtype)) for own in weighted]
         return Assignment(weighted, **costs)
 
     def locate(
@@ -317,6 +322,19 @@ class CreditAssigner:
         if config.rescale_to_mean_one:
             weights = rescale_to_mean_one(weights)
         return replace(credit, weights=weights, drops=drops)
+
+    def _is_noise(self, credit: Credit, dtype: torch.dtype) -> bool:
+        """Whether all drops are within rounding, though equation 6 spreads them over the range."""
+        answer, drops = credit.answer, credit.drops.tolist()
+        if answer is None or not drops:
+            return False
+        begins = [
+            answer.start if self.config.sink == "answer" else span.stop for span in credit.tokens
+        ]
+        return all(
+            abs(drop) <= rounding(dtype, answer.stop - begin)
+            for drop, begin in zip(drops, begins, strict=True)
+        )
 
 
 def _uniform(completion: Sequence[int]) -> Credit:

@@ -22,7 +22,7 @@ def measure_combinations(
     placeholder_id: int,
     combinations: Sequence[Combination],
     token_budget: int = TOKEN_BUDGET,
-    precision: str = "float32",
+    precision: str = "policy",
 ) -> list[dict[Combination, Tensor]]:
     """Drops by combination for every request, as `measure_drops_batch` by "prefix" has them, (K,).
 
@@ -49,7 +49,7 @@ def settle_combinations(
     request: DropRequest,
     placeholder_id: int,
     combinations: Sequence[Combination],
-    precision: str = "float32",
+    precision: str = "policy",
 ) -> None:
     """Choose how to measure requests as large as `request`; warnings and errors as in measuring."""
     if combinations:
@@ -64,7 +64,7 @@ def crosscheck_combinations(
     placeholder_id: int,
     combinations: Sequence[Combination],
     token_budget: int = TOKEN_BUDGET,
-    precision: str = "float32",
+    precision: str = "policy",
 ) -> Crosscheck:
     """Measure one completion by all combinations twice (see `credit.crosscheck`)."""
     plan = _merged(request, placeholder_id, combinations)

@@ -63,7 +63,7 @@ def measure_drops_batch(
     intervention: str = "pad",
     sink: str = "answer",
     token_budget: int = TOKEN_BUDGET,
-    precision: str = "float32",
+    precision: str = "policy",
 ) -> Measurement:
     """Equation 3 for every span of every request: the sink's log-probability without less with it.
 
@@ -86,8 +86,8 @@ def measure_drops_batch(
 
     `token_budget` bounds a pass's tokens, unless one segment (prompt, completion or branch) or one
     whole sequence is longer, and with it the memory for activations, keys and values. `precision`
-    "float32" computes with float32 copies of weights of 16 bits, which take twice the weights'
-    memory meanwhile: in 16 bits many a drop is rounding alone. "policy" computes as the model does.
+    "policy" computes as the model does, "float32" with float32 copies of weights of 16 bits, which
+    take twice the weights' memory meanwhile: in 16 bits many a drop is rounding alone.
 
     Raises ValueError for unknown names, an empty prompt, an empty answer, a span that is empty,
     out of range or not before the answer, and for models that an intervention or a method cannot

@@ -164,6 +164,7 @@ class Recorder:
             "correct": bool(self.reward(one.problem, one.ids)),
             "group": one.group,
             "advantage": one.advantage,
+            "noise": credit.noise,
         }
 
     def _answer(self, one: Completion, credit: Credit) -> Row | None:

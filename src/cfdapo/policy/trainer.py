@@ -17,6 +17,7 @@ METRICS = (
     "credit/weight_std",
     "credit/spans_per_completion",
     "credit/passes",
+    "credit/noise_completions",
     "seconds/generation",
     "seconds/credit",
 )
@@ -128,6 +129,7 @@ class CFDAPOTrainer(ResumableTrainer):
             # that teaches nothing.
             sum(spans) / len(spans) if spans else 0.0,
             float(assignment.passes),
+            float(sum(credit.noise for credit in assignment.credits)),
             generation,
             credit,
         )
