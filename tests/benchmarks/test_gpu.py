@@ -303,10 +303,11 @@ def test_the_record_is_json_also_for_numbers_that_json_has_not(tmp_path):
     unit = Unit("cost", "shape", "cost", 1)
     record = gpu.Record(tmp_path / "gpu.json", {}, [unit])
     record.emit(unit, "prefix", {"within": math.nan, "seconds": [1.5, math.inf]})
-    record.emit(unit, "prefix", {"passes": 2})
+    record.emit(unit, "prefix", {"passes": 2, "dtype": torch.float32})
     text = (tmp_path / "gpu.json").read_text()
     found = json.loads(text, parse_constant=pytest.fail)["parts"]["cost"]["units"]["shape"]
-    assert found["results"]["prefix"] == {"within": None, "seconds": [1.5, None], "passes": 2}
+    rest = {"passes": 2, "dtype": "torch.float32"}
+    assert found["results"]["prefix"] == {"within": None, "seconds": [1.5, None], **rest}
 
 
 @pytest.mark.parametrize(
