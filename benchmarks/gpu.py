@@ -11,6 +11,7 @@ Exits with 0 if every piece was done, else with 1: something failed or its time 
 """
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -37,8 +38,6 @@ PARTS = {
 STRETCH = 2.5
 # Seconds more where a process has to import everything by itself.
 IMPORTS = 30
-
-
 # Seconds that a unit of a module may take: on a large GPU, and tiny on one core.
 SECONDS = {
     "machine": (15, 2),
@@ -110,17 +109,18 @@ class Record:
         self.save()
 
     def save(self) -> None:
-        write_json(self.path, _finite(self.content))
+        write_json(self.path, _plain(self.content))
 
 
-def _finite(value: Any) -> Any:
-    """The same with None for what JSON has no number for."""
+def _plain(value: Any) -> Any:
+    """The same as JSON can hold it: None for numbers that it has not, texts for other objects."""
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    finite = not isinstance(value, float) or abs(value) < float("inf")
-    return value if finite else None
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def main() -> None:

@@ -91,8 +91,7 @@ def _arm(point: str, step: int, number: signal.Signals) -> None:
     """Let this process send itself the signal at `point` of `step`."""
     from torch.optim import AdamW
 
-    from cfdapo.credit.assigner import CreditAssigner
-    from cfdapo.policy import resuming
+    from cfdapo.policy import resuming, trainer
     from cfdapo.policy.checkpoints import checkpoint
     from cfdapo.policy.trainer import CFDAPOTrainer
 
@@ -133,9 +132,9 @@ def _arm(point: str, step: int, number: signal.Signals) -> None:
         return path == checkpoint(path.parent, step)
 
     if point == "generation":
-        at(CFDAPOTrainer, "_assign", begun)
-    elif point == "credit":
-        at(CreditAssigner, "assign", begun, after=True)
+        at(CFDAPOTrainer, "_proxy_prompts", begun)
+    elif point == "credit":  # in any mode, also one that measures nothing
+        at(trainer, "_padded", begun)
     elif point == "backward":  # of the first of the step's batches
         at(CFDAPOTrainer, "training_step", begun, after=True)
     elif point == "optimizer":

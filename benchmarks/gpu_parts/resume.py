@@ -62,7 +62,7 @@ def experiment(
 
     def start(name: str) -> Any:
         log, given = root / f"{name}.log", (folder, outs[name], precision, deterministic)
-        return _start(machine, log, _train, *given, machine.tiny)
+        return _start(machine, log, run_training, *given, machine.tiny)
 
     running = {name: start(name) for name in outs}
     _kill(running.pop("killed"), outs["killed"] / "state")
@@ -75,7 +75,7 @@ def experiment(
         "gradients": [row["grad_norm"] for row in read_jsonl(alone / "history.jsonl")],
         "left alone twice": compare(alone, outs["again"]),
         "killed and resumed": compare(alone, outs["killed"]),
-        **({"warned of": _warnings(outs.values())} if deterministic else {}),
+        **({"warned of": warned_of(outs.values())} if deterministic else {}),
     }
 
 
@@ -94,13 +94,16 @@ def _run(log: Path, target: Any, arguments: Sequence[Any]) -> None:
 
 
 def _wait_for(processes: Sequence[Any]) -> None:
-    """Wait for their ends; RuntimeError with the last lines that a failed one printed."""
+    """Wait for their ends; RuntimeError with what a failed one printed last."""
     for process in processes:
         process.join()
     for process in processes:
         if process.exitcode:
-            end = process.log.read_text(encoding="utf-8", errors="replace")[-2000:]
-            raise RuntimeError(f"a training ended with code {process.exitcode}: {end}")
+            printed = process.log.read_text(encoding="utf-8", errors="replace").strip()
+            last = printed.rpartition("\n")[2]
+            raise RuntimeError(
+                f"a process ended with code {process.exitcode}: {last}\n{printed[-2000:]}"
+            )
 
 
 def _kill(process: Any, state: Path) -> None:
@@ -115,7 +118,7 @@ def _kill(process: Any, state: Path) -> None:
     raise RuntimeError("the training had ended before it could be killed")
 
 
-def _train(folder: Path, out: Path, precision: str, deterministic: bool, tiny: bool) -> None:
+def run_training(folder: Path, out: Path, precision: str, deterministic: bool, tiny: bool) -> None:
     """Train, or go on; what torch warned of is left beside `out`."""
     if deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = WORKSPACE
@@ -128,19 +131,19 @@ def _train(folder: Path, out: Path, precision: str, deterministic: bool, tiny: b
     paths = {"model_dir": folder / "model", "problems": folder / "train.jsonl"}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        train("tiny", mode="counterfactual", seed=0, settings=settings, out=out, save_minutes=0,
-              **paths)  # fmt: skip
+        train(tiny_run.MODEL, mode="counterfactual", seed=0, settings=settings, out=out,
+              save_minutes=0, **paths)  # fmt: skip
     found = [str(warning.message) for warning in caught]
-    write_json(_beside(out), [text for text in found if "deterministic" in text])
+    write_json(_beside(out), {"warnings": [text for text in found if "deterministic" in text]})
 
 
 def _beside(out: Path) -> Path:
     return out.with_name(f"{out.name}.warnings.json")
 
 
-def _warnings(outs: Sequence[Path]) -> list[str]:
+def warned_of(outs: Sequence[Path]) -> list[str]:
     """What torch said of operations without a deterministic form, each once."""
-    return sorted({text for out in outs for text in read_json(_beside(out))})
+    return sorted({text for out in outs for text in read_json(_beside(out))["warnings"]})
 
 
 def compare(one: Path, other: Path) -> dict[str, Any]:

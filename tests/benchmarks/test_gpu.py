@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from multiprocessing import get_context
 from types import SimpleNamespace
 
@@ -163,6 +164,27 @@ def test_runs_are_compared_to_the_bit_and_by_distance(tmp_path):
     assert apart["from step"] == 2 and apart["columns"] == ["loss"]
 
 
+def test_operations_without_a_deterministic_form_are_told(tmp_path, monkeypatch):
+    def train(model, *, out, settings, **_):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+        assert settings["training"]["precision"] == "bfloat16"
+        warnings.warn(f"{out.name} does not have a deterministic implementation", stacklevel=1)
+        warnings.warn("something else", stacklevel=1)
+
+    monkeypatch.setattr(resume, "train", train)
+    monkeypatch.setattr(resume.training, "_reward", None)  # put back afterwards
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    outs = [tmp_path / name for name in ("index_put", "cumsum")]
+    try:
+        for out in [*outs, outs[0]]:
+            resume.run_training(tmp_path, out, "bfloat16", deterministic=True, tiny=True)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    ending = "does not have a deterministic implementation"
+    assert resume.warned_of(outs) == [f"cumsum {ending}", f"index_put {ending}"]
+
+
 def _write_run(out, weight: float, loss: float) -> None:
     folder = out / "adapters" / f"step{resume.STEPS}"
     folder.mkdir(parents=True)
@@ -281,10 +303,11 @@ def test_the_record_is_json_also_for_numbers_that_json_has_not(tmp_path):
     unit = Unit("cost", "shape", "cost", 1)
     record = gpu.Record(tmp_path / "gpu.json", {}, [unit])
     record.emit(unit, "prefix", {"within": math.nan, "seconds": [1.5, math.inf]})
-    record.emit(unit, "prefix", {"passes": 2})
+    record.emit(unit, "prefix", {"passes": 2, "dtype": torch.float32})
     text = (tmp_path / "gpu.json").read_text()
     found = json.loads(text, parse_constant=pytest.fail)["parts"]["cost"]["units"]["shape"]
-    assert found["results"]["prefix"] == {"within": None, "seconds": [1.5, None], "passes": 2}
+    rest = {"passes": 2, "dtype": "torch.float32"}
+    assert found["results"]["prefix"] == {"within": None, "seconds": [1.5, None], **rest}
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def crossing(dated, prepared, tmp_path_factory):
     """A run of one evening, and one that is stopped in the evening and goes on next morning."""
     folder = tmp_path_factory.mktemp("crossing")
     arguments = {
-        "model": "dated",
+        "model": "test",
         "model_dir": dated,
         "problems": prepared / "train.jsonl",
         "mode": "random",
@@ -171,7 +171,7 @@ def test_a_state_of_other_prompts_is_not_gone_on_from(crossing, dated, prepared,
     """Nothing but the template on the disk is another one."""
     folder = shutil.copytree(dated, tmp_path / "model")
     arguments = {
-        "model": "dated",
+        "model": "test",
         "model_dir": folder,
         "problems": prepared / "train.jsonl",
         "mode": "random",
@@ -202,10 +202,10 @@ def test_every_job_refuses_a_date_that_nothing_fixes(stage_name, dated, prepared
     data = prepared / "train.jsonl"
     with pytest.raises(UserError, match=READS):
         if stage_name == "train":
-            train("dated", dated, data, "random", 0, settings({}), tmp_path)
+            train("test", dated, data, "random", 0, settings({}), tmp_path)
         elif stage_name == "proxy":
             proxied = settings({}, proxy_chat={})
-            given = ("m", prepared / "model", data, "random", 0, proxied, tmp_path)
+            given = ("test", prepared / "model", data, "random", 0, proxied, tmp_path)
             train(*given, proxy_dir=dated)
         elif stage_name == "evaluate":
             evaluate(dated, data, tmp_path, of_evaluation({}), tmp_path / "evaluation.jsonl")

@@ -148,9 +148,3 @@ def test_problems_that_changed_since_they_were_prepared_are_named(
     (tmp_path / name).write_text(text.replace("1", "2", 1))
     with pytest.raises(UserError, match="train.jsonl: damaged or changed"):
         train("test", prepared / "model", tmp_path / "train.jsonl", "random", 0, settings, tmp_path)
-
-
-def test_another_model_s_folder_is_named(prepared, settings, tmp_path):
-    problems = prepared / "train.jsonl"
-    with pytest.raises(UserError, match="model/manifest.json: is the manifest of test, not of big"):
-        train("big", prepared / "model", problems, "random", 0, settings, tmp_path)

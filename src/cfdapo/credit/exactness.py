@@ -2,10 +2,10 @@
 
 Three ways give what method "serial" gives, and the first that is exact for a model is taken: packed
 passes, in which sequences share what they have in common; whole sequences, several padded ones at
-once; whole sequences one at a time. Each is tried with a few tokens, where a fault shows without a
-doubt: a sequence must not change when its neighbours do, and must be what the model makes of it
-alone. Rounding tells little here, as states are compared and not the small differences that drops
-are. docs/architectures.md says what came of it for every family of models.
+once; whole sequences one at a time. Each is tried with made-up tokens, where a fault shows without
+a doubt: a sequence must not change when its neighbours do, and must be what the model makes of it
+alone, up to the longest that will come. States are compared, in which rounding is small, and not
+drops, which are small themselves. docs/architectures.md says what came of it for every family.
 """
 
 from collections.abc import Callable
@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from cfdapo.credit.packing import Inexact, KeyValues, PackedPass, Segment, packed_attention, running
 from cfdapo.credit.scoring import evaluating, forget_lengths, hiding
 
-# States that ought to be the same differ by at most this part of the largest, in float32 and in 16
-# bits. Where only neighbours change, nothing but a mixture of experts rounds otherwise; where
-# the way of computing changes, everything does. docs/architectures.md has what was measured.
+# How far states that ought to be the same may differ, as a part of their length as vectors, in
+# float32 and in 16 bits. Where only neighbours change, nothing but a mixture of experts rounds
+# otherwise; where the way of computing changes, everything does. docs/architectures.md has what
+# was measured.
 _NEIGHBOURS = (1e-4, 0.03)
 _WAYS = (1e-3, 0.15)
 
-# Tokens of the sequence that is watched, and of those before and behind it.
+# Tokens of a sequence that is watched, and of those before and behind it.
 _OWN, _BEFORE, _BEHIND = 4, 6, 3
 
 
@@ -43,22 +44,26 @@ class Way:
 
 SINGLE = Way("single", "is measured by the reference")
 
-# By model: the longest sequences for which a way was sought, and the way.
-_found: WeakKeyDictionary[nn.Module, tuple[int, Way]] = WeakKeyDictionary()
+# What is wrong with a model for some purpose, tried with sequences of some length; or None.
+_Check = Callable[[nn.Module, int], str | None]
+# By model and check: the longest sequences that were tried, and what was found.
+_found: WeakKeyDictionary[nn.Module, dict[_Check, tuple[int, str | None]]] = WeakKeyDictionary()
 
 
 def settle(model: nn.Module, longest: int, method: str, intervention: str) -> Way:
     """The quickest way in which `method` is exact for sequences of up to `longest` tokens.
 
-    Raises ValueError where there is none: intervention "attention" needs a model that carries
-    tokens forward by attention alone, and method "gradient" one that reads nothing of a token but
-    its embedding.
+    Raises ValueError where there is none: every method but "serial" needs a model whose tokens do
+    not depend on later ones, intervention "attention" one that carries tokens forward by attention
+    alone, and method "gradient" one that reads nothing of a token but its embedding.
     """
     way = SINGLE if method == "serial" else exact_way(model, longest)
+    if method != "serial" and way.name == "single":
+        _refuse(model, _flaw(_ahead_flaw, model, longest), f'method "{method}"')
     if intervention == "attention" and way.name != "packed":
-        _refuse(model, _hiding_flaw(model), 'intervention "attention"')
+        _refuse(model, _flaw(_hiding_flaw, model, longest), 'intervention "attention"')
     if method == "gradient":
-        _refuse(model, _embedding_flaw(model), 'method "gradient"')
+        _refuse(model, _flaw(_embedding_flaw, model, longest), 'method "gradient"')
     return way
 
 
@@ -69,12 +74,10 @@ def _refuse(model: nn.Module, flaw: str | None, what: str) -> None:
 
 def exact_way(model: nn.Module, longest: int) -> Way:
     """As `settle`, for method "prefix"; what is found for a model is kept."""
-    tried, way = _found.get(model, (0, SINGLE))
-    # What is exact for some length is exact for shorter ones.
-    if longest > tried:
-        way = _try_ways(model, longest)
-        _found[model] = longest, way
-    return way
+    reason = _flaw(_packed_flaw, model, longest)
+    if reason is None:
+        return Way("packed")
+    return Way("single" if _flaw(_batched_flaw, model, longest) else "batched", reason)
 
 
 def model_name(model: nn.Module) -> str:
@@ -83,18 +86,21 @@ def model_name(model: nn.Module) -> str:
     return type(inner).__name__
 
 
-def _try_ways(model: nn.Module, longest: int) -> Way:
-    reason = _flaw(_packed_flaw, model, longest)
-    if reason is None:
-        return Way("packed")
-    return Way("single" if _flaw(_batched_flaw, model, longest) else "batched", reason)
+def _flaw(check: _Check, model: nn.Module, longest: int) -> str | None:
+    """What `check` finds, now or earlier: no flaw at some length is none at shorter ones."""
+    known = _found.setdefault(model, {})
+    tried, flaw = known.get(check, (0, None))
+    if longest > tried:
+        flaw = _try(check, model, longest)
+        known[check] = longest, flaw
+    return flaw
 
 
-def _flaw(try_way: Callable[[nn.Module, int], str | None], model: nn.Module, longest: int) -> Any:
-    """What is wrong with a way, or None; a way that fails is wrong."""
+def _try(check: _Check, model: nn.Module, longest: int) -> str | None:
+    """What `check` finds; failing is a flaw."""
     try:
         with evaluating(model), torch.no_grad():
-            return try_way(model, longest)
+            return check(model, longest)
     except torch.OutOfMemoryError:
         raise
     except Inexact as error:
@@ -102,30 +108,32 @@ def _flaw(try_way: Callable[[nn.Module, int], str | None], model: nn.Module, lon
     except Exception as error:
         # A model may do anything with a mask or positions that it does not expect.
         first, *_ = str(error).splitlines() or [""]
-        return f"fails there ({type(error).__name__}: {first})"
+        return f"cannot be run so ({type(error).__name__}: {first})"
 
 
 def _packed_flaw(model: nn.Module, longest: int) -> str | None:
     if _prompt_learning(model):
         return "has a learned prompt or prefix in front of every sequence"
+    longest = _positions(model, longest)
     own = _tokens(model, _OWN, 0)
-    near = [Segment(_tokens(model, n, 1), 0) for n in (_BEFORE, _BEHIND)]
-    far = [
-        Segment(_tokens(model, n, 2), max(0, _most_positions(model, longest) - n))
-        for n in (_BEFORE, _BEHIND)
-    ]
+    near, far = (
+        [Segment(_tokens(model, n, seed), max(0, end - n)) for n in (_BEFORE, _BEHIND)]
+        for seed, end in ((1, 0), (2, longest))
+    )
     with packed_attention(model):
         found, changed = (_packed_states(model, own, others) for others in (near, far))
-    if not _same(found, changed, model, _NEIGHBOURS):
+    if _distances(found, changed).max() > _bound(_NEIGHBOURS, model):
         return "lets a token depend on others by more than attention"
-    alone = _states(model, input_ids=_row(model, own))[0]
-    if not _same(found, alone, model, _WAYS):
+    whole = _tokens(model, longest, 3)
+    with packed_attention(model):
+        found = _packed_states(model, whole, near)
+    if _differ(found, _states(model, input_ids=_row(model, whole))[0], model):
         return "attends otherwise than packed passes do"
     return None
 
 
 def _packed_states(model: nn.Module, own: list[int], others: list[Segment]) -> Tensor:
-    """States of the tokens `own` between two sequences, one longer and one shorter, (4, size)."""
+    """States of the tokens `own` in one row with two other sequences, (tokens, size)."""
     watched = Segment(own, 0)
     device = model.get_input_embeddings().weight.device
     packed = PackedPass([others[0], watched, others[1]], KeyValues(), [], device)
@@ -146,51 +154,53 @@ def _packed_states(model: nn.Module, own: list[int], others: list[Segment]) -> T
 def _batched_flaw(model: nn.Module, longest: int) -> str | None:
     """Whether a padded sequence is the same beside a longer one."""
     own = _tokens(model, _OWN, 0)
-    length = max(_most_positions(model, longest), _OWN + 1)
-    ids = torch.cat(
-        [_row(model, own + [0] * (length - _OWN)), _row(model, _tokens(model, length, 1))]
-    )
+    longest = max(_positions(model, longest), _OWN + 1)
+    rows = [own + [0] * (longest - _OWN), _tokens(model, longest, 1)]
+    ids = torch.cat([_row(model, row) for row in rows])
     beside = _states(model, input_ids=ids, attention_mask=torch.ones_like(ids))[0, :_OWN]
     alone = _states(model, input_ids=_row(model, own))[0]
-    return None if _same(beside, alone, model, _WAYS) else "depends on padding"
+    return "depends on padding" if _differ(beside, alone, model) else None
 
 
-def _hiding_flaw(model: nn.Module) -> str | None:
+def _ahead_flaw(model: nn.Module, longest: int) -> str | None:
+    """Whether a token depends on later ones."""
+    tokens = _tokens(model, _OWN + _BEHIND, 0)
+    cut = _states(model, input_ids=_row(model, tokens[:_OWN]))[0]
+    longer = _states(model, input_ids=_row(model, tokens))[0, :_OWN]
+    return "lets later tokens change earlier ones" if _differ(longer, cut, model) else None
+
+
+def _hiding_flaw(model: nn.Module, longest: int) -> str | None:
     """Whether a token that sees only itself still depends on others."""
     if _prompt_learning(model):
         return "has a learned prompt or prefix in front of every sequence"
-    return _flaw(_try_hiding, model, _OWN)
 
-
-def _try_hiding(model: nn.Module, longest: int) -> str | None:
     def itself(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return query == key
 
     last = _tokens(model, 1, 0)
-    rows = [_row(model, _tokens(model, longest, seed) + last) for seed in (1, 2)]
+    before = _positions(model, longest) - 1
+    rows = [_row(model, _tokens(model, before, seed) + last) for seed in (1, 2)]
     with hiding(model, itself):
         one, other = (
             _states(model, input_ids=row, attention_mask=torch.ones_like(row))[0, -1:]
             for row in rows
         )
-    if _same(one, other, model, _NEIGHBOURS):
-        return None
-    return "carries tokens forward by more than attention"
+    if _distances(one, other).max() > _bound(_NEIGHBOURS, model):
+        return "carries tokens forward by more than attention"
+    return None
 
 
-def _embedding_flaw(model: nn.Module) -> str | None:
-    return _flaw(_try_embeddings, model, _OWN)
-
-
-def _try_embeddings(model: nn.Module, longest: int) -> str | None:
-    ids = _row(model, _tokens(model, longest, 0))
+def _embedding_flaw(model: nn.Module, longest: int) -> str | None:
+    """Whether embeddings in the tokens' place give something else, or no gradient."""
+    ids = _row(model, _tokens(model, _OWN, 0))
     mask = torch.ones_like(ids)
-    embedded = model.get_input_embeddings()(ids)
-    read = _states(model, input_ids=ids, attention_mask=mask)
-    given = _states(model, inputs_embeds=embedded, attention_mask=mask)
-    if _same(read, given, model, _WAYS):
-        return None
-    return "reads more of a token than its embedding"
+    read = _states(model, input_ids=ids, attention_mask=mask)[0]
+    with torch.enable_grad():
+        leaf = model.get_input_embeddings()(ids).detach().requires_grad_()
+        given = _states(model, inputs_embeds=leaf, attention_mask=mask)[0]
+        torch.autograd.grad(given.sum(), leaf)
+    return "reads more of a token than its embedding" if _differ(given, read, model) else None
 
 
 def _states(model: nn.Module, **inputs: Any) -> Tensor:
@@ -200,12 +210,25 @@ def _states(model: nn.Module, **inputs: Any) -> Tensor:
     forget_lengths(model)
     output = model(logits_to_keep=nothing, output_hidden_states=True, use_cache=False, **inputs)
     states = output.logits if output.hidden_states is None else output.hidden_states[-1]
-    return states[:, -given.shape[1] :]
+    return states[:, -given.shape[1] :].float()
 
 
-def _same(one: Tensor, other: Tensor, model: nn.Module, most: tuple[float, float]) -> bool:
-    bound = most[model.dtype.itemsize < 4] * float(other.float().abs().max())
-    return float((one.float() - other.float()).abs().max()) <= bound
+def _distances(one: Tensor, other: Tensor) -> Tensor:
+    """How far every token's states are apart, as a part of their length, (tokens,)."""
+    return (one - other).norm(dim=-1) / other.norm(dim=-1)
+
+
+def _differ(one: Tensor, other: Tensor, model: nn.Module) -> bool:
+    """Whether two ways differ where much stands before a token.
+
+    The mean, as rounding may send a token or two to other experts.
+    """
+    later = _distances(one, other)[len(one) // 2 :].mean()
+    return not float(later) <= _bound(_WAYS, model)
+
+
+def _bound(bounds: tuple[float, float], model: nn.Module) -> float:
+    return bounds[model.dtype.itemsize < 4]
 
 
 def _tokens(model: nn.Module, count: int, seed: int) -> list[int]:
@@ -218,7 +241,7 @@ def _row(model: nn.Module, tokens: list[int]) -> Tensor:
     return torch.tensor([tokens], device=model.get_input_embeddings().weight.device)
 
 
-def _most_positions(model: nn.Module, longest: int) -> int:
+def _positions(model: nn.Module, longest: int) -> int:
     """`longest`, or less where the model has learned fewer positions; others can be computed."""
     tables = [
         module.num_embeddings

@@ -48,7 +48,7 @@ def main() -> None:
         "settings": arguments.settings,
         "code": code_hash("cfdapo.stages.profile_overhead", arguments.settings["task"]),
         "problems": sha256_of_input(arguments.problems),
-        "model": origin_of(arguments.model_dir, arguments.model),
+        "model": origin_of(arguments.model_dir),
         "proxy": origin_of(proxy_dir) if proxy_dir else None,
     }
     profile = profile_overhead(

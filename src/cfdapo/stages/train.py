@@ -82,7 +82,7 @@ def train(
     """
     began = time.perf_counter()
     settled = {"model": model, "mode": mode, "seed": seed, "settings": settings}
-    identity = settled | {"origin": _origin(model, settings, model_dir, problems, proxy_dir)}
+    identity = settled | {"origin": _origin(settings, model_dir, problems, proxy_dir)}
     with only_one(out / ".train.lock", f"training of {out}") as waited:
         if waited and _is_finished(out, identity):
             print("the other process finished this run")
@@ -116,11 +116,7 @@ def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
 
 
 def _origin(
-    model: str,
-    settings: dict[str, Any],
-    model_dir: Path,
-    problems: Path,
-    proxy_dir: Path | None,
+    settings: dict[str, Any], model_dir: Path, problems: Path, proxy_dir: Path | None
 ) -> dict[str, Any]:
     """What a run's numbers depend on beside its settings: code, problems, prompts, base models."""
     read = [(model_dir, settings["chat"])]
@@ -133,7 +129,7 @@ def _origin(
         "rule": code_hash(rule_module(settings["credit"]["mode"])),
         "problems": sha256_of_input(problems),
         "prompts": prompts,
-        "model": origin_of(model_dir, model),
+        "model": origin_of(model_dir),
         "proxy": origin_of(proxy_dir) if proxy_dir else None,
         "proxy_prompts": proxy_prompts[0] if proxy_prompts else None,
     }

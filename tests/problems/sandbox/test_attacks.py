@@ -350,15 +350,14 @@ ATTEMPTS = [make, memory, terminal, disk, beside, replace, remove]"""
 
 
 def test_installed_packages_cannot_be_read(attack):
-    """Those of the interpreter that runs the guest; of them one at least is always there."""
+    """Those of the interpreter that runs the guest, and the system's."""
     folders = {
         str(Path(folder).resolve())
         for base in (sys.base_prefix, "/usr", "/usr/local")
         for kind in ("site", "dist")
         for folder in Path(base, "lib").glob(f"python*/{kind}-packages")
     }
-    own = f"python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
-    assert [folder for folder in folders if folder.endswith(own)]
+    assert folders
     code = """
 import os, sys
 def f(folders):
