@@ -23,6 +23,7 @@ def build(prepared, tmp_path) -> Callable[..., CFDAPOTrainer]:
         proxy_dir: Path | None = None,
         problems: str = "train",
         graded: bool = False,
+        model_dir: Path | None = None,
         **training: object,
     ) -> CFDAPOTrainer:
         study = load_study("smoke")
@@ -42,7 +43,8 @@ def build(prepared, tmp_path) -> Callable[..., CFDAPOTrainer]:
             "credit": study["credit"] | {"mode": mode} | (credit or {}),
         }
         file = prepared / f"{problems}.jsonl"
-        trainer = make_trainer(prepared / "model", file, 0, settings, tmp_path, proxy_dir=proxy_dir)
+        folder = model_dir or prepared / "model"
+        trainer = make_trainer(folder, file, 0, settings, tmp_path, proxy_dir=proxy_dir)
         trainer.reward_funcs = trainer.reward_funcs if graded else [reward_by_parity]
         return trainer
 
