@@ -1,10 +1,12 @@
 # make study | make smoke | make test | make lint: each sets up .venv by itself, from exact pins.
 # make downloads | make archive | make verify | make tables STUDY=paper: see README.md.
+# Each takes DIRECTORY=folder, where results/ lies or is to lie, if not here.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= all
 STUDY ?= tiny
 VENV := .venv/.complete
-RUN := .venv/bin/snakemake --cores $(CORES)
+DIRECTORY ?= .
+RUN := .venv/bin/snakemake --cores $(CORES) --directory "$(DIRECTORY)"
 
 .PHONY: setup study smoke test lint dryruns smollm2 downloads archive verify tables
 
@@ -36,15 +38,16 @@ downloads: $(VENV)
 # Pack a study's records, without adapters and weights; check unpacked ones by their checksums.
 archive: $(VENV)
 	PYTHONPATH=src .venv/bin/python -m cfdapo.stages.archive pack \
-		--results results/$(STUDY) --out results/$(STUDY).tar.gz
+		--results "$(DIRECTORY)/results/$(STUDY)" --out "$(DIRECTORY)/results/$(STUDY).tar.gz"
 
 verify: $(VENV)
-	PYTHONPATH=src .venv/bin/python -m cfdapo.stages.archive verify --results results/$(STUDY)
+	PYTHONPATH=src .venv/bin/python -m cfdapo.stages.archive verify \
+		--results "$(DIRECTORY)/results/$(STUDY)"
 
 # Tables and figures from the records that are there. Only rules of the analysis environment may
 # run: they need no model and no adapter, so nothing is trained, whatever is missing.
-ANALYSIS = $(shell awk '/^rule /{sub(":","",$$2); rule=$$2} /envs\/analysis.yaml/{print rule}' \
-	workflow/rules/*.smk)
+ANALYSIS = collect_curves compare_modes credit_map \
+	$(shell PYTHONPATH=src .venv/bin/python -m cfdapo.analysis.registry)
 
 tables: $(VENV)
 	$(RUN) tables figures --config study=$(STUDY) --allowed-rules tables figures $(ANALYSIS)

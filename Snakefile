@@ -3,7 +3,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-configfile: "config/config.yaml"
+configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 report: "workflow/report/workflow.rst"
@@ -17,12 +17,8 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/overhead.smk"
 include: "workflow/rules/credit.smk"
 include: "workflow/rules/statistics.smk"
-include: "workflow/rules/analysis.smk"
 include: "workflow/rules/credit_map.smk"
-include: "workflow/rules/comparisons.smk"
-include: "workflow/rules/validity.smk"
-include: "workflow/rules/reproduction.smk"
-include: "workflow/rules/paper.smk"
+include: "workflow/rules/outputs.smk"
 
 
 localrules:

@@ -11,14 +11,13 @@ each method's peak, --step the generation and the LoRA update beside it; with --
 import argparse
 import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
-from floor import floor_seconds, least_tokens
+from floor import floor
 from inputs import (
     SHORTEST,
     Solution,
@@ -27,26 +26,20 @@ from inputs import (
     random_requests,
     read_solutions,
     real_requests,
+    warm_up_request,
 )
 from memory import peak_growth, peak_in_child
+from methods import METHODS, compare, run
 from options import COLUMNS as OPTION_COLUMNS
 from options import compare_options
-from scipy.stats import spearmanr
 from shapes import SHAPES, shaped_model
-from step import time_step
-from torch import Tensor, nn
+from step import as_trained, time_step
+from torch import nn
 
-from cfdapo.credit.importance import (
-    TOKEN_BUDGET,
-    DropRequest,
-    Measurement,
-    measure_drops_batch,
-    placeholder_id,
-)
+from cfdapo.credit.importance import TOKEN_BUDGET, DropRequest, placeholder_id
 from cfdapo.files import write_json
 from cfdapo.provenance import environment, hardware
 
-METHODS = ("serial", "batched", "prefix", "gradient")
 COLUMNS = (
     *("method", "passes", "tokens", "seconds", "speed-up", "over floor", "max diff"),
     *("rank corr.", "within"),
@@ -111,7 +104,7 @@ def parse_arguments() -> argparse.Namespace:
 def measure_random(options: argparse.Namespace, length: int) -> dict[str, Any]:
     """Tables for random completions of about `length` tokens."""
     model = make_random_model(options)
-    requests = random_requests(options, length, model.config.vocab_size)
+    requests = random_of(options, length, model)
     return report(options, model, requests, 0, [*sys.argv[1:], "--lengths", str(length)])
 
 
@@ -134,7 +127,20 @@ def real_solutions(options: argparse.Namespace, tokenizer: Any, length: int) -> 
     if not length:
         return read_solutions(options, options.completions)
     solutions = read_solutions(options, options.completions * (1 + length // SHORTEST))
-    return long_solutions(solutions, options, tokenizer, length)
+    return long_solutions(solutions, options.completions, options.prompts, tokenizer, length)
+
+
+def random_of(options: argparse.Namespace, length: int, model: nn.Module) -> list[DropRequest]:
+    """Random completions of about `length` tokens."""
+    return random_requests(
+        completions=options.completions,
+        prompts=options.prompts,
+        spans=options.spans,
+        prompt_length=options.prompt_length,
+        length=length,
+        vocabulary=model.config.vocab_size,
+        seed=options.seed,
+    )
 
 
 def make_random_model(options: argparse.Namespace) -> nn.Module:
@@ -157,11 +163,9 @@ def measure_peak(options: argparse.Namespace) -> int:
         placeholder = placeholder_id(tokenizer)
     else:
         model, placeholder = make_random_model(options), 0
-        requests = random_requests(options, options.lengths[0], model.config.vocab_size)
+        requests = random_of(options, options.lengths[0], model)
     # Short, so that what it leaves allocated hides nothing of what the real ones need.
-    short = DropRequest(
-        requests[0].prompt_ids[:2], requests[0].completion_ids[:3], [slice(0, 1)], slice(2, 3)
-    )
+    short = warm_up_request(requests[0])
     return peak_growth(
         lambda: run(options.peak_of, model, [short], placeholder, options.token_budget),
         lambda: run(options.peak_of, model, requests, placeholder, options.token_budget),
@@ -175,17 +179,21 @@ def report(
     placeholder: int,
     arguments: list[str],
 ) -> dict[str, Any]:
-    """All methods on `requests`, printed; `arguments` repeat this measurement in a child."""
+    """All methods on `requests`, printed; `arguments` repeat this measurement in a child.
+
+    With --step on the policy as a trainer holds it, LoRA and all, beside whose step it is put.
+    """
+    if options.step:
+        model = as_trained(model)
     methods = {
         name: lambda name=name: run(name, model, requests, placeholder, options.token_budget)
         for name in METHODS
     }
     rows = compare(methods, options.repeats, options.device)
     columns, summary = COLUMNS, describe(options, model, requests)
-    floor = floor_seconds(model, requests)
-    summary |= {"least tokens": least_tokens(requests), "floor seconds": floor}
+    summary |= floor(model, requests)
     for row in rows:
-        row["over floor"] = row["seconds"] / floor
+        row["over floor"] = row["seconds"] / summary["floor seconds"]
     if options.memory:
         columns += ("peak MiB",)
         for row in rows:
@@ -211,114 +219,6 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     for line in table:
         print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
     print(flush=True)
-
-
-def run(
-    method: str,
-    model: nn.Module,
-    requests: Sequence[DropRequest],
-    placeholder: int,
-    token_budget: int,
-) -> Measurement:
-    """One of METHODS: the package's own, or `batched`."""
-    if method == "batched":
-        return batched(model, requests, placeholder, token_budget)
-    return measure_drops_batch(
-        model, requests, placeholder, method=method, token_budget=token_budget
-    )
-
-
-@torch.no_grad()
-def batched(
-    model: nn.Module, requests: Sequence[DropRequest], placeholder: int, token_budget: int
-) -> Measurement:
-    """Whole sequences of similar length, padded into batches (Appendix A, first improvement)."""
-    rows, first = [], []
-    for request in requests:
-        prompt = list(request.prompt_ids)
-        whole = prompt + list(request.completion_ids)[: request.answer.stop]
-        rows.append(whole)
-        for span in request.spans:
-            start, stop = len(prompt) + span.start, len(prompt) + span.stop
-            rows.append(whole[:start] + [placeholder] * (stop - start) + whole[stop:])
-        first += [len(prompt) + request.answer.start] * (1 + len(request.spans))
-    scores = torch.zeros(len(rows))
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-    passes = tokens = 0
-    while order:
-        width = len(rows[order[0]])
-        size = max(1, token_budget // width)
-        chunk, order = order[:size], order[size:]
-        ids = torch.tensor([rows[i] + [0] * (width - len(rows[i])) for i in chunk])
-        keep = torch.zeros(ids.shape, dtype=torch.bool)
-        mask = torch.zeros_like(ids)
-        for row, i in enumerate(chunk):
-            keep[row, first[i] - 1 : len(rows[i]) - 1] = True
-            mask[row, : len(rows[i])] = 1
-        targets = ids.roll(-1, 1)[keep].to(model.device)
-        logits = model(
-            ids.to(model.device), attention_mask=mask.to(model.device), logits_to_keep=keep
-        ).logits.float()
-        picked = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(-1)
-        owner = torch.tensor(chunk).repeat_interleave(keep.sum(1))
-        scores.index_add_(0, owner, picked.cpu())
-        passes, tokens = passes + 1, tokens + ids.numel()
-    drops, baselines, begin = [], [], 0
-    for request in requests:
-        own = scores[begin : begin + 1 + len(request.spans)]
-        drops.append(own[1:] - own[0])
-        baselines.append(own[0])
-        begin += len(own)
-    return Measurement(drops, torch.stack(baselines), passes, tokens)
-
-
-def compare(
-    methods: dict[str, Callable[[], Measurement]], repeats: int, device: str
-) -> list[dict[str, Any]]:
-    """One row a method: cost, speed and agreement with the first, the reference."""
-    found = {name: method() for name, method in methods.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in methods}
-    memory = dict.fromkeys(methods, 0)
-    for _ in range(repeats):
-        for name, method in methods.items():
-            if device != "cpu":
-                torch.cuda.synchronize()
-                torch.cuda.reset_peak_memory_stats()
-                before = torch.cuda.memory_allocated()
-            begin = time.perf_counter()
-            method()
-            if device != "cpu":
-                torch.cuda.synchronize()
-                memory[name] = torch.cuda.max_memory_allocated() - before
-            seconds[name].append(time.perf_counter() - begin)
-    reference = next(iter(methods))
-    exact = torch.cat(found[reference].drops)
-    rows = []
-    for name, result in found.items():
-        drops = torch.cat(result.drops)
-        # The median of the repeats' own ratios: both sides of each were taken side by side.
-        ratios = [a / b for a, b in zip(seconds[reference], seconds[name], strict=True)]
-        rows.append(
-            {
-                "method": name,
-                "passes": result.passes,
-                "tokens": result.tokens,
-                "seconds": statistics.median(seconds[name]),
-                "speed-up": statistics.median(ratios),
-                "max diff": float((drops - exact).abs().max()),
-                "rank corr.": float(spearmanr(drops, exact).statistic),
-                "within": _within(result.drops, found[reference].drops),
-                "peak bytes": memory[name] if device != "cpu" else None,
-            }
-        )
-    return rows
-
-
-def _within(drops: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
-    """Mean over completions with three spans or more of Spearman's correlation."""
-    pairs = [(one, other) for one, other in zip(drops, exact, strict=True) if len(one) > 2]
-    correlations = [float(spearmanr(one, other).statistic) for one, other in pairs]
-    return statistics.mean(correlations) if correlations else float("nan")
 
 
 def describe(

@@ -89,7 +89,7 @@ def measured(folder: Path, steps: int, every: int) -> tuple[Disk, Disk]:
 
     resuming.thin_out = before_thinning
     for name, minutes in (("kept", 10.0), ("timed", 0.0)):
-        train(name, mode="vanilla", seed=0, settings=settings, out=folder / name,
+        train(tiny_run.MODEL, mode="vanilla", seed=0, settings=settings, out=folder / name,
               save_minutes=minutes, **paths)  # fmt: skip
     resuming.thin_out = thin_out
     out = folder / "kept"

@@ -1,11 +1,11 @@
 """The least time that exact drops can take: each token once, at the rate of matrix products."""
 
 import statistics
-import time
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from timing import timed
+from torch import Tensor, nn
 
 from cfdapo.credit.importance import DropRequest
 
@@ -26,31 +26,46 @@ def least_tokens(requests: Sequence[DropRequest]) -> int:
     return tokens
 
 
-def matmul_rate(model: nn.Module, rows: int) -> float:
-    """Floating point operations a second of the model's own largest matrix, times `rows` tokens."""
-    weights = [w for name, w in model.named_parameters() if w.ndim == 2 and "embed" not in name]
-    weight = max(weights, key=torch.numel).detach()
+def scored_tokens(requests: Sequence[DropRequest]) -> int:
+    """Tokens at which a method has to apply the model's head: every answer's, a sequence each."""
+    return sum((r.answer.stop - r.answer.start) * (1 + len(r.spans)) for r in requests)
+
+
+def matmul_rate(weight: Tensor, rows: int) -> float:
+    """Floating point operations a second of multiplying `rows` random tokens with `weight`."""
+    weight = weight.detach()
     tokens = torch.randn(rows, weight.shape[1], device=weight.device).to(weight.dtype)
     seconds: list[float] = []
     with torch.no_grad():
         while len(seconds) < 4 or sum(seconds) < _SECONDS:
-            _wait(weight.device)
-            begin = time.perf_counter()
-            tokens @ weight.T
-            _wait(weight.device)
-            seconds.append(time.perf_counter() - begin)
+            seconds.append(timed(lambda: tokens @ weight.T, weight.device)[1])
     return 2 * rows * weight.numel() / statistics.median(seconds[1:])
 
 
-def floor_seconds(model: nn.Module, requests: Sequence[DropRequest]) -> float:
-    """Seconds for two operations a token and parameter; embeddings look up and do not multiply."""
-    multiplying = sum(
-        weight.numel() for name, weight in model.named_parameters() if "embed_tokens" not in name
-    )
+def floor(
+    model: nn.Module, requests: Sequence[DropRequest], rows: int = 4096
+) -> dict[str, float | int]:
+    """The least tokens and operations, the device's rate, and the seconds that follow from them.
+
+    The rate is that of the model's own largest matrix times at most `rows` tokens. Operations are
+    two a token and parameter: embeddings look up and do not multiply, the head multiplies what is
+    scored and nothing else, and attention's own products are left out.
+    """
+    head = model.get_output_embeddings().weight
+    inner = [
+        weight
+        for name, weight in model.named_parameters()
+        if "embed_tokens" not in name and weight is not head
+    ]
     tokens = least_tokens(requests)
-    return tokens * 2 * multiplying / matmul_rate(model, min(tokens, 4096))
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    operations = 2 * (
+        tokens * sum(weight.numel() for weight in inner) + scored_tokens(requests) * head.numel()
+    )
+    largest = max((weight for weight in inner if weight.ndim == 2), key=torch.numel)
+    rate = matmul_rate(largest, min(tokens, rows))
+    return {
+        "least tokens": tokens,
+        "operations": operations,
+        "operations a second": rate,
+        "floor seconds": operations / rate,
+    }

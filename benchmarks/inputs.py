@@ -25,22 +25,41 @@ class Solution:
     text: str
 
 
-def random_requests(options: argparse.Namespace, length: int, vocabulary: int) -> list[DropRequest]:
-    """Completions of about `length` tokens that consist of spans and a three-token answer."""
-    generator = random.Random(options.seed)
+def random_requests(
+    *,
+    completions: int,
+    prompts: int,
+    spans: int,
+    prompt_length: int,
+    length: int,
+    vocabulary: int,
+    seed: int = 0,
+) -> list[DropRequest]:
+    """Random completions of about `length` tokens that consist of spans and a three-token answer.
+
+    They take turns behind the `prompts`, of `prompt_length` tokens each.
+    """
+    generator = random.Random(seed)
 
     def ids(count: int) -> list[int]:
         return [generator.randrange(1, vocabulary) for _ in range(count)]
 
-    prompts = [ids(options.prompt_length) for _ in range(options.prompts)]
+    shared = [ids(prompt_length) for _ in range(prompts)]
     requests = []
-    for i in range(options.completions):
+    for i in range(completions):
         tokens = length + generator.randint(-length // 8, length // 8)
-        edges = [k * (tokens - 5) // options.spans for k in range(options.spans + 1)]
-        spans = [slice(begin, end - 1) for begin, end in zip(edges, edges[1:], strict=False)]
+        edges = [k * (tokens - 5) // spans for k in range(spans + 1)]
+        found = [slice(begin, end - 1) for begin, end in zip(edges, edges[1:], strict=False)]
         answer = slice(tokens - 4, tokens - 1)
-        requests.append(DropRequest(prompts[i % options.prompts], ids(tokens), spans, answer))
+        requests.append(DropRequest(shared[i % prompts], ids(tokens), found, answer))
     return requests
+
+
+def warm_up_request(request: DropRequest) -> DropRequest:
+    """The beginning of one, as short as can be: it warms up and leaves next to nothing behind."""
+    return DropRequest(
+        request.prompt_ids[:2], request.completion_ids[:3], [slice(0, 1)], slice(2, 3)
+    )
 
 
 # No solution has fewer tokens.
@@ -75,11 +94,12 @@ def read_solutions(options: argparse.Namespace, count: int) -> list[Solution]:
 
 
 def long_solutions(
-    solutions: list[Solution], options: argparse.Namespace, tokenizer: Any, length: int
+    solutions: list[Solution], completions: int, prompts: int, tokenizer: Any, length: int
 ) -> list[Solution]:
     """Real text of at least `length` tokens: solutions one behind another, then the last's answer.
 
-    None is used twice, as equal completions would be measured once.
+    At most `completions`, behind the questions of the first `prompts` solutions. No solution is
+    used twice, as equal completions would be measured once.
     """
     made, lines, size = [], [], 0
     for solution in solutions:
@@ -88,10 +108,10 @@ def long_solutions(
         size += len(encode_text("\n".join(reasoning) + "\n", tokenizer))
         if size < length:
             continue
-        question = solutions[len(made) % options.prompts].question
+        question = solutions[len(made) % prompts].question
         made.append(Solution(question, "\n".join([*lines, answer])))
         lines, size = [], 0
-        if len(made) == options.completions:
+        if len(made) == completions:
             break
     return made
 

@@ -16,11 +16,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import tiny_run
 
-from cfdapo.files import read_jsonl, sha256_of
 from cfdapo.study import ROOT
 
 # What a stopped training may end with: saved, or past its last step and publishing or done.
@@ -69,17 +67,6 @@ class Training:
             sys.exit(f"a run that nothing hit failed:\n{self.printed()}")
         return time.perf_counter() - began
 
-    def left(self) -> dict[str, Any]:
-        """The hash of every adapter's files, and the history but for times."""
-        rows = [
-            {key: value for key, value in row.items() if not key.startswith("seconds")}
-            for row in read_jsonl(self.out / "history.jsonl")
-        ]
-        files = sorted(self.out.glob("adapters/*/*"))
-        return {"history.jsonl": rows} | {
-            str(path.relative_to(self.out)): sha256_of(path) for path in files
-        }
-
 
 def hit(run: Training, number: signal.Signals, seconds: float, dice: random.Random) -> bool:
     """Go on for a random part of `seconds`, then send the signal; False if it ended before."""
@@ -122,7 +109,7 @@ def main() -> None:
         whole = Training(folder, "whole", paths, given)
         seconds = whole.finish()
         print(f"left alone: {seconds:.1f} s for {given.steps} steps", flush=True)
-        expected, runs, different = whole.left(), 0, 0
+        expected, runs, different = tiny_run.left(whole.out), 0, 0
         while signals:
             runs += 1
             run = Training(folder, f"run{runs}", paths, given)
@@ -134,7 +121,7 @@ def main() -> None:
                 signals.pop(0)
             if not (run.out / "run.json").is_file():
                 run.finish()
-            left = run.left()
+            left = tiny_run.left(run.out)
             odd = [name for name in {**expected, **left} if left.get(name) != expected.get(name)]
             different += bool(odd)
             print(f"  {f'DIFFERENT: {odd}' if odd else 'the same bits'}", flush=True)

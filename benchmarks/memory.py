@@ -1,4 +1,4 @@
-"""Peak memory of one action: each in a process of its own, as a peak is never given back."""
+"""Peak memory of one action: on a CPU in a process of its own, as a peak is never given back."""
 
 import gc
 import json
@@ -7,6 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import torch
 
 
 def peak_growth(warm_up: Callable[[], object], action: Callable[[], object]) -> int:
@@ -32,6 +35,21 @@ def peak_in_child(script: str, arguments: list[str], method: str) -> int:
         check=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def device_growth(action: Callable[[], Any], device: torch.device | str) -> tuple[Any, int | None]:
+    """What `action` returns, and the bytes by which the device's allocated memory grew at most.
+
+    None on a CPU, where no allocator counts them.
+    """
+    if torch.device(device).type != "cuda":
+        return action(), None
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    result = action()
+    torch.cuda.synchronize()
+    return result, torch.cuda.max_memory_allocated() - before
 
 
 def _status(field: str) -> int:

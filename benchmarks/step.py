@@ -1,43 +1,63 @@
 """The rest of a training step, to see credit beside: one generation and one update."""
 
 import statistics
-import time
 from collections.abc import Callable, Sequence
 
 import torch
+from accelerate import Accelerator
+from timing import timed
 from torch import Tensor, nn
 
 from cfdapo.credit.importance import DropRequest
 from cfdapo.policy.models import add_lora
+from cfdapo.study import load_study
+
+
+def as_trained(model: nn.Module) -> nn.Module:
+    """`model` with the paper's LoRA as a trainer holds it: in bfloat16 on a GPU under autocast.
+
+    Every adapter's second matrix, which begins as zeros, is random: zeros could be quicker.
+    """
+    policy = add_lora(model, load_study("paper")["lora"])
+    with torch.no_grad():
+        for name, weight in policy.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.02)
+    device = model.device.type
+    half = device == "cuda" and model.dtype == torch.bfloat16
+    accelerator = Accelerator(mixed_precision="bf16" if half else "no", cpu=device == "cpu")
+    return accelerator.prepare_model(policy).eval()
 
 
 def time_step(
-    model: nn.Module, requests: Sequence[DropRequest], batch: int, repeats: int
+    policy: nn.Module, requests: Sequence[DropRequest], batch: int, repeats: int
 ) -> dict[str, float]:
-    """Median seconds to generate as many tokens as `requests` have, and to update on them.
+    """Median seconds of `phases`, which take turns; a first one, to warm up, is not counted."""
+    found = phases(policy, requests, batch)
+    seconds: dict[str, list[float]] = {name: [] for name in found}
+    for repeat in range(repeats + 1):
+        for name, phase in found.items():
+            spent = timed(phase, policy.device)[1]
+            if repeat:
+                seconds[name].append(spent)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def phases(
+    policy: nn.Module, requests: Sequence[DropRequest], batch: int
+) -> dict[str, Callable[[], None]]:
+    """A generation of as many tokens as `requests` have, and an update of the LoRA on them.
 
     Generation is transformers' own, in one batch, every completion as long as the longest. The
-    update is a forward and a backward pass over `batch` completions at a time, then AdamW on LoRA
-    adapters of the paper's rank, whose learning rate is 0; the model comes back as it was.
+    update is a forward and a backward pass over `batch` completions at a time, then AdamW with a
+    learning rate of 0, so the policy stays as it was.
     """
-    adapted = add_lora(model, {"r": 32, "alpha": 32, "dropout": 0.0})
     prompts = _padded([list(request.prompt_ids) for request in requests], left=True)
     completions = _padded([list(request.completion_ids) for request in requests], left=False)
-    phases: dict[str, Callable[[], None]] = {
-        "generation": lambda: _generate(adapted, *prompts, completions[0].shape[1]),
-        "update": lambda: _update(adapted, prompts, completions, batch),
+    return {
+        "generation": lambda: _generate(policy, *prompts, completions[0].shape[1]),
+        "update": lambda: _update(policy, prompts, completions, batch),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in phases}
-    for repeat in range(repeats + 1):
-        for name, phase in phases.items():
-            begin = time.perf_counter()
-            phase()
-            if model.device.type == "cuda":
-                torch.cuda.synchronize()
-            if repeat:  # the first turn warms up
-                seconds[name].append(time.perf_counter() - begin)
-    adapted.unload()
-    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def _padded(rows: list[list[int]], left: bool) -> tuple[Tensor, Tensor]:

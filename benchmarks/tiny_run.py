@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cfdapo.files import write_jsonl
+from cfdapo.files import read_jsonl, sha256_of, write_jsonl
 from cfdapo.policy.models import write_manifest
 from cfdapo.problems.task import get_task
 from cfdapo.stages.prepare_model import make
@@ -12,16 +12,29 @@ from cfdapo.study import credit_settings, load_study
 MODEL = "qwen3-tiny"
 
 
-def prepare(folder: Path, pretraining_steps: int) -> dict[str, Path]:
-    """Make `folder`/model and `folder`/train.jsonl; the paths that the stage train takes."""
+def prepare(
+    folder: Path,
+    pretraining_steps: int,
+    shape: dict[str, Any] | None = None,
+    problems: int | None = None,
+) -> dict[str, Path]:
+    """Make `folder`/model and `folder`/train.jsonl; the paths that the stage train takes.
+
+    `shape` changes some of the model's sizes, `problems` the number that the study has.
+    """
     study = load_study("tiny")
+    if problems is not None:
+        study["data"]["train_problems"] = problems
     entry = study["models"][MODEL]
-    entry = entry | {"pretraining": entry["pretraining"] | {"steps": pretraining_steps}}
-    model, problems = folder / "model", folder / "train.jsonl"
+    entry = entry | {
+        "pretraining": entry["pretraining"] | {"steps": pretraining_steps},
+        "shape": entry["shape"] | (shape or {}),
+    }
+    model, rows = folder / "model", folder / "train.jsonl"
     model.mkdir(parents=True)
     write_manifest(model, MODEL, entry, make(entry, study["data"]["task"], model))
-    write_jsonl(problems, get_task(study["data"]["task"]).load("train", study["data"]))
-    return {"model_dir": model, "problems": problems}
+    write_jsonl(rows, get_task(study["data"]["task"]).load("train", study["data"]))
+    return {"model_dir": model, "problems": rows}
 
 
 def settings(mode: str, **training: Any) -> dict[str, Any]:
@@ -34,3 +47,21 @@ def settings(mode: str, **training: Any) -> dict[str, Any]:
         "training": study["training"] | training,
         "credit": credit_settings(study, mode),
     }
+
+
+def left(out: Path) -> dict[str, Any]:
+    """What a finished run in `out` leaves: the hash of every adapter's files, and the history.
+
+    Of that all but the times, which differ between any two runs.
+    """
+    rows = [
+        {key: value for key, value in row.items() if not key.startswith("seconds")}
+        for row in read_jsonl(out / "history.jsonl")
+    ]
+    files = sorted(out.glob("adapters/*/*"))
+    return {"history.jsonl": rows} | {str(path.relative_to(out)): sha256_of(path) for path in files}
+
+
+def reward_by_parity(completions: list[Any], **_: Any) -> list[float]:
+    """Rewards that differ within a group, which a hardly trained model's answers may not."""
+    return [float(index % 2) for index in range(len(completions))]

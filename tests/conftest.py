@@ -41,7 +41,8 @@ def data_folder() -> Path:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a prepared tiny model in `model`, and `train.jsonl` and `test.jsonl`."""
-    from cfdapo.files import write_jsonl
+    from cfdapo.checksums import finish
+    from cfdapo.files import as_jsonl
     from cfdapo.policy.models import write_manifest
     from cfdapo.problems.arithmetic import make_problems
     from cfdapo.stages.prepare_model import make
@@ -50,21 +51,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "model").mkdir()
     made = make(ENTRY, "arithmetic", folder / "model")
     write_manifest(folder / "model", "test", ENTRY, made)
-    write_jsonl(folder / "train.jsonl", make_problems("train", 40, seed=1))
-    write_jsonl(folder / "test.jsonl", make_problems("test", 10, seed=1))
+    finish(folder / "train.jsonl", as_jsonl(make_problems("train", 40, seed=1)))
+    finish(folder / "test.jsonl", as_jsonl(make_problems("test", 10, seed=1)))
     return folder
 
 
 @pytest.fixture(scope="session")
 def credit_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the made-up records of two models, `{model}.jsonl` and completions."""
-    from made_credit import make_records
-
-    from cfdapo.files import write_jsonl
+    from made_results import write_credit
 
     folder = tmp_path_factory.mktemp("credit")
     for seed, model in enumerate(("qwen3-tiny", "llama-tiny")):
-        spans, completions = make_records(seed=seed)
-        write_jsonl(folder / f"{model}.jsonl", spans)
-        write_jsonl(folder / f"{model}.completions.jsonl", completions)
+        write_credit(folder, model, seed)
     return folder

@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,20 @@ def run_train(
     arguments: dict[str, Any],
     hit: tuple[str, int, signal.Signals] | None = None,
     file_bytes: int | None = None,
+    day: datetime | None = None,
 ) -> tuple[int, str]:
     """Train into `out`, `hit` by a signal at a point of a step; exit code and what was printed.
 
-    `file_bytes` is the most that a file may hold: writing more fails, as on a full disk.
+    `file_bytes` is the most that a file may hold: writing more fails, as on a full disk. `day` is
+    what chat templates take for now.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["cfdapo.stages.train"])
     # Its server looks for that before it is told this process's path.
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     with tempfile.NamedTemporaryFile() as log:
-        process = context.Process(target=_child, args=(out, log.name, arguments, hit, file_bytes))
+        told = (out, log.name, arguments, hit, file_bytes, day)
+        process = context.Process(target=_child, args=told)
         process.start()
         process.join()
         return process.exitcode, log.read().decode()
@@ -43,8 +47,25 @@ def reward_by_parity(completions: list[Any], **_: Any) -> list[float]:
     return [float(index % 2) for index in range(len(completions))]
 
 
+def set_clock(day: datetime) -> None:
+    """Let the clock of chat templates stand at `day`."""
+    from transformers.utils import chat_template_utils
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return day
+
+    chat_template_utils.datetime = Clock
+
+
 def _child(
-    out: Path, log: str, arguments: dict[str, Any], hit: Any, file_bytes: int | None
+    out: Path,
+    log: str,
+    arguments: dict[str, Any],
+    hit: Any,
+    file_bytes: int | None,
+    day: datetime | None,
 ) -> None:
     handle = os.open(log, os.O_WRONLY)
     os.dup2(handle, 1)
@@ -59,6 +80,8 @@ def _child(
     training._reward = lambda task: reward_by_parity
     if hit:
         _arm(*hit)
+    if day:
+        set_clock(day)
     if file_bytes is not None:  # Python ignores the signal that comes with the error
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     run(lambda: train.train(**arguments, out=out))
@@ -68,8 +91,7 @@ def _arm(point: str, step: int, number: signal.Signals) -> None:
     """Let this process send itself the signal at `point` of `step`."""
     from torch.optim import AdamW
 
-    from cfdapo.credit.assigner import CreditAssigner
-    from cfdapo.policy import resuming
+    from cfdapo.policy import resuming, trainer
     from cfdapo.policy.checkpoints import checkpoint
     from cfdapo.policy.trainer import CFDAPOTrainer
 
@@ -110,9 +132,9 @@ def _arm(point: str, step: int, number: signal.Signals) -> None:
         return path == checkpoint(path.parent, step)
 
     if point == "generation":
-        at(CFDAPOTrainer, "_assign", begun)
-    elif point == "credit":
-        at(CreditAssigner, "assign", begun, after=True)
+        at(CFDAPOTrainer, "_proxy_prompts", begun)
+    elif point == "credit":  # in any mode, also one that measures nothing
+        at(trainer, "_padded", begun)
     elif point == "backward":  # of the first of the step's batches
         at(CFDAPOTrainer, "training_step", begun, after=True)
     elif point == "optimizer":

@@ -3,10 +3,10 @@
 import random
 from typing import Any
 
-from cfdapo.analysis.credit import COMBINATIONS
 from cfdapo.credit.spans import find_answer, find_spans
 from cfdapo.problems.answers import extract_answer
 from cfdapo.problems.arithmetic import iterate_problems, label_sentences
+from cfdapo.vocabulary import COMBINATIONS
 
 
 def make_records(completions: int = 24, seed: int = 0) -> tuple[list[dict], list[dict]]:
@@ -17,7 +17,9 @@ def make_records(completions: int = 24, seed: int = 0) -> tuple[list[dict], list
     for number in range(completions):
         problem = next(problems)
         source = "gold" if number % 4 == 3 else "sampled"
-        row = _completion(f"{source}-{number}", source, number // 4, problem)
+        group, place = divmod(number, 4)
+        name = f"gold-{group}" if source == "gold" else f"sampled-{group}-{place}"
+        row = _completion(name, source, group, problem)
         found = _spans(row, generator)
         for span in found:
             width = span["token_end"] - span["token_start"]

@@ -12,6 +12,7 @@ import pytest
 
 from cfdapo import devices
 from cfdapo.devices import parse_gpus, take_gpu, visible
+from cfdapo.files import UserError
 
 LISTING = """\
 GPU 0: NVIDIA H200 (UUID: GPU-8932f937-d72c-4106-c12f-20bd9faed9f6)
@@ -19,15 +20,18 @@ GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-5c89852c-d268-c3f3-1b07-005d5ae1dc3f)
   MIG 3g.20gb     Device  0: (UUID: MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f)
   MIG 3g.20gb     Device  1: (UUID: MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb)
 """
+WHOLE, CUT = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "GPU-5c89852c-d268-c3f3-1b07-005d5ae1dc3f"
+SLICES = ["MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f", "MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb"]
+
+
+def plain(*uuids: str) -> dict[str, list[str]]:
+    """GPUs that are not cut."""
+    return {uuid: [uuid] for uuid in uuids}
 
 
 def test_slices_stand_in_for_the_gpu_that_is_cut_into_them():
-    assert parse_gpus(LISTING) == [
-        "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6",
-        "MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f",
-        "MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb",
-    ]
-    assert parse_gpus("No devices found.\n") == []
+    assert parse_gpus(LISTING) == {WHOLE: [WHOLE], CUT: SLICES}
+    assert parse_gpus("No devices found.\n") == {}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +55,30 @@ def test_only_inherited_devices_are_left_as_cuda_reads_them(monkeypatch, inherit
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if inherited is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", inherited)
-    assert visible(["GPU-aa1", "GPU-ab2", "GPU-cc3"]) == left
+    assert visible(plain("GPU-aa1", "GPU-ab2", "GPU-cc3")) == left
+
+
+@pytest.mark.parametrize(
+    ("inherited", "left"),
+    [
+        (None, [WHOLE, *SLICES]),
+        ("0", [WHOLE]),
+        ("1", SLICES),
+        ("2", []),
+        (SLICES[1], SLICES[1:]),
+        (f"{SLICES[1]},{SLICES[0]}", SLICES[::-1]),
+        (SLICES[0][:12], SLICES[:1]),
+        ("MIG-c", []),  # both begin so
+        (CUT, SLICES),
+        (f"{CUT[:8]},0", [*SLICES, WHOLE]),
+        (f"0,MIG-no-such,{CUT}", [WHOLE]),
+    ],
+)
+def test_a_gpu_that_is_cut_stands_for_its_slices(monkeypatch, inherited, left):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if inherited is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", inherited)
+    assert visible(parse_gpus(LISTING)) == left
 
 
 @pytest.fixture
@@ -63,18 +90,51 @@ def clean(monkeypatch):
     return monkeypatch
 
 
-@pytest.mark.parametrize(("name", "value"), [("SLURM_JOB_ID", "7"), ("CUDA_VISIBLE_DEVICES", "")])
-def test_out_of_the_way_under_slurm_and_where_none_is_visible(clean, tmp_path, name, value):
-    clean.setenv(name, value)
+@pytest.mark.parametrize(
+    ("gpus", "variables"),
+    [
+        (1, {"SLURM_JOB_ID": "7"}),
+        (4, {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "2"}),  # where devices are not confined
+        (4, {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "NoDevFiles"}),  # a job without GPUs
+        (1, {"CUDA_VISIBLE_DEVICES": ""}),
+        (4, {"CUDA_VISIBLE_DEVICES": ""}),
+    ],
+)
+def test_out_of_the_way_where_slurm_leaves_one_and_where_none_is_visible(
+    clean, tmp_path, gpus, variables
+):
+    for name, value in variables.items():
+        clean.setenv(name, value)
     before = dict(os.environ)
-    assert take_gpu(["GPU-a"], tmp_path) is None
+    assert take_gpu(plain(*(f"GPU-{letter}" for letter in "abcd"[:gpus])), tmp_path) is None
     assert dict(os.environ) == before and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("given", [None, "0,1", "2,3"])
+def test_of_several_that_slurm_leaves_a_job_takes_one(clean, tmp_path, given):
+    clean.setenv("SLURM_JOB_ID", "7")
+    if given:
+        clean.setenv("CUDA_VISIBLE_DEVICES", given)
+    first = f"GPU-{'abcd'[int(given[0]) if given else 0]}"
+    assert take_gpu(plain("GPU-a", "GPU-b", "GPU-c", "GPU-d"), tmp_path) == first
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == first
 
 
 def test_out_of_the_way_without_a_gpu(clean, tmp_path):
     clean.setenv("PATH", str(tmp_path))  # no nvidia-smi
     assert take_gpu() is None
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_several_that_cannot_be_told_apart_are_refused(clean, tmp_path):
+    import torch
+
+    clean.setenv("PATH", str(tmp_path))  # a container without nvidia-smi
+    clean.setattr(torch.cuda, "device_count", lambda: 1)
+    assert take_gpu() is None
+    clean.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match="sees 2 GPUs, which nvidia-smi does not list"):
+        take_gpu()
 
 
 @pytest.fixture
@@ -116,9 +176,10 @@ def job(environment: dict[str, str], seconds: float, **more: str) -> subprocess.
     )
 
 
-def test_no_two_jobs_have_the_same_gpu_at_once(pretended):
+@pytest.mark.parametrize("allocation", [{}, {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0,1"}])
+def test_no_two_jobs_have_the_same_gpu_at_once(pretended, allocation):
     uuids, environment = pretended
-    jobs = [job(environment, 0.5) for _ in range(6)]
+    jobs = [job(environment, 0.3, **allocation) for _ in range(5)]
     had = [one.communicate()[0].split("had ")[1].split() for one in jobs]
     assert {device for device, *_ in had} == set(uuids)
     for device in uuids:
@@ -166,5 +227,5 @@ def test_too_late_is_an_error(clean, tmp_path):
 
     clean.setattr(torch.cuda, "is_initialized", lambda: True)
     with pytest.raises(RuntimeError, match="CUDA has started already"):
-        take_gpu(["GPU-a"], tmp_path)
+        take_gpu(plain("GPU-a"), tmp_path)
     assert not list(tmp_path.iterdir())

@@ -62,6 +62,23 @@ def test_torn_files_are_named_with_the_line(tmp_path):
         read_json(tmp_path / "whole.json")
 
 
+@pytest.mark.parametrize("text", ["[1, 2]", '"text"', "3", "null", "NaN"])
+def test_what_is_no_object_is_named(tmp_path, text):
+    (tmp_path / "whole.json").write_text(text)
+    with pytest.raises(UserError, match=r"whole.json: is no JSON object but "):
+        read_json(tmp_path / "whole.json")
+    (tmp_path / "rows.jsonl").write_text(f'{{"a": 1}}\n{text}\n')
+    with pytest.raises(UserError, match=r"rows.jsonl, line 2: is no JSON object but "):
+        read_jsonl(tmp_path / "rows.jsonl")
+
+
+def test_json_that_python_cannot_take_in_is_named(tmp_path):
+    for text in ("[" * 100_000, "1" * 5000):
+        (tmp_path / "whole.json").write_text(text)
+        with pytest.raises(UserError, match=r"whole.json: not valid JSON"):
+            read_json(tmp_path / "whole.json")
+
+
 def test_absent_and_binary_files_are_named(tmp_path):
     with pytest.raises(UserError, match="nothing.json: cannot be read"):
         read_json(tmp_path / "nothing.json")

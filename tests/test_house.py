@@ -1,6 +1,7 @@
 """The house rules that code can check: imports go down, pins agree, nothing unsafe."""
 
 import ast
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from cfdapo.analysis.registry import FIGURES, TABLES
 from cfdapo.problems.task import TASKS
 from cfdapo.provenance import CARRIERS, code_hash, source_files
 from cfdapo.study import ROOT
@@ -18,7 +22,9 @@ from cfdapo.study import ROOT
 PACKAGE = ROOT / "src" / "cfdapo"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 GROUND = {"problems", "credit", "analysis"}
-# What each floor may import; the carriers below all of them may be imported anywhere.
+# What each floor may import; the carriers and the vocabulary, below all of them, may be imported
+# anywhere, and the vocabulary imports nothing.
+BELOW = {"vocabulary", *(name.split(".")[1] for name in CARRIERS)}
 ALLOWED = {
     "problems": {"problems"},
     "credit": {"problems", "credit"},
@@ -43,11 +49,41 @@ def imported(path: Path) -> set[str]:
 def test_imports_go_down(path):
     floor = path.relative_to(PACKAGE).parts[0]
     own = {name for name in imported(path) if name.startswith("cfdapo.")}
-    floors = {name.split(".")[1] for name in own} - {name.split(".")[1] for name in CARRIERS}
+    floors = {name.split(".")[1] for name in own} - BELOW
     if floor in ALLOWED:
         assert floors <= ALLOWED[floor]
     else:
         assert not floors  # the carriers import no floor
+
+
+# The streets of analysis: measured in the last ones, from what the others give.
+GIVING = {"statistics", "records", "rendering", "paper"}
+STREETS = {
+    "statistics": set(),
+    "records": set(),
+    "rendering": {"statistics"},
+    "paper": {"statistics", "records", "rendering"},
+    "outcomes": GIVING,
+    "credit": GIVING,
+    "costs": GIVING,
+    "credit_map": {"records", "rendering"},
+    # It names the modules of tables and figures, which are imported when one is made.
+    "registry": set(),
+}
+
+
+@pytest.mark.parametrize("street", STREETS)
+def test_streets_of_analysis_import_down(street):
+    folder = PACKAGE / "analysis"
+    paths = [*(folder / street).rglob("*.py"), *folder.glob(f"{street}.py")]
+    found = {name for path in paths for name in imported(path)}
+    others = {name.split(".")[2] for name in found if name.startswith("cfdapo.analysis.")}
+    assert paths and others - {street} <= STREETS[street]
+
+
+def test_every_module_of_analysis_is_in_a_street():
+    inside = {path.name.removesuffix(".py") for path in (PACKAGE / "analysis").iterdir()}
+    assert inside - {"__init__", "__pycache__"} == set(STREETS)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -55,9 +91,22 @@ def test_modules_say_what_they_are_for(path):
     assert ast.get_docstring(ast.parse(path.read_text()))
 
 
-def test_analysis_imports_no_torch():
-    for path in (PACKAGE / "analysis").glob("*.py"):
-        assert not {name.split(".")[0] for name in imported(path)} & {"torch", "transformers"}
+def test_analysis_and_the_vocabulary_import_no_torch():
+    paths = [*(PACKAGE / "analysis").rglob("*.py"), PACKAGE / "vocabulary.py"]
+    assert len(paths) > 50  # streets and what is in them
+    for path in paths:
+        assert not {name.split(".")[0] for name in imported(path)} & {"torch", "transformers"}, path
+
+
+def test_the_workflow_asks_the_registry_without_loading_what_makes_tables():
+    program = (
+        "import sys; import cfdapo.analysis.registry;"
+        "print(sorted({'pandas', 'numpy', 'scipy', 'matplotlib', 'seaborn'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_nothing_unsafe_is_called():
@@ -83,20 +132,43 @@ def test_pins_equal_the_lock(name):
     assert {package: LOCK.get(package) for package in found} == found
 
 
+def required(names: set[str]) -> set[str]:
+    """The packages of these names and all that they require here, at any depth."""
+    found, left = set(), [(name, frozenset()) for name in names]
+    while left:
+        package = left.pop()
+        if package in found:
+            continue
+        found.add(package)
+        name, extras = package
+        for need in map(Requirement, importlib.metadata.requires(name) or []):
+            wanted = [{"extra": extra} for extra in ("", *extras)]
+            if need.marker is None or any(map(need.marker.evaluate, wanted)):
+                left.append((canonicalize_name(need.name), frozenset(need.extras)))
+    return {name for name, _ in found}
+
+
+@pytest.mark.parametrize("name", ["train", "analysis"])
+def test_conda_environments_pin_what_their_packages_require_as_the_lock_does(name):
+    # Snakemake hands conda a copy of the file in another folder, so it can name no other file,
+    # such as the lock, as pip's constraints.
+    direct = set(pins((ROOT / "pyproject.toml").read_text()))
+    found = pins((ROOT / "envs" / f"{name}.yaml").read_text())
+    wanted = {package: LOCK[package] for package in required(direct & set(found))}
+    assert found == wanted
+
+
 def test_only_training_needs_torch():
     analysis = pins((ROOT / "envs" / "analysis.yaml").read_text())
     assert "torch" not in analysis and "torch" in pins((ROOT / "envs" / "train.yaml").read_text())
-    stages = ("collect_curves", "test_modes", "make_table", "plot_figure", "draw_credit_map")
-    for stage in stages:
-        for file in source_files(f"cfdapo.stages.{stage}"):
-            if not file.endswith(".py"):
-                continue
-            assert "torch" not in imported(ROOT / file), file
+    stages = ("collect_curves", "compare_modes", "make_table", "plot_figure", "draw_credit_map")
+    modules = [f"cfdapo.stages.{stage}" for stage in stages]
+    modules += [spec.module for spec in TABLES + FIGURES]
+    for file in {file for module in modules for file in source_files(module)}:
+        assert not file.endswith(".py") or "torch" not in imported(ROOT / file), file
 
 
 def test_lock_is_what_is_installed():
-    import importlib.metadata
-
     for package, version in LOCK.items():
         # A local build of the same release, such as torch's for CPUs, is that release.
         assert importlib.metadata.version(package).partition("+")[0] == version, package
@@ -116,20 +188,23 @@ def test_source_files_are_what_a_stage_imports_and_no_carrier():
     figures = source_files("cfdapo.stages.plot_figure")
     assert "src/cfdapo/credit/weights.py" in train and "src/cfdapo/problems/answers.py" in train
     assert not any("analysis" in file for file in train)
-    assert "src/cfdapo/analysis/figures.py" in figures
-    assert not any("/credit/" in file or "/policy/" in file for file in figures)
+    assert "src/cfdapo/analysis/rendering/figures.py" in figures
+    assert not any("cfdapo/credit/" in file or "/policy/" in file for file in figures)
     assert not any(file.endswith(("files.py", "study.py", "provenance.py")) for file in train)
 
 
 def test_source_files_hold_a_modules_page_style_and_script():
     found = source_files("cfdapo.stages.draw_credit_map")
-    beside = [f"src/cfdapo/analysis/credit_map.{ending}" for ending in ("css", "html", "js", "py")]
+    beside = [
+        f"src/cfdapo/analysis/credit_map/page.{ending}" for ending in ("css", "html", "js", "py")
+    ]
     assert set(beside) <= set(found) and len(found) == len(set(found))
     assert all(file.endswith(".py") for file in source_files("cfdapo.stages.train", "gsm8k"))
 
 
 # What stands in problems/ for every task: the interface, numbers' grader, code's places for spans.
-COMMON = {"task", "labels", "answers", "code_places"}
+COMMON = {"task", "labels", "answers", "code_places", "code_blocks"}
+COMMON |= {"clauses", "lexing", "number_words", "numerals", "statements", "thinking"}
 SANDBOX = {f"sandbox/{name}" for name in ("guest", "host", "keeper", "syscalls", "values", "walls")}
 CODE = {"code_task", "code_tests"} | SANDBOX
 
@@ -196,4 +271,8 @@ def test_every_key_of_the_schema_is_explained():
             yield from keys(sub)
 
     wanted = set(keys(schema)) | {k for sub in schema["$defs"].values() for k in keys(sub)}
-    assert not {key for key in wanted - {"description"} if f"{key}" not in explained}
+    # As a word of a heading or of code, by itself or within a dotted name; "r" is in most words.
+    named = re.findall(r"`([^`\n]+)`|^## (.*)$", explained, re.MULTILINE)
+    words = {word for texts in named for word in re.findall(r"[A-Za-z_]\w*", " ".join(texts))}
+    assert not wanted - {"description"} - words
+    assert {"r", "id", "answer"} <= wanted and not {"ration", "nswer"} & words

@@ -7,15 +7,9 @@ from dataclasses import asdict
 import pytest
 import yaml
 
-from cfdapo.analysis.credit import COMBINATIONS
 from cfdapo.credit.assigner import CreditConfig
-from cfdapo.credit.weights import MODES
 from cfdapo.files import UserError
-from cfdapo.problems.code_task import CodeTask
-from cfdapo.problems.task import TASKS, get_task
 from cfdapo.study import (
-    CODE_TASKS,
-    MADE_TASKS,
     SCHEMA,
     STUDIES,
     WEIGHTINGS,
@@ -74,6 +68,10 @@ def test_paper_study_has_the_papers_numbers():
         ("data.task", "gsm8k", "models.qwen3-tiny.source: made models only know"),
         ("models.qwen3-tiny.source", "ftp", "source: 'ftp' is not one of made, gguf, hub"),
         ("models.qwen3-tiny.pretraining.step", 3, "unknown key step; allowed: batch_size"),
+        ("models.qwen3-tiny.chat_template_date", "2024-07-26", "unknown key chat_template_date"),
+        ("resources.max_mem_mb", 2000, "train.mem_mb: 2500 is more than resources.max_mem_mb"),
+        ("resources.max_runtime", 19, "resources.evaluate.runtime: 20 is more than resources.max_"),
+        ("resources.max_mem_mb", "much", "resources.max_mem_mb: 'much' is not of type 'integer'"),
         ("models.qwen3-tiny.id", "a/b", "models.qwen3-tiny: unknown key id; allowed: architecture"),
     ],
 )
@@ -90,6 +88,34 @@ def test_wrong_values_name_key_and_allowed(where, value, message):
     assert str(raised.value).startswith("study.yaml: ") and message in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("chat_template_date", "26 Jul 2024", "does not match '^[0-9]{4}-[0-9]{2}-[0-9]{2}$'"),
+        ("chat_template_date", "2023-02-29", "'2023-02-29' is no day (day is out of range"),
+        ("chat_template_kwargs", {"tokenize": False}, "chat_template_kwargs.tokenize: is no varia"),
+        ("chat_template_kwargs", {"padding": True}, "chat_template_kwargs.padding: is no variable"),
+    ],
+)
+def test_wrong_settings_of_a_chat_template_are_named(key, value, message):
+    study = load_study("paper")
+    study["models"]["llama3.2-3b"][key] = value
+    with pytest.raises(UserError) as raised:
+        check_study(study, "study.yaml")
+    assert f"models.llama3.2-3b.{key}" in str(raised.value) and message in str(raised.value)
+
+
+def test_dates_are_text_also_without_quotes(tmp_path):
+    """Settings travel as JSON, which has no dates."""
+    text = (STUDIES / "paper.yaml").read_text()
+    fixed = 'chat_template_kwargs: {date_string: "26 Jul 2024"}'
+    bare = "chat_template_kwargs: {date_string: 2024-07-26}\n    chat_template_date: 2024-07-26"
+    (tmp_path / "mine.yaml").write_text(text.replace(fixed, bare))
+    model = load_study("mine", tmp_path)["models"]["llama3.2-3b"]
+    assert model["chat_template_kwargs"] == {"date_string": "2024-07-26"}
+    assert model["chat_template_date"] == "2024-07-26"
+
+
 def test_gradient_is_refused_where_it_estimates_nothing():
     study = load_study("tiny")
     study["credit"] |= {"method": "gradient", "sink": "rest"}
@@ -101,13 +127,6 @@ def test_credit_s_defaults_are_the_code_s():
     schema = yaml.safe_load(SCHEMA.read_text())["properties"]["credit"]["properties"]
     keys = {key: sub["default"] for key, sub in schema.items()}
     assert keys | {"mode": "counterfactual"} == asdict(CreditConfig())
-    assert WEIGHTINGS == MODES
-
-
-def test_the_combinations_of_the_schema_are_the_code_s():
-    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["measurement"]["properties"]
-    listed = schema["combinations"]["oneOf"][1]["items"]["enum"]
-    assert tuple(listed) == COMBINATIONS
 
 
 def test_a_measurement_of_nothing_is_refused():
@@ -175,6 +194,7 @@ def test_a_variant_changes_the_credit_that_it_names_and_no_more(study_with_varia
     study = check_study(study_with_variant, "study.yaml")
     changed = credit_settings(study, "wide")
     assert changed == study["credit"] | {"sink": "rest", "w_max": 3, "mode": "inverted"}
+    assert changed["options"] == {}
     assert credit_settings(study, "vanilla") == study["credit"] | {"mode": "vanilla"}
     assert CreditConfig(**changed).sink == "rest"
     assert mode_labels(study) == {"wide": "Wide"}
@@ -201,14 +221,6 @@ def test_the_papers_code_experiment_measures_spans_of_code():
     assert (study["seeds"], study["lora"]) == (papers["seeds"], papers["lora"])
 
 
-def test_code_tasks_are_those_whose_solutions_are_run():
-    assert {name for name in TASKS if isinstance(get_task(name), CodeTask)} == set(CODE_TASKS)
-
-
-def test_made_tasks_are_those_with_a_corpus():
-    assert {name for name in TASKS if get_task(name).corpus} == set(MADE_TASKS)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -232,7 +244,7 @@ def test_a_faulty_variant_is_named(study_with_variant, change, message):
 
 def test_a_variant_cannot_be_called_as_a_weighting_is(study_with_variant):
     study_with_variant["variants"]["random"] = study_with_variant["variants"]["wide"]
-    with pytest.raises(UserError, match="variants.random: has the name of a weighting"):
+    with pytest.raises(UserError, match="variants.random: has the name of a credit rule"):
         check_study(study_with_variant, "study.yaml")
 
 
@@ -253,3 +265,19 @@ def test_a_study_whose_weights_are_rescaled_has_no_raw_group():
     study = load_study("tiny")
     study["credit"]["rescale_to_mean_one"] = True
     assert list(weight_groups(study)) == ["mean 1"]
+
+
+def test_a_mode_gets_the_options_of_its_own_rule_only(study_with_variant):
+    study_with_variant["credit"] = {"options": {"monte_carlo": {"continuations": 4}}}
+    study = check_study(study_with_variant, "study.yaml")
+    assert credit_settings(study, "monte_carlo")["options"] == {"continuations": 4}
+    assert credit_settings(study, "vanilla")["options"] == {}
+    study["credit"]["options"] = {"montecarlo": {}}
+    with pytest.raises(UserError, match="credit.options: 'montecarlo' is not one of"):
+        check_study(study, "study.yaml")
+
+
+def test_a_rule_that_is_no_mode_of_the_papers_is_called_by_its_name(study_with_variant):
+    study_with_variant["modes"] = ["vanilla", "monte_carlo", "wide"]
+    study = check_study(study_with_variant, "study.yaml")
+    assert mode_labels(study) == {"monte_carlo": "monte_carlo", "wide": "Wide"}

@@ -104,20 +104,31 @@ def _umask() -> int:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write one JSON document, indented, keys in the order given."""
-    atomic_write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    atomic_write(path, as_json(value))
 
 
-def read_json(path: str | Path) -> Any:
-    """Read one JSON document; raises `UserError` naming the file when it is absent or torn."""
+def as_json(value: Any) -> str:
+    """One JSON document as text, indented, keys in the order given."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON object; raises `UserError` naming the file when it is absent, torn or none."""
     try:
-        return json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
+        value = json.loads(_read_text(path))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error})") from error
+    return _as_object(value, path)
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line."""
-    atomic_write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    atomic_write(path, as_jsonl(rows))
+
+
+def as_jsonl(rows: Iterable[dict[str, Any]]) -> str:
+    """One JSON object a line, as text."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
@@ -127,11 +138,19 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
     for number, line in enumerate(_read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
+        where = f"{path}, line {number}"
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {number}: not valid JSON ({error})") from error
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{where}: not valid JSON ({error})") from error
+        rows.append(_as_object(value, where))
     return rows
+
+
+def _as_object(value: Any, where: str | Path) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: is no JSON object but {json.dumps(value)[:40]}")
+    return value
 
 
 def _read_text(path: str | Path) -> str:

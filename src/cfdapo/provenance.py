@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cfdapo.files import sha256_of
+from cfdapo.files import UserError, read_json, sha256_of
 from cfdapo.study import ROOT
 
 PACKAGES = (
@@ -45,6 +45,61 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
+
+
+MANIFEST = "manifest.json"
+WEIGHTS = "*.safetensors"
+
+
+def origin_of(folder: str | Path, name: str | None = None) -> dict[str, Any]:
+    """What tells the base model of a prepared `folder` from any other: its source and its hashes.
+
+    Those of weights are the manifest's, which are compared with the weights where these are loaded;
+    those of the other files, such as the chat template, are of what the folder holds now. Of a hub
+    model's files only the weights: its commit stands for the others, and a cache may hold more of
+    them than were asked for.
+
+    Raises:
+        UserError: its manifest is absent or torn, or is that of another model than `name`.
+    """
+    path = Path(folder) / MANIFEST
+    manifest = read_json(path)
+    if name is not None and manifest.get("model") != name:
+        raise UserError(
+            f"{path}: is the manifest of {manifest.get('model')}, not of {name}; delete its folder "
+            "and run the study again"
+        )
+    own, fetched = manifest.get("sha256", {}), manifest.get("files", {})
+    if not isinstance(own, dict) or not isinstance(fetched, dict):
+        raise UserError(f"{path}: is no manifest; delete its folder and run the study again")
+    weights = {name: found for name, found in {**own, **fetched}.items() if is_weights(name)}
+    others = [file for file in sorted(Path(folder).iterdir()) if not file.name.startswith(".")]
+    small = {
+        file.name: sha256_of(file)
+        for file in others
+        if file.is_file() and file.name != MANIFEST and not is_weights(file.name)
+    }
+    return {
+        **{key: manifest.get(key) for key in ("source", "id", "revision")},
+        "sha256": {**small, **weights},
+    }
+
+
+def is_weights(name: str) -> bool:
+    """Whether a file of a model holds weights, which are large."""
+    return Path(name).match(WEIGHTS)
+
+
+def same_model(one: Any, other: Any) -> bool:
+    """Whether two `origin_of` are of one source and the same weights."""
+    return _weights_of(one) == _weights_of(other)
+
+
+def _weights_of(origin: Any) -> Any:
+    if not isinstance(origin, dict) or not isinstance(origin.get("sha256"), dict):
+        return origin
+    weights = {name: found for name, found in origin["sha256"].items() if is_weights(name)}
+    return origin | {"sha256": weights}
 
 
 def hardware() -> dict[str, Any]:
@@ -85,9 +140,11 @@ def peak_memory() -> dict[str, int | None]:
     return {"resident": resident, "accelerator": on_device}
 
 
-# Modules that carry settings and files but decide no number; editing them reruns nothing.
+# Modules that carry or check settings and files but decide no number; editing them reruns nothing.
 CARRIERS = (
     "cfdapo.files",
+    "cfdapo.checksums",
+    "cfdapo.integrity",
     "cfdapo.study",
     "cfdapo.provenance",
     "cfdapo.locks",
@@ -95,9 +152,17 @@ CARRIERS = (
     "cfdapo.environments",
 )
 
+# Modules of analysis print its display names; all others use its names, which are settings, alone.
+VOCABULARY = "cfdapo.vocabulary"
+# What changes in the declaration of a table or figure, Snakemake sees by itself.
+REGISTRY = "cfdapo.analysis.registry"
+
 # Imports no task; the module of a study's task is loaded by its name, out of TASKS.
 TASK_INTERFACE = "cfdapo.problems.task"
 TASKS = "cfdapo.problems.tasks"
+
+# The credit rules; the module of a run's own is loaded by its name.
+RULES = "cfdapo.credit.rules"
 
 # Endings of the text that a module of the same name puts into what it writes.
 RESOURCES = (".html", ".css", ".js")
@@ -108,7 +173,8 @@ def source_files(module: str, task: str | None = None) -> list[str]:
 
     The module itself and all of the package that it imports, at any depth and also inside
     functions, and their resources: files beside a module with its name and an ending of
-    `RESOURCES`. `CARRIERS` and the packages' own files are left out. Where the interface to tasks
+    `RESOURCES`. `CARRIERS`, `REGISTRY` and the packages' own files are left out, and `VOCABULARY`
+    where no module of analysis imports it. Where the interface to tasks
     is among them, so are the module of the study's `task` and what that imports.
 
     Raises:
@@ -125,7 +191,7 @@ def source_files(module: str, task: str | None = None) -> list[str]:
 
 def _collect(module: str, found: dict[str, Path]) -> None:
     path = ROOT / "src" / Path(*module.split(".")).with_suffix(".py")
-    if module in found or module in CARRIERS or not path.is_file():
+    if module in found or module in (*CARRIERS, REGISTRY) or not path.is_file():
         return
     found[module] = path
     for resource in (path.with_suffix(ending) for ending in RESOURCES):
@@ -139,8 +205,14 @@ def _collect(module: str, found: dict[str, Path]) -> None:
         else:
             continue
         for name in names:
-            if name.startswith("cfdapo."):
+            in_words = name != VOCABULARY or module.startswith("cfdapo.analysis.")
+            if name.startswith("cfdapo.") and in_words:
                 _collect(name, found)
+
+
+def rule_module(mode: str) -> str:
+    """The module of a credit rule, which no stage imports by its name."""
+    return f"{RULES}.{mode}"
 
 
 def code_hash(module: str, task: str | None = None) -> str:
@@ -149,15 +221,3 @@ def code_hash(module: str, task: str | None = None) -> str:
     for file in source_files(module, task):
         digest.update(f"{file}\0{sha256_of(ROOT / file)}\n".encode())
     return digest.hexdigest()
-
-
-def put_interpreter_first() -> None:
-    """Let `python` in jobs mean the interpreter that runs the workflow.
-
-    Without an activated environment it would be the machine's own. A rule's conda environment,
-    activated later, still goes before it.
-    """
-    folder = str(Path(sys.executable).parent)
-    path = os.environ.get("PATH", "").split(os.pathsep)
-    if path[0] != folder:
-        os.environ["PATH"] = os.pathsep.join([folder, *path])

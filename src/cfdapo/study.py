@@ -1,7 +1,9 @@
 """Load one study's configuration, fill in its defaults and refuse what cannot run."""
 
+import functools
 import hashlib
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +11,31 @@ import jsonschema
 import yaml
 
 from cfdapo.files import UserError
+from cfdapo.vocabulary import PAPER_MODES, TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = ROOT / "config" / "studies"
 # How tokens can be weighted (Section 3.4); a study's variants are made of them.
-WEIGHTINGS = ("counterfactual", "vanilla", "random", "inverted")
+WEIGHTINGS = tuple(PAPER_MODES)
 # Tasks whose problems are made, so that models can be made and pretrained on them.
-MADE_TASKS = ("arithmetic", "programs")
-# Tasks whose solutions are programs (`CodeTask`), for which some tables are others.
-CODE_TASKS = ("mbpp", "programs")
+MADE_TASKS = tuple(name for name, task in TASKS.items() if task.made)
+# Rules whose jobs, run again, go on from where they were.
+RESUMING = ("train", "evaluate", "measure_credit")
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.yaml"
+# Arguments of transformers' `apply_chat_template` that are not the template's: the stages set them,
+# or they would encode prompts otherwise in training than in evaluation.
+NOT_THE_TEMPLATES = (
+    *("conversation", "tools", "chat_template", "add_generation_prompt", "continue_final_message"),
+    *("tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict"),
+    *("return_assistant_tokens_mask", "tokenizer_kwargs"),
+)
+
+
+@functools.cache
+def rules() -> tuple[str, ...]:
+    """Names of the credit rules, as the schema lists them."""
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return tuple(schema["$defs"]["rule"]["enum"])
 
 
 def load_study(name: str, folder: Path = STUDIES) -> dict[str, Any]:
@@ -31,10 +48,19 @@ def load_study(name: str, folder: Path = STUDIES) -> dict[str, Any]:
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
         raise UserError(f"config: unknown study {name!r}; there are: {known}")
     try:
-        study = yaml.safe_load(path.read_text(encoding="utf-8"))
+        study = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML ({error})") from error
     return check_study(study, str(path))
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without a type for dates: settings travel as JSON, and a date in them is text."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 def check_study(study: Any, source: str) -> dict[str, Any]:
@@ -109,6 +135,8 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
     if training["epsilon_high"] < training["epsilon"]:
         found.append("training.epsilon_high: must be at least training.epsilon (Clip-Higher)")
     found += _measurement_conflicts(study)
+    found += _template_conflicts(study["models"])
+    found += _resource_conflicts(study["resources"])
     made = [name for name, model in study["models"].items() if model["source"] == "made"]
     if made and study["data"]["task"] not in MADE_TASKS:
         known = " or ".join(MADE_TASKS)
@@ -116,11 +144,29 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
     return found
 
 
+def _template_conflicts(models: dict[str, Any]) -> list[str]:
+    """Arguments of chat templates that are no variable of theirs, and a day that is none."""
+    found = []
+    for name, model in models.items():
+        for key in sorted(set(model.get("chat_template_kwargs", {})) & set(NOT_THE_TEMPLATES)):
+            found.append(
+                f"models.{name}.chat_template_kwargs.{key}: is no variable of a chat template, and "
+                "set by the stages"
+            )
+        day = model.get("chat_template_date")
+        try:
+            if day is not None:
+                date.fromisoformat(day)
+        except ValueError as error:
+            found.append(f"models.{name}.chat_template_date: {day!r} is no day ({error})")
+    return found
+
+
 def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
     """A mode that is not there to be measured, or nothing to measure it on."""
     found = []
     measurement, mode = study["measurement"], study["measurement"]["mode"]
-    known = [*WEIGHTINGS, *study["variants"]]
+    known = [*rules(), *study["variants"]]
     if measurement["policy"] == "trained" and mode not in study["modes"]:
         found.append(
             f"measurement.mode: {mode!r} is not one of the study's modes: "
@@ -134,18 +180,52 @@ def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
     return found
 
 
+def _resource_conflicts(resources: dict[str, Any]) -> list[str]:
+    """Jobs that ask for more at first than any retry may."""
+    return [
+        f"resources.{rule}.{name}: {asked} is more than resources.max_{name}, {most}"
+        for name in ("mem_mb", "runtime")
+        if (most := resources[f"max_{name}"]) is not None
+        for rule, asked in _requested_at_first(resources, name).items()
+        if asked > most
+    ]
+
+
+def _requested_at_first(resources: dict[str, Any], name: str) -> dict[str, int]:
+    """What the jobs of each rule ask for of the resource `name`."""
+    return {rule: asked[name] for rule, asked in resources.items() if isinstance(asked, dict)}
+
+
+def requested(study: dict[str, Any], rule: str, name: str, attempt: int) -> int:
+    """`mem_mb` (MB) or `runtime` (minutes) that a job of `rule` asks for at its n-th attempt.
+
+    Each retry asks for as much again on top, up to `resources.max_mem_mb` and `max_runtime`; but a
+    job that goes on from where it was needs no more time, and a scheduler turns away what asks for
+    more than its queue's limit.
+    """
+    resources = study["resources"]
+    asked = resources[rule][name]
+    if name == "runtime" and rule in RESUMING:
+        return asked
+    most = resources[f"max_{name}"]
+    if name == "runtime" and most is None:
+        # Time that the scheduler gives to another job of the study.
+        most = max(_requested_at_first(resources, name).values())
+    return asked * attempt if most is None else min(asked * attempt, most)
+
+
 def _mode_conflicts(study: dict[str, Any]) -> list[str]:
     """Unknown modes, and credit settings that do not go together, also as a variant has them."""
-    known = [*WEIGHTINGS, *study["variants"]]
+    known = [*rules(), *study["variants"]]
     found = [
         f"modes.{index}: {mode!r} is not one of {', '.join(known)}"
         for index, mode in enumerate(study["modes"])
         if mode not in known
     ]
     found += [
-        f"variants.{name}: has the name of a weighting"
+        f"variants.{name}: has the name of a credit rule"
         for name in study["variants"]
-        if name in WEIGHTINGS
+        if name in rules()
     ]
     found += _credit_conflicts("credit", study["credit"], study["models"])
     for name, variant in study["variants"].items():
@@ -174,23 +254,32 @@ def _credit_conflicts(where: str, credit: dict[str, Any], models: dict[str, Any]
 
 
 def credit_settings(study: dict[str, Any], mode: str) -> dict[str, Any]:
-    """Settings of `CreditConfig` for a mode of the study: a weighting, or one of its variants."""
+    """Settings of `CreditConfig` for a mode of the study: a rule, or one of its variants.
+
+    Of all rules' options, only those of the mode's own.
+    """
     variant = study["variants"].get(mode, {"mode": mode, "credit": {}})
-    return {**study["credit"], **variant["credit"], "mode": variant["mode"]}
+    settings = {**study["credit"], **variant["credit"], "mode": variant["mode"]}
+    return settings | {"options": settings["options"].get(variant["mode"], {})}
 
 
 def measured_credit(study: dict[str, Any]) -> dict[str, Any]:
     """Settings of credit with which the mode `measurement.mode` has its drops measured.
 
-    `CreditConfig`'s but for the mode: drops are the same for every weighting.
+    `CreditConfig`'s but for the mode and its options: drops are the same for every weighting.
     """
     settings = credit_settings(study, study["measurement"]["mode"])
-    return {key: value for key, value in settings.items() if key != "mode"}
+    del settings["mode"]
+    return settings | {"options": {}}
 
 
 def mode_labels(study: dict[str, Any]) -> dict[str, str]:
-    """Display names of the study's variants, by mode; the others have names of their own."""
-    return {mode: variant["label"] for mode, variant in study["variants"].items()}
+    """Display names by mode: a variant's label, a rule's name but for the paper's four modes'.
+
+    Those have names of their own (`cfdapo.vocabulary.PAPER_MODES`).
+    """
+    others = {mode: mode for mode in study["modes"] if mode not in PAPER_MODES}
+    return others | {mode: variant["label"] for mode, variant in study["variants"].items()}
 
 
 def weight_groups(study: dict[str, Any]) -> dict[str, dict[str, str]]:

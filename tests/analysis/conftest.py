@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cfdapo.analysis.credit import read_completions, read_spans
-from cfdapo.analysis.curves import MODE_LABELS
+from cfdapo.analysis.records.measured_credit import read_completions, read_spans
+from cfdapo.vocabulary import PAPER_MODES
 
 GAIN = {"counterfactual": 1.0, "vanilla": 0.0, "random": -0.2, "inverted": -1.0}
 
@@ -22,7 +22,7 @@ def curves(labels) -> pd.DataFrame:
     rows = [
         (model, mode, seed, step, 70 + step / 10 + GAIN[mode] + random.normal(0, 0.3), 200)
         for model in labels
-        for mode in MODE_LABELS
+        for mode in PAPER_MODES
         for seed in range(3)
         for step in range(0, 101, 25)
     ]
@@ -36,7 +36,7 @@ def history(labels) -> pd.DataFrame:
     rows = [
         (model, mode, seed, step, random.random(), 1 + random.random(), random.random(), 4.5, 0.25)
         for model in labels
-        for mode in MODE_LABELS
+        for mode in PAPER_MODES
         for seed in range(3)
         for step in range(1, 21)
     ]

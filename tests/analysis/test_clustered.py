@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 from scipy.stats.contingency import relative_risk
 
-from cfdapo.analysis.clustered import correlation, holm, mean_difference, share_ratio
+from cfdapo.analysis.statistics.clustered import correlation, mean, mean_difference, share_ratio
+from cfdapo.analysis.statistics.estimates import holm
 
 
 def test_a_difference_by_hand():
@@ -20,6 +21,20 @@ def test_a_difference_by_hand():
     found = mean_difference(np.array([1, 3]), np.array([0, 2]), ["a", "b"], ["c", "d"])
     assert found.p == pytest.approx(2 * stats.t.sf(1 / math.sqrt(4 / 3), 3))
     assert found.high - found.value == pytest.approx(3.182446 * math.sqrt(4 / 3), rel=1e-5)
+
+
+def test_a_mean_by_hand():
+    # Clusters a: 1 and 3, b: 5, c: 3; the mean is 3, the summed influences -2/4, 2/4 and 0.
+    found = mean(np.array([1, 3, 5, 3]), ["a", "a", "b", "c"])
+    error = math.sqrt(3 / 2 * (0.25 + 0.25))
+    assert found.value == 3.0
+    assert found.high - found.value == pytest.approx(4.302653 * error, rel=1e-6)
+    # Each in a cluster of its own it is Student's interval of the mean.
+    values = np.array([1.0, 3, 5, 3])
+    low, high = stats.ttest_1samp(values, 0).confidence_interval()
+    alone = mean(values, range(4))
+    assert (alone.low, alone.high) == pytest.approx((low, high))
+    assert mean(values, ["a"] * 4).low is None
 
 
 def test_without_clusters_a_difference_is_near_to_welch():

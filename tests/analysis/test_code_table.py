@@ -5,10 +5,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cfdapo.analysis import task_names
-from cfdapo.analysis.rendering import to_latex, to_markdown
-from cfdapo.analysis.tables.code import HISTORY_COLUMNS, shown_steps, spans_found, table7_code
-from cfdapo.study import CODE_TASKS
+from cfdapo.analysis.outcomes.table7_code import (
+    HISTORY_COLUMNS,
+    shown_steps,
+    spans_found,
+    table7_code,
+)
+from cfdapo.analysis.rendering.table import to_latex, to_markdown
+from cfdapo.analysis.rendering.wording import score_axis, score_title
+from cfdapo.vocabulary import TASKS
 
 CODE = {"counterfactual-code": "CF, code spans"}
 # By step and mode, a value a seed.
@@ -145,7 +150,8 @@ def test_of_many_steps_the_papers_are_shown_and_the_csv_has_all():
     assert shown_steps(steps[:8], []) == steps[:8]
 
 
-def test_every_code_task_has_a_pass_rate_and_a_name():
-    assert set(CODE_TASKS) == set(task_names.PASS_RATES) <= set(task_names.TASK_LABELS)
-    assert task_names.accuracy_axis("gsm8k") == "Test accuracy (%)"
-    assert task_names.accuracy_title("gsm8k") == "GSM8K test accuracy"
+def test_a_code_tasks_score_is_a_pass_rate():
+    for name, task in TASKS.items():
+        assert ("pass rate" in score_title(name).lower()) == task.code
+        assert score_axis(name) == ("Pass rate (%)" if task.code else "Test accuracy (%)")
+    assert score_title("gsm8k") == "GSM8K test accuracy"

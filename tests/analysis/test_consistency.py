@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.consistency import check_paper
-from cfdapo.analysis.consistency.accuracy import attainable_p
-from cfdapo.analysis.printed import Interval, Paper, exactly, half_digit, hull
-from cfdapo.analysis.rendering import to_latex, to_markdown
-from cfdapo.analysis.reported import REPORTED, reported
-from cfdapo.analysis.tables.consistency import table16_inconsistencies
+from cfdapo.analysis.paper.consistency import check_paper
+from cfdapo.analysis.paper.consistency.accuracy import attainable_p
+from cfdapo.analysis.paper.numbers import PAPER_NUMBERS, paper_number
+from cfdapo.analysis.paper.rounding import Interval, Paper, exactly, half_digit, hull
+from cfdapo.analysis.paper.table16_inconsistencies import table16_inconsistencies
+from cfdapo.analysis.rendering.table import to_latex, to_markdown
 
 # What would make the paper fit together: (table, row, column) -> another number.
 MENDED = {
@@ -31,7 +31,7 @@ MENDED = {
 
 
 def altered(changes) -> Paper:
-    entries = {(e.table, e.row, e.column): e for e in REPORTED}
+    entries = {(e.table, e.row, e.column): e for e in PAPER_NUMBERS}
     assert set(changes) <= set(entries)
     return Paper(
         replace(entry, value=float(changes.get(key, entry.value))) for key, entry in entries.items()
@@ -185,7 +185,7 @@ def test_intervals_hold_what_arithmetic_may_give():
     ],
 )
 def test_half_of_the_last_printed_digit(key, half):
-    assert half_digit(reported(*key)) == half
+    assert half_digit(paper_number(*key)) == half
 
 
 def test_table_16_puts_contradictions_first_and_says_how_many():

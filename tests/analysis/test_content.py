@@ -2,8 +2,8 @@
 
 import pytest
 
-from cfdapo.analysis.content import PATTERNS, find_patterns
-from cfdapo.analysis.reported import reported_rows
+from cfdapo.analysis.credit.content import PATTERNS, find_patterns
+from cfdapo.analysis.paper.numbers import paper_rows
 
 LETTERS = dict(zip("CMPTFES", PATTERNS, strict=True))
 # C chain, M multiply or divide, P proportion or rate, T total or sum, F conclusion (final),
@@ -111,7 +111,7 @@ LABELLED = [
 
 
 def test_there_is_a_pattern_for_every_row_of_the_paper():
-    assert list(PATTERNS) == reported_rows("table5_content")
+    assert list(PATTERNS) == paper_rows("table5_content")
 
 
 def test_the_sentences_are_enough_and_each_pattern_is_asked_both_ways():

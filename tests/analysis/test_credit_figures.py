@@ -5,12 +5,11 @@ import io
 import numpy as np
 import pytest
 
-from cfdapo.analysis.credit_figures import (
-    drop_histogram,
-    importance_by_position,
-    weight_histogram,
-)
-from cfdapo.analysis.figures import save
+from cfdapo.analysis.credit.figure5_drop_histogram import drop_histogram
+from cfdapo.analysis.credit.figure6_importance_position import importance_by_position
+from cfdapo.analysis.credit.figure7_weights import weight_histogram
+from cfdapo.analysis.rendering.figures import save
+from cfdapo.analysis.statistics.clustered import mean
 
 LABELS = {"llama-tiny": "Llama_tiny & Co", "qwen3-tiny": "Qwen3"}
 FIGURES = [drop_histogram, importance_by_position, weight_histogram]
@@ -66,6 +65,12 @@ def test_means_by_position_are_those_of_the_spans(measured):
     expected = spans["importance"].groupby((spans["position"] * 10).astype(int)).mean()
     assert lines[0].get_ydata() == pytest.approx(expected.to_numpy())
     assert lines[0].get_xdata() == pytest.approx((expected.index.to_numpy() + 0.5) / 10)
+    # Bars are the clustered intervals that the tables have.
+    first = spans[(spans["position"] * 10).astype(int) == expected.index[0]]
+    problems = {row["completion"]: row["problem"] for row in measured["llama-tiny"][1]}
+    found = mean(first["importance"].to_numpy(), first["completion"].map(problems))
+    bar = figure.axes[0].containers[0].lines[2][0].get_segments()[0]
+    assert bar[:, 1].tolist() == pytest.approx([found.low, found.high])
     earlier = spans[~spans["last_line"].astype(bool)]
     expected = earlier["importance"].groupby((earlier["position"] * 10).astype(int)).mean()
     assert lines[1].get_ydata() == pytest.approx(expected.to_numpy())

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from made_credit import make_records
 
-from cfdapo.analysis.annotated import Annotated
-from cfdapo.analysis.credit import SPAN_COLUMNS
-from cfdapo.analysis.credit_map import MOST_SHOWN, choose, credit_map
+from cfdapo.analysis.credit_map.completion import MappedCompletion
+from cfdapo.analysis.credit_map.page import MOST_SHOWN, choose, credit_map
+from cfdapo.analysis.records.measured_credit import SPAN_COLUMNS
 
 CREDIT = {"intervention": "pad", "sink": "answer", "w_min": 0.5, "w_max": 4.0, "w_answer": 1.5}
 VOID = {"meta", "input", "link", "br", "img"}
@@ -181,11 +181,11 @@ def test_null_labels_and_odd_numbers_are_dashes():
     assert "drop – nats" in html
 
 
-def candidates(problems: str) -> list[Annotated]:
+def candidates(problems: str) -> list[MappedCompletion]:
     """Completions of the problems that the letters name."""
     spans, (row, *_) = make_records(1)
     return [
-        Annotated(f"c{number}", row | {"problem": name}, spans)
+        MappedCompletion(f"c{number}", row | {"problem": name}, spans)
         for number, name in enumerate(problems)
     ]
 

@@ -4,7 +4,7 @@ import pytest
 from chromium import Chromium, find_chromium
 from made_credit import make_records
 from test_credit_map import NASTY, page
-from test_weight_scale import luminance
+from test_shades import luminance
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine")
 

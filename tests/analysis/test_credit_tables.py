@@ -4,16 +4,13 @@ import json
 
 import pytest
 
-from cfdapo.analysis.rendering import DASH, to_latex, to_markdown
-from cfdapo.analysis.samples import split_samples
-from cfdapo.analysis.tables import (
-    table4_drop_distribution,
-    table5_content,
-    table6_example,
-    table15_span_statistics,
-)
-from cfdapo.analysis.tables.credit_rows import in_nats
-from cfdapo.analysis.tables.example import choose_examples
+from cfdapo.analysis.credit.quantity_rows import in_nats
+from cfdapo.analysis.credit.table4_drop_distribution import table4_drop_distribution
+from cfdapo.analysis.credit.table5_content import table5_content
+from cfdapo.analysis.credit.table6_example import choose_examples, table6_example
+from cfdapo.analysis.credit.table15_span_statistics import table15_span_statistics
+from cfdapo.analysis.records.samples import split_samples
+from cfdapo.analysis.rendering.table import DASH, to_latex, to_markdown
 
 LABELS = {"llama-tiny": "Llama & Co", "qwen3-tiny": "Qwen3"}
 TABLES = [table4_drop_distribution, table5_content, table6_example, table15_span_statistics]

@@ -1,19 +1,19 @@
 import numpy as np
 import pytest
 
-from cfdapo.analysis.curves import (
-    Run,
+from cfdapo.analysis.records.curves import (
     accuracy_curve,
     area_under_curve,
     areas,
     collect,
-    collect_history,
     final_accuracy,
-    named_modes,
     read_curves,
     write_curves,
 )
+from cfdapo.analysis.records.runs import Run, collect_history
+from cfdapo.checksums import finish
 from cfdapo.files import UserError
+from cfdapo.vocabulary import named_modes
 
 
 def evaluation(marks: dict[int, str]) -> list[dict]:
@@ -139,7 +139,7 @@ def test_final_accuracy_and_areas_are_one_value_a_run(curves):
 )
 def test_a_torn_file_of_curves_is_named(tmp_path, content, reason):
     path = tmp_path / "curves.csv"
-    path.write_text(content)
+    finish(path, content)
     with pytest.raises(UserError, match=f"curves.csv: .*{reason}"):
         read_curves(path)
 

@@ -5,14 +5,10 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from cfdapo.analysis.curves import MODE_LABELS
-from cfdapo.analysis.figures import (
-    STYLES,
-    reward_and_weights,
-    save,
-    styles_of,
-    training_curves,
-)
+from cfdapo.analysis.outcomes.figure1_training_curves import training_curves
+from cfdapo.analysis.outcomes.figure2_training_dynamics import reward_and_weights
+from cfdapo.analysis.rendering.figures import STYLES, save, styles_of
+from cfdapo.vocabulary import PAPER_MODES
 
 
 def legend_of(figure) -> tuple[list[str], str]:
@@ -54,13 +50,13 @@ def test_the_share_of_programs_that_pass_is_called_a_pass_rate(curves, labels):
 def test_one_legend_in_the_papers_order(curves, labels):
     figure = training_curves(curves, labels)
     names, title = legend_of(figure)
-    assert names == list(MODE_LABELS.values())
+    assert names == list(PAPER_MODES.values())
     assert "bands: ±1 std" in title
     assert all(panel.get_legend() is None for panel in figure.axes)
 
 
 def test_modes_differ_without_their_colour():
-    assert set(STYLES) == set(MODE_LABELS)
+    assert set(STYLES) == set(PAPER_MODES)
     for part in ("line", "marker", "colour"):
         assert len({getattr(style, part) for style in STYLES.values()}) == len(STYLES)
 
@@ -104,8 +100,8 @@ def test_long_runs_are_smoothed_within_a_seed_and_said(history, labels):
     assert "running mean of 4 steps" in legend_of(figure)[1]
     rows = longer[(longer["model"] == "qwen3") & (longer["mode"] == "vanilla")]
     means = rows.groupby("step")["reward"].mean()
-    drawn = line(figure.axes[0], "DAPO").get_ydata()
-    assert drawn[40] == pytest.approx(means.iloc[37:41].mean())
+    drawn = dict(zip(*line(figure.axes[0], "DAPO").get_data(), strict=True))
+    assert drawn[41] == pytest.approx(means.loc[38:41].mean())
 
 
 def test_files_are_the_same_bytes_twice_without_dates(tmp_path, curves, labels):
@@ -136,12 +132,12 @@ def test_the_legend_lies_within_a_figure_of_one_model(curves, labels):
 
 def test_nine_modes_differ_by_line_marker_and_colour_and_all_stand_in_the_legend(curves, labels):
     variants = {f"variant{n}": f"Variant {n}, mean 1" for n in range(5)}
-    styles = styles_of([*MODE_LABELS, *variants])
+    styles = styles_of([*PAPER_MODES, *variants])
     assert len({(s.colour, s.line) for s in styles.values()}) == 9
     assert len({s.line for s in styles.values()}) == len({s.marker for s in styles.values()}) == 9
     more = [curves[curves["mode"] == "random"].assign(mode=name) for name in variants]
     figure = training_curves(pd.concat([curves, *more]), labels, variants)
-    assert legend_of(figure)[0] == [*MODE_LABELS.values(), *variants.values()]
+    assert legend_of(figure)[0] == [*PAPER_MODES.values(), *variants.values()]
     figure.canvas.draw()
     (legend,) = figure.legends
     box = legend.get_window_extent()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfdapo.analysis.markup import as_attribute, as_text
+from cfdapo.analysis.credit_map.markup import as_attribute, as_text
 
 
 class Reader(HTMLParser):

@@ -2,11 +2,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.curves import MODE_LABELS
-from cfdapo.analysis.ordering import find_orderings
-from cfdapo.analysis.paired import holm
+from cfdapo.analysis.outcomes.ordering import find_orderings
+from cfdapo.analysis.statistics.estimates import holm
+from cfdapo.vocabulary import PAPER_MODES
 
-RAW = {"raw": {mode: mode for mode in MODE_LABELS}}
+RAW = {"raw": {mode: mode for mode in PAPER_MODES}}
 
 
 def curves_of(values: dict[str, list[float]]) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def test_an_ordering_that_every_seed_has_holds_always():
     )
     (ordering,) = find_orderings(curves, RAW)
     assert (ordering.holds, ordering.as_measured, ordering.seeds) == (1.0, True, 3)
-    assert list(ordering.means) == list(MODE_LABELS)
+    assert list(ordering.means) == list(PAPER_MODES)
     assert len(ordering.pairs) == 6
     assert all(pair.difference >= 0 for pair in ordering.pairs)
     assert {pair.holds for pair in ordering.pairs} == {1.0}

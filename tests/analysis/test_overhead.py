@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from cfdapo.analysis.overhead import (
+from cfdapo.analysis.costs.overhead import (
     COST_COLUMNS,
     ESTIMATOR_COLUMNS,
     measure_costs,

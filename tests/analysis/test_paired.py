@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.paired import (
+from cfdapo.analysis.statistics.estimates import holm
+from cfdapo.analysis.statistics.paired import (
     bootstrap_interval,
     cohens_d,
     hedges_factor,
-    holm,
     iqm_of_strata,
     stratified_t_test,
     t_interval,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.power import (
+from cfdapo.analysis.statistics.power import (
     ProblemShare,
     detectable_effect,
     deviation_interval,

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.curves import Run, area_under_curve
-from cfdapo.analysis.problem_level import (
+from cfdapo.analysis.outcomes.problem_level import (
     CrossedBootstrap,
     collect_answers,
     compare_on_problems,
@@ -13,6 +12,8 @@ from cfdapo.analysis.problem_level import (
     sign_flip_test,
     step_weights,
 )
+from cfdapo.analysis.records.curves import area_under_curve
+from cfdapo.analysis.records.runs import Run
 from cfdapo.files import UserError
 
 

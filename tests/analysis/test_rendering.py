@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from cfdapo.analysis.rendering import (
+from cfdapo.analysis.rendering.table import (
     Cell,
     Footnotes,
     Note,

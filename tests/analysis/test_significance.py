@@ -5,17 +5,17 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.curves import areas, final_accuracy
-from cfdapo.analysis.paired import holm
-from cfdapo.analysis.significance import (
+from cfdapo.analysis.outcomes.comparisons import read_comparisons, write_comparisons
+from cfdapo.analysis.outcomes.significance import (
     ALL_MODELS,
     Comparison,
     compare,
     paired_t_test,
     pairs_of,
-    read_comparisons,
-    write_comparisons,
 )
+from cfdapo.analysis.records.curves import areas, final_accuracy
+from cfdapo.analysis.statistics.estimates import holm
+from cfdapo.checksums import finish
 from cfdapo.files import UserError
 
 
@@ -113,20 +113,18 @@ def test_values_of_unequal_number_are_refused():
 
 def test_the_file_keeps_every_digit_and_every_none(tmp_path, curves):
     comparisons = [*compare(curves), *compare(two_modes({0: 80.0}, {0: 79.0}))]
-    path = tmp_path / "significance.csv"
-    write_comparisons(path, comparisons)
-    assert read_comparisons(path) == comparisons
-    frame = pd.read_csv(path)
+    write_comparisons(tmp_path / "statistics", comparisons, [])
+    assert read_comparisons(tmp_path) == (comparisons, [])
+    frame = pd.read_csv(tmp_path / "statistics" / "significance.csv")
     assert list(frame.columns) == list(Comparison.__dataclass_fields__)
     assert np.isclose(frame["p"].dropna().min(), min(c.p for c in comparisons if c.p is not None))
 
 
 @pytest.mark.parametrize("content", ["model,baseline\nm,vanilla\n", "a,b\n1,2,3\n"])
 def test_a_file_of_something_else_is_named(tmp_path, content):
-    path = tmp_path / "significance.csv"
-    path.write_text(content)
+    finish(tmp_path / "statistics" / "significance.csv", content)
     with pytest.raises(UserError, match="significance.csv: not a table of Comparison rows"):
-        read_comparisons(path)
+        read_comparisons(tmp_path)
 
 
 def test_variants_are_compared_with_counterfactual_and_with_vanilla():

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.clustered import holm
-from cfdapo.analysis.span_statistics import (
+from cfdapo.analysis.credit.span_statistics import (
     by_third,
     compare_means,
     compare_thirds,
@@ -15,6 +14,7 @@ from cfdapo.analysis.span_statistics import (
     length_correlation,
     strongest_distractor,
 )
+from cfdapo.analysis.statistics.estimates import holm
 
 
 @pytest.fixture

@@ -9,12 +9,23 @@ import pytest
 from scipy import stats
 
 import cfdapo
-from cfdapo.analysis import significance, tables
-from cfdapo.analysis.curves import MODE_LABELS, areas
-from cfdapo.analysis.problem_level import ProblemTest
-from cfdapo.analysis.rendering import to_latex, to_markdown
-from cfdapo.analysis.significance import compare
+from cfdapo.analysis import registry
+from cfdapo.analysis.costs.table8_overhead import table8_overhead
+from cfdapo.analysis.costs.table11_estimator_cost import table11_estimator_cost
+from cfdapo.analysis.outcomes import significance
+from cfdapo.analysis.outcomes.problem_level import ProblemTest
+from cfdapo.analysis.outcomes.significance import compare
+from cfdapo.analysis.outcomes.table1_accuracy import table1_accuracy
+from cfdapo.analysis.outcomes.table2_auc import table2_auc
+from cfdapo.analysis.outcomes.table3_significance import table3_significance
+from cfdapo.analysis.outcomes.table3b_comparisons import table3b_comparisons
+from cfdapo.analysis.outcomes.table12_power import table12_power
+from cfdapo.analysis.outcomes.table13_sample_efficiency import table13_sample_efficiency
+from cfdapo.analysis.outcomes.table14_ordering import table14_ordering
+from cfdapo.analysis.records.curves import areas
+from cfdapo.analysis.rendering.table import to_latex, to_markdown
 from cfdapo.files import UserError
+from cfdapo.vocabulary import PAPER_MODES
 
 PAPER_LABELS = {"qwen3": "Qwen3-1.7B", "qwen2": "Qwen2.5-3B", "llama": "Llama3.2-3B"}
 
@@ -38,7 +49,7 @@ def notes(table) -> str:
 
 
 def test_table_1_by_hand():
-    table = tables.table1_accuracy(
+    table = table1_accuracy(
         one_step({"vanilla": [80.0, 82.0, 84.0], "counterfactual": [81.0, 83.0, 87.0]}),
         {"m": "Model"},
         "gsm8k",
@@ -56,13 +67,13 @@ def test_table_1_by_hand():
 
 def test_rows_and_columns_keep_the_studys_and_the_papers_order(curves, labels):
     backwards = dict(reversed(labels.items()))
-    table = tables.table1_accuracy(curves.sample(frac=1, random_state=1), backwards)
+    table = table1_accuracy(curves.sample(frac=1, random_state=1), backwards)
     assert table.columns == ["Model", "CF", "DAPO", "Random", "Inverted"]
     assert [row[0].text for row in table.rows] == list(backwards.values())
 
 
 def test_ties_as_displayed_are_all_bold():
-    table = tables.table1_accuracy(
+    table = table1_accuracy(
         one_step({"counterfactual": [80.04], "vanilla": [79.96], "random": [79.94]}), {"m": "M"}
     )
     assert texts(table) == [["M", "80.0", "80.0", "79.9"]]
@@ -70,7 +81,7 @@ def test_ties_as_displayed_are_all_bold():
 
 
 def test_one_seed_has_no_spread_and_one_mode_nothing_best():
-    table = tables.table1_accuracy(one_step({"counterfactual": [80.0]}), {"m": "M"})
+    table = table1_accuracy(one_step({"counterfactual": [80.0]}), {"m": "M"})
     assert texts(table) == [["M", "80.0"]]
     assert not table.rows[0][1].bold
     assert "One seed, so no spread; 80 problems." in table.title
@@ -79,7 +90,7 @@ def test_one_seed_has_no_spread_and_one_mode_nothing_best():
 def test_a_mode_without_runs_is_a_dash_and_fewer_seeds_a_footnote(curves, labels):
     absent = (curves["model"] == "qwen2") & (curves["mode"] == "random")
     fewer = (curves["model"] == "llama") & (curves["mode"] == "vanilla") & (curves["seed"] > 0)
-    table = tables.table1_accuracy(curves[~absent & ~fewer], labels)
+    table = table1_accuracy(curves[~absent & ~fewer], labels)
     dash, single = table.rows[1][3], table.rows[2][2]
     assert (dash.text, dash.mark) == ("–", "a")
     assert "±" not in single.text
@@ -91,13 +102,13 @@ def test_a_mode_without_runs_is_a_dash_and_fewer_seeds_a_footnote(curves, labels
 
 def test_labels_must_have_runs_and_models_without_label_stay(curves, labels):
     with pytest.raises(UserError, match="no runs of other; there are runs of qwen3, qwen2, llama"):
-        tables.table1_accuracy(curves, {**labels, "other": "Other"})
-    table = tables.table1_accuracy(curves, {"llama": "L"})
+        table1_accuracy(curves, {**labels, "other": "Other"})
+    table = table1_accuracy(curves, {"llama": "L"})
     assert [row[0].text for row in table.rows] == ["L", "qwen3", "qwen2"]
 
 
 def test_table_2_holds_the_areas(curves, labels):
-    table = tables.table2_auc(curves, labels)
+    table = table2_auc(curves, labels)
     expected = areas(curves).groupby(["model", "mode"])["value"].mean()
     assert table.data.set_index(["model", "mode"])["mean"].to_dict() == pytest.approx(
         expected.to_dict()
@@ -106,7 +117,7 @@ def test_table_2_holds_the_areas(curves, labels):
 
 
 def test_table_2_of_one_step_is_dashes_with_the_reason():
-    table = tables.table2_auc(one_step({"counterfactual": [80.0], "vanilla": [79.0]}), {"m": "M"})
+    table = table2_auc(one_step({"counterfactual": [80.0], "vanilla": [79.0]}), {"m": "M"})
     assert texts(table) == [["M", "–", "–"]]
     assert "at least two evaluated steps" in notes(table)
     assert table.data.empty
@@ -114,7 +125,7 @@ def test_table_2_of_one_step_is_dashes_with_the_reason():
 
 def test_table_3_shows_vanilla_only_with_stars_below_five_percent(curves, labels):
     comparisons = compare(curves)
-    table = tables.table3_significance(comparisons, [], curves, labels)
+    table = table3_significance(comparisons, [], curves, labels)
     assert table.columns == [
         *("Model", "Δ@100", "p@100", "ΔAUC", "p AUC", "Holm p@100", "Holm p AUC"),
         *("p@100 (problems)", "p AUC (problems)"),
@@ -136,7 +147,7 @@ def test_table_3_shows_vanilla_only_with_stars_below_five_percent(curves, labels
 
 def test_table_3_of_one_seed_shows_the_difference_and_a_dash():
     curves = one_step({"counterfactual": [81.0], "vanilla": [80.0]})
-    table = tables.table3_significance(compare(curves), [], curves, {"m": "M"})
+    table = table3_significance(compare(curves), [], curves, {"m": "M"})
     assert texts(table) == [["M", "+1.00", *["–"] * 7]]
     assert "a one seed: a t-test needs at least two" in notes(table)
     assert "b an area under the curve needs" in notes(table)
@@ -145,15 +156,15 @@ def test_table_3_of_one_seed_shows_the_difference_and_a_dash():
 
 def test_table_3_without_vanilla_says_so_and_refuses_stale_comparisons(curves, labels):
     without = curves[curves["mode"] != "vanilla"]
-    table = tables.table3_significance(compare(without), [], without, labels)
+    table = table3_significance(compare(without), [], without, labels)
     assert "no DAPO runs" in notes(table)
     stale = [c for c in compare(curves) if c.model != "llama"]
     with pytest.raises(UserError, match="lack llama"):
-        tables.table3_significance(stale, [], curves, labels)
+        table3_significance(stale, [], curves, labels)
 
 
 def test_table_8_has_run_times_beside_profiles(records, history, profiles, labels):
-    table = tables.table8_overhead(records, history, profiles, labels)
+    table = table8_overhead(records, history, profiles, labels)
     assert table.columns == [
         *("Model", "DAPO (min)", "CF (min)", "Overhead (%)", "Spans/completion"),
         *("Credit (s/step)", "Side by side, prefix (%)", "Side by side, serial (%)"),
@@ -173,15 +184,15 @@ def test_table_8_names_runs_of_other_lengths_and_notes_other_hardware(
     records, history, profiles, labels
 ):
     records[1]["hardware"] = {"cores": 64}
-    table = tables.table8_overhead(records, history, profiles, labels)
+    table = table8_overhead(records, history, profiles, labels)
     assert "not all made on the same hardware" in notes(table)
     records[1]["steps"] = 10
     with pytest.raises(UserError, match="qwen3/counterfactual/seed0 has 10"):
-        tables.table8_overhead(records, history, profiles, labels)
+        table8_overhead(records, history, profiles, labels)
 
 
 def test_table_11_by_hand(profiles, labels):
-    table = tables.table11_estimator_cost(profiles, labels, "arithmetic")
+    table = table11_estimator_cost(profiles, labels, "arithmetic")
     assert table.columns == [
         *("Model", "Method", "Passes", "Tokens", "Seconds", "Speed-up over serial"),
         *("Share of a vanilla step (%)", "Max |ΔD|", "Spearman"),
@@ -206,7 +217,7 @@ def test_table_11_says_why_a_comparison_is_undefined_and_who_measured(profiles, 
     profiles["qwen3"]["methods"]["prefix"] |= {"spearman": None}
     profiles["qwen3"]["methods"]["gradient"] |= {"spearman": None, "max_difference": None}
     profiles["qwen3"]["proxy"] = "qwen2"
-    table = tables.table11_estimator_cost(profiles, labels)
+    table = table11_estimator_cost(profiles, labels)
     assert [[cell.text for cell in row[7:]] for row in table.rows[1:3]] == [
         ["3.0e−05", "–"],
         ["–", "–"],
@@ -218,7 +229,7 @@ def test_table_11_says_why_a_comparison_is_undefined_and_who_measured(profiles, 
 
 
 def test_table_11_without_profiles_is_dashes(labels):
-    table = tables.table11_estimator_cost({}, labels)
+    table = table11_estimator_cost({}, labels)
     assert all(row[1:] == ["–"] * 8 for row in texts(table)) and table.data.empty
     assert notes(table) == "a no side-by-side profile"
 
@@ -226,40 +237,41 @@ def test_table_11_without_profiles_is_dashes(labels):
 def test_times_keep_three_digits_from_seconds_to_hours(records, history, labels):
     for record, minutes in zip(records, [405, 0.036] * 3, strict=False):
         record["seconds"] = {"total": 60 * minutes, "credit": 0.0}
-    table = tables.table8_overhead(records, history, {}, labels)
+    table = table8_overhead(records, history, {}, labels)
     assert texts(table)[0][1:4] == ["405", "0.036", "−100.0"]
 
 
 def test_table_8_of_vanilla_alone_is_dashes(records, history, labels):
     vanilla = [record for record in records if record["mode"] == "vanilla"]
-    table = tables.table8_overhead(vanilla, history[history["mode"] == "vanilla"], {}, labels)
+    table = table8_overhead(vanilla, history[history["mode"] == "vanilla"], {}, labels)
     assert texts(table)[0] == ["Qwen3-tiny", "10.0", "–", "–", "–", "–"]
     assert "needs both DAPO and CF runs" in notes(table)
 
 
 def test_the_papers_values_stand_below_tables_of_its_own_models_only(curves, labels):
-    ours = tables.table1_accuracy(curves, labels, "gsm8k")
-    other_task = tables.table1_accuracy(curves, PAPER_LABELS, "mbpp")
+    ours = table1_accuracy(curves, labels, "gsm8k")
+    other_task = table1_accuracy(curves, PAPER_LABELS, "mbpp")
     assert "The paper" not in notes(ours) + notes(other_task)
-    papers = tables.table1_accuracy(curves, PAPER_LABELS, "gsm8k")
+    papers = table1_accuracy(curves, PAPER_LABELS, "gsm8k")
     assert (
         "Qwen2.5-3B CF 86.7 ± 0.2, DAPO 85.6 ± 0.2, Random 85.8 ± 0.8, Inverted 85.3 ± 0.3"
         in notes(papers)
     )
-    significance = tables.table3_significance(compare(curves), [], curves, PAPER_LABELS)
+    significance = table3_significance(compare(curves), [], curves, PAPER_LABELS)
     assert "Qwen3-1.7B Δ@500 +0.90, p@500 0.112, ΔAUC +0.74, p AUC 0.035" in notes(significance)
     assert "ΔAUC +0.46 [sic: Table 2's means differ by 0.7" in notes(significance)
 
 
 def test_the_papers_values_stand_below_table_8(records, history):
-    table = tables.table8_overhead(records, history, {}, PAPER_LABELS)
+    table = table8_overhead(records, history, {}, PAPER_LABELS)
     assert "Llama3.2-3B DAPO 403, CF 578, OH +43, Spans/comp. 7.2, CF/step 21" in notes(table)
 
 
 def test_analysis_and_its_stages_need_no_torch():
-    modules = ["analysis.tables", "analysis.figures", "stages.make_table", "stages.plot_figure"]
-    modules += ["stages.collect_curves", "stages.test_modes"]
-    code = f"import sys; {'; '.join(f'import cfdapo.{module}' for module in modules)}"
+    stages = ("make_table", "plot_figure", "collect_curves", "compare_modes", "draw_credit_map")
+    modules = [f"cfdapo.stages.{stage}" for stage in stages]
+    modules += [spec.module for spec in registry.TABLES + registry.FIGURES]
+    code = f"import sys; {'; '.join(f'import {module}' for module in modules)}"
     source = Path(cfdapo.__file__).parents[1]
     subprocess.run(
         [sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"],
@@ -277,7 +289,7 @@ def on_problems(model: str, reason: str = "", **values) -> ProblemTest:
 
 def test_table_3b_has_every_comparison_and_auc_for_the_papers(curves, labels):
     comparisons = compare(curves)
-    table = tables.table3b_comparisons(comparisons, [on_problems("qwen3")], curves, labels)
+    table = table3b_comparisons(comparisons, [on_problems("qwen3")], curves, labels)
     assert [(row[0].text, row[1].text) for row in table.rows[::4]] == [
         *(("CF − DAPO", "@100"), ("CF − DAPO", "AUC")),
         *(("CF − Random", "@100"), ("CF − Inverted", "@100")),
@@ -295,7 +307,7 @@ def test_table_3b_has_every_comparison_and_auc_for_the_papers(curves, labels):
 def test_table_3b_names_variants_and_their_comparison_with_vanilla(curves, labels):
     more = curves[curves["mode"] == "random"].assign(mode="wide")
     both = pd.concat([curves, more])
-    table = tables.table3b_comparisons(compare(both), [], both, labels, modes={"wide": "CF, wide"})
+    table = table3b_comparisons(compare(both), [], both, labels, modes={"wide": "CF, wide"})
     assert {row[0].text for row in table.rows} == {
         *("CF − DAPO", "CF − Random", "CF − Inverted", "CF − CF, wide", "CF, wide − DAPO")
     }
@@ -303,7 +315,7 @@ def test_table_3b_names_variants_and_their_comparison_with_vanilla(curves, label
 
 def test_table_12_by_hand():
     curves = one_step({"counterfactual": [81.0, 83.0, 85.0], "vanilla": [80.0, 80.0, 80.0]})
-    table = tables.table12_power(curves, [on_problems("m")], {"m": "M"})
+    table = table12_power(curves, [on_problems("m")], {"m": "M"})
     row = [cell.text for cell in table.rows[0]]
     # Differences 1, 3, 5: standard deviation 2, its interval by chi-square of 2 degrees
     # 2 sqrt(2 / 7.378) to 2 sqrt(2 / 0.0506); three pairs detect 3.264 standard deviations.
@@ -318,7 +330,7 @@ def test_table_12_by_hand():
 def test_table_12_of_one_seed_and_of_no_vanilla_is_dashes():
     single = one_step({"counterfactual": [81.0], "vanilla": [80.0]})
     for curves in (single, one_step({"counterfactual": [81.0, 82.0]})):
-        table = tables.table12_power(curves, [], {"m": "M"})
+        table = table12_power(curves, [], {"m": "M"})
         assert [cell.text for cell in table.rows[0][2:]] == ["–"] * 7
         assert "nan" not in to_markdown(table) + table.data.to_csv()
 
@@ -327,7 +339,7 @@ def test_table_13_says_never_and_counts_seeds(curves, labels, history):
     steps = [{"step": step, "seconds_step": 60.0} for step in range(1, 101)]
     runs = curves[["model", "mode", "seed"]].drop_duplicates()
     timed = runs.merge(pd.DataFrame(steps), how="cross")
-    table = tables.table13_sample_efficiency(curves, timed, PAPER_LABELS)
+    table = table13_sample_efficiency(curves, timed, PAPER_LABELS)
     assert table.columns[-1] == "Paper's step"
     rows = {(row[0].text, row[1].text): [cell.text for cell in row[2:]] for row in table.rows}
     cf, inverted = rows["Qwen2.5-3B", "CF"], rows["Qwen2.5-3B", "Inverted"]
@@ -335,20 +347,20 @@ def test_table_13_says_never_and_counts_seeds(curves, labels, history):
     assert (cf[2], cf[3], cf[-1]) == ("100", "100", "125")
     assert (inverted[2:4], inverted[-1]) == (["never", "–"], "–")
     assert inverted[4].startswith("0 of 3") and cf[4].startswith("3 of 3")
-    ours = tables.table13_sample_efficiency(curves, timed, labels)
+    ours = table13_sample_efficiency(curves, timed, labels)
     assert "Paper's step" not in ours.columns
     without = curves[curves["mode"] != "vanilla"]
-    assert "no DAPO runs" in notes(tables.table13_sample_efficiency(without, timed, labels))
+    assert "no DAPO runs" in notes(table13_sample_efficiency(without, timed, labels))
 
 
 def test_table_14_states_every_claim(curves, labels):
-    groups = {"raw": {mode: mode for mode in MODE_LABELS}}
-    table = tables.table14_ordering(curves, groups, labels)
+    groups = {"raw": {mode: mode for mode in PAPER_MODES}}
+    table = table14_ordering(curves, groups, labels)
     of_qwen3 = [[cell.text for cell in row] for row in table.rows if row[0].text == "Qwen3-tiny"]
     assert [row[2] for row in of_qwen3] == [
         *("CF > DAPO ≥ Random > Inverted", "CF > DAPO", "CF > Random", "CF > Inverted"),
         *("DAPO ≥ Random", "DAPO > Inverted", "Random > Inverted"),
     ]
     assert of_qwen3[3][-1] == "100.0"
-    none = tables.table14_ordering(curves, {"raw": {"vanilla": "vanilla"}}, labels)
+    none = table14_ordering(curves, {"raw": {"vanilla": "vanilla"}}, labels)
     assert "fewer than two of the modes" in notes(none)

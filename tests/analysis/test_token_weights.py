@@ -3,8 +3,13 @@
 import pandas as pd
 import pytest
 
-from cfdapo.analysis.samples import Sample, split_samples
-from cfdapo.analysis.token_weights import band_of, collect_tokens, concentration, weight_shares
+from cfdapo.analysis.credit.token_weights import (
+    band_of,
+    collect_tokens,
+    concentration,
+    weight_shares,
+)
+from cfdapo.analysis.records.samples import Sample, split_samples
 from cfdapo.files import UserError
 
 

@@ -3,13 +3,19 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cfdapo.analysis.credit import COMBINATIONS
-from cfdapo.analysis.rendering import to_latex, to_markdown
-from cfdapo.analysis.samples import split_samples
-from cfdapo.analysis.tables.validity import table9_credit_validity
-from cfdapo.analysis.validity import BASELINES, Ranked, measure_validity, same_scores, scores_of
-from cfdapo.analysis.validity_figure import validity_dots
+from cfdapo.analysis.credit.figure8_credit_validity import validity_dots
+from cfdapo.analysis.credit.table9_credit_validity import table9_credit_validity
+from cfdapo.analysis.credit.validity import (
+    BASELINES,
+    Ranked,
+    measure_validity,
+    same_scores,
+    scores_of,
+)
+from cfdapo.analysis.records.samples import split_samples
+from cfdapo.analysis.rendering.table import to_latex, to_markdown
 from cfdapo.files import UserError
+from cfdapo.vocabulary import COMBINATIONS
 
 # completion, problem, label, dependants, last_line, kind, importance
 ROWS = [
@@ -228,9 +234,13 @@ def test_dots_lie_where_the_table_says(measured):
     assert ticks[0] == "pad/answer (paper)" and ticks[-1] == "calculations first"
     drawn = {
         (round(x, 6), round(y))
-        for bar in figure.axes[0].containers
-        for x, y in zip(*bar.lines[0].get_data(), strict=True)
+        for dots in figure.axes[0].get_lines()
+        if dots.get_marker() not in ("", "None")
+        for x, y in zip(*dots.get_data(), strict=True)
     }
     here = found[(found["model"] == "qwen3-tiny") & (found["source"] == "sampled")]
     row = pick(here, "pad/answer", "within_auroc")
     assert (round(row["value"], 6), 0) in drawn
+    # The bar goes from one end of the interval to the other.
+    bars = [sorted(line.get_xdata()) for line in figure.axes[0].get_lines()]
+    assert [row["low"], row["high"]] in [pytest.approx(bar) for bar in bars if len(bar) == 2]

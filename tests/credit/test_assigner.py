@@ -214,3 +214,15 @@ def test_unknown_spans_and_answers_are_refused():
         CreditConfig(spans="prose")
     with pytest.raises(ValueError, match="unknown answer 'x'; allowed: number, returns, function"):
         CreditConfig(answer="x")
+
+
+def test_spans_of_code_are_those_of_the_function_that_is_named(loaded):
+    """A demonstration that uses it, here the later one, would otherwise be taken for it."""
+    model, tokenizer = loaded
+    asked, other = "def f(x):\n y = x + 1\n return y", "def g(x):\n z = f(x)\n return z"
+    ids = encode(tokenizer, f"```\n{asked}\n```\n```\n{other}\n```")
+    assigner = CreditAssigner(tokenizer, CreditConfig(spans="code", answer="returns"))
+    for name, sink in (("f", "y"), ("g", "z"), (None, "z")):
+        (credit,) = assigner.assign(model, [[1]], [ids], functions=[name]).credits
+        assert "y = x + 1" in texts_of(credit) and ("z = f(x)" in texts_of(credit)) == (sink == "z")
+        assert tokenizer.decode(ids[credit.answer]).strip() == sink

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from cfdapo.analysis.credit import COMBINATIONS
 from cfdapo.credit.combinations import measure_combinations
 from cfdapo.credit.importance import measure_drops_batch
 from cfdapo.credit.interventions import DropRequest
 from cfdapo.credit.padding import padded_drops
 from cfdapo.policy.models import load_base
+from cfdapo.vocabulary import COMBINATIONS
 
 PAIRS = [tuple(name.split("/")) for name in COMBINATIONS]
 REQUESTS = [

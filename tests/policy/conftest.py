@@ -14,7 +14,8 @@ from cfdapo.study import load_study
 def build(prepared, tmp_path) -> Callable[..., CFDAPOTrainer]:
     """Makes the trainer of a mode; keywords change the training's settings.
 
-    Every second completion is rewarded, unless `graded`.
+    `model_dir` is another prepared model, `chat` holds its template's variables. Every second
+    completion is rewarded, unless `graded`.
     """
 
     def build(
@@ -24,6 +25,8 @@ def build(prepared, tmp_path) -> Callable[..., CFDAPOTrainer]:
         problems: str = "train",
         graded: bool = False,
         model_dir: Path | None = None,
+        chat: dict | None = None,
+        task: str = "arithmetic",
         **training: object,
     ) -> CFDAPOTrainer:
         study = load_study("smoke")
@@ -36,8 +39,8 @@ def build(prepared, tmp_path) -> Callable[..., CFDAPOTrainer]:
             "max_prompt_tokens": 200,
         }
         settings = {
-            "task": "arithmetic",
-            "chat": {},
+            "task": task,
+            "chat": chat or {},
             "lora": {"r": 4, "alpha": 4, "dropout": 0.0},
             "training": changed | training,
             "credit": study["credit"] | {"mode": mode} | (credit or {}),
@@ -62,8 +65,8 @@ def assignments() -> Callable[[CFDAPOTrainer], list]:
 
     def watch(trainer: CFDAPOTrainer) -> list:
         made = []
-        assign = trainer.assigner.assign
-        trainer.assigner.assign = lambda *a, **k: made.append(assign(*a, **k)) or made[-1]
+        assign = trainer.rule.assigner.assign
+        trainer.rule.assigner.assign = lambda *a, **k: made.append(assign(*a, **k)) or made[-1]
         return made
 
     return watch

@@ -14,7 +14,8 @@ import pytest
 
 from cfdapo.files import UserError, read_json, sha256_of
 from cfdapo.policy.hub import verify_snapshot
-from cfdapo.policy.models import load_base
+from cfdapo.policy.models import load_base, require_prepared
+from cfdapo.policy.tiny import CHAT_TEMPLATE
 from cfdapo.study import ROOT
 
 NAME, COMMIT = "somebody/tiny", "0123456789abcdef0123456789abcdef01234567"
@@ -143,6 +144,24 @@ def test_a_damaged_file_of_the_cache_is_named(fetched, tmp_path, name):
         verify_snapshot(file.parent)
 
 
+def test_a_file_of_the_cache_that_changed_since_it_was_fetched_is_not_loaded(
+    fetched, tmp_path, monkeypatch
+):
+    cache = shutil.copytree(fetched / "cache", tmp_path / "cache", symlinks=True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache / "hub"))
+    folder, manifest = fetched / "model", read_json(fetched / "model" / "manifest.json")
+    require_prepared(folder, manifest)
+    (weights,) = cache.glob(f"hub/*/snapshots/{COMMIT}/model.safetensors")
+    data = bytearray(weights.read_bytes())
+    data[-2] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(UserError, match=rf"{weights} is not what was prepared.*target downloads"):
+        require_prepared(folder, manifest)
+    del manifest["files"]
+    with pytest.raises(UserError, match="manifest.json: lists no weights; delete the folder"):
+        require_prepared(folder, manifest)
+
+
 def test_a_model_without_safetensors_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="has no \\*.safetensors"):
@@ -154,3 +173,13 @@ def test_without_network_or_cache_the_model_and_what_to_do_are_named(tmp_path):
     done = prepare(tmp_path / "model", tmp_path / "cache", IMPATIENT, **nowhere)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert f"error: models: {NAME} at {COMMIT} cannot be loaded from here" in done.stderr
+
+
+def test_a_template_that_reads_a_clock_is_refused_when_it_is_fetched(prepared, tmp_path):
+    """And before that, once it is in the cache; see test_dag."""
+    snapshot = tmp_path / "cache" / "hub" / "models--somebody--tiny" / "snapshots" / COMMIT
+    shutil.copytree(prepared / "model", snapshot)
+    (snapshot / "chat_template.jinja").write_text("{{ strftime_now('%x') }}" + CHAT_TEMPLATE)
+    done = prepare(tmp_path / "model", tmp_path / "cache", HF_HUB_OFFLINE="1")
+    assert done.returncode == 2 and not (tmp_path / "model" / "manifest.json").exists()
+    assert "error: models.tiny: its chat template reads a clock" in done.stderr

@@ -3,24 +3,25 @@
 import os
 import resource
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoConfig, LlamaForCausalLM
 
-from cfdapo.files import UserError, read_json, write_json
+from cfdapo.files import UserError, read_json, sha256_of, write_json
 from cfdapo.policy.generation import generate
 from cfdapo.policy.models import (
     add_lora,
     convert_gguf,
     load_adapter,
     load_base,
-    origin_of,
     save_base,
     write_manifest,
 )
 from cfdapo.policy.tiny import make_model, make_tokenizer
 from cfdapo.problems.arithmetic import make_problems
+from cfdapo.provenance import origin_of, same_model
 
 LORA = {"r": 4, "alpha": 4, "dropout": 0.0}
 TINY = {"hidden_size": 4, "intermediate_size": 4, "num_attention_heads": 1, "num_hidden_layers": 1}
@@ -99,12 +100,52 @@ def test_model_that_cannot_be_loaded_offline_is_named(tmp_path):
         load_base(tmp_path)
 
 
-def test_cut_base_weights_are_named(prepared, tmp_path):
-    shutil.copytree(prepared / "model", tmp_path / "model")
-    weights = tmp_path / "model" / "model.safetensors"
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("model.safetensors", flip),
+        ("model.safetensors", lambda path: path.write_bytes(path.read_bytes()[:1000])),
+        ("model.safetensors", Path.unlink),
+        ("model-2.safetensors", lambda path: path.write_bytes(b"")),
+        ("manifest.json", lambda path: path.write_text('{"source": "made"}')),
+        ("manifest.json", lambda path: path.write_text("[1]")),
+    ],
+)
+def test_a_base_model_that_is_not_what_was_prepared_is_named(prepared, tmp_path, name, change):
+    folder = shutil.copytree(prepared / "model", tmp_path / "model")
+    (folder / ".snakemake_timestamp").touch()
+    load_base(folder)
+    change(folder / name)
+    with pytest.raises(UserError, match=str(folder / name)):
+        load_base(folder)
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "generation_config.json", "new.json"])
+def test_a_models_origin_tells_what_its_other_files_are_now(prepared, tmp_path, name):
+    folder = shutil.copytree(prepared / "model", tmp_path / "model")
+    before = origin_of(folder)
+    (folder / name).write_text("{}")
+    after = origin_of(folder)
+    assert before != after and same_model(before, after)
+    assert after["sha256"][name] == sha256_of(folder / name)
+    other = after | {"sha256": after["sha256"] | {"model.safetensors": "0"}}
+    assert not same_model(before, other) and not same_model(before, before | {"id": "other"})
+
+
+def test_weights_that_cannot_be_loaded_are_named(prepared, tmp_path):
+    """As they were prepared, but no model."""
+    folder = shutil.copytree(prepared / "model", tmp_path / "model")
+    weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
+    write_manifest(folder, "test", {"source": "made"}, {})
     with pytest.raises(UserError, match="model cannot be loaded"):
-        load_base(tmp_path / "model")
+        load_base(folder)
 
 
 def test_gguf_package_that_is_not_installed_is_named(tmp_path):

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from cfdapo.credit.entropy import token_entropies
 from cfdapo.policy.models import load_base
-from cfdapo.policy.sampling import group_advantages, sample, token_entropies
+from cfdapo.policy.sampling import group_advantages, sample
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,11 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
-from cfdapo.credit.assigner import CreditAssigner
+from cfdapo.credit.assigner import Credit, CreditAssigner
+from cfdapo.files import write_jsonl
+from cfdapo.policy.rollouts import step_generator
 from cfdapo.policy.trainer import CFDAPOTrainer
+from cfdapo.problems.programs import make_problems
 
 
 def rollout(trainer: CFDAPOTrainer) -> dict:
@@ -98,10 +101,10 @@ def test_clip_higher_is_on(build, shift, bound):
 
 def test_random_weights_follow_run_seed_and_step(build):
     trainer = build("random")
-    first = torch.rand(4, generator=trainer._generator())
-    assert torch.equal(first, torch.rand(4, generator=trainer._generator()))
+    first = torch.rand(4, generator=step_generator(trainer))
+    assert torch.equal(first, torch.rand(4, generator=step_generator(trainer)))
     trainer.state.global_step = 1
-    assert not torch.equal(first, torch.rand(4, generator=trainer._generator()))
+    assert not torch.equal(first, torch.rand(4, generator=step_generator(trainer)))
 
 
 def test_reward_is_the_graders_verdict(build):
@@ -110,6 +113,20 @@ def test_reward_is_the_graders_verdict(build):
     completions = [[{"role": "assistant", "content": text}] for text in ("#### 7", "#### 8", "")]
     assert reward(completions=completions, answer=["7"] * 3) == [1.0, 0.0, 0.0]
     assert json.dumps(trainer.args.epsilon_high) == "0.28"
+
+
+def test_credit_for_code_is_told_the_function_that_is_graded(build, tmp_path, monkeypatch):
+    write_jsonl(tmp_path / "programs.jsonl", make_problems("train", 8, seed=1))
+    credit = {"spans": "code", "answer": "returns"}
+    trainer = build("counterfactual", credit, problems=str(tmp_path / "programs"), task="programs")
+    told = []
+    assigner = trainer.rule.assigner
+    monkeypatch.setattr(assigner, "locate", lambda *given: told.append(given[-1]) or REST)
+    rollout(trainer)
+    assert told == ["f"] * 8
+
+
+REST = Credit(torch.ones(1)), None
 
 
 @pytest.mark.parametrize("varied", [(), (0,), (1,), (0, 1)], ids=str)
@@ -122,7 +139,7 @@ def test_groups_of_equal_rewards_are_skipped_by_group_before_any_pass(build, var
 
     trainer.reward_funcs = [reward]
     passes, costs, weights = [], [], []
-    assign = trainer.assigner.assign
+    assign = trainer.rule.assigner.assign
     alone = CreditAssigner(trainer.processing_class, trainer.credit)
 
     def counted(model, prompts, completions, *others):
@@ -135,7 +152,7 @@ def test_groups_of_equal_rewards_are_skipped_by_group_before_any_pass(build, var
             weights.append(torch.cat([credit.weights for credit in assignment.credits[group]]))
         return assignment
 
-    trainer.assigner.assign = counted
+    trainer.rule.assigner.assign = counted
     advantages = rollout(trainer)["advantages"]
     assert min(costs) > 0
     assert len(passes) == sum(costs[group] for group in varied)

@@ -1,5 +1,7 @@
 """Whole training runs: methods agree, modes weigh as documented, options do what they say."""
 
+import math
+
 import pytest
 import torch
 
@@ -88,6 +90,13 @@ def test_history_has_the_documented_columns_and_no_hits_without_a_cache(build):
     assert all(value is not None for value in rows[0].values())
 
 
+def test_what_is_no_finite_number_is_null_in_the_history():
+    times = {COLUMNS[name]: 1.0 for name in ("seconds_generation", "seconds_credit")}
+    entry = {"step": 1, "reward": 0.5, "grad_norm": math.inf, "loss": math.nan}
+    (row,) = history([entry | times | {COLUMNS["seconds_step"]: 3.0}])
+    assert (row["reward"], row["grad_norm"], row["loss"]) == (0.5, None, None)
+
+
 def test_every_second_step_is_measured(build):
     _, rows = train(build("counterfactual", {"every": 2}, **RUN))
     passes, means = column(rows, "credit_passes"), column(rows, "weight_mean")
@@ -109,12 +118,12 @@ def test_cache_hits_stand_in_the_history(build):
 def test_a_proxy_reads_the_prompts_by_its_own_template_and_does_not_learn(build, prepared):
     trainer = build("counterfactual", {"proxy": "test"}, prepared / "model", **RUN)
     trainer.proxy_chat = {"chat_template": "Q: {{ messages[0]['content'] }}\nA:"}
-    calls, assign = [], trainer.assigner.assign
-    trainer.assigner.assign = lambda *a: calls.append(a) or assign(*a)
+    calls, assign = [], trainer.rule.assigner.assign
+    trainer.rule.assigner.assign = lambda *a: calls.append(a) or assign(*a)
     _, rows = train(trainer)
     assert sum(column(rows, "credit_passes")) > 0
     assert [call[5] for call in calls] == list(range(STEPS))
-    tokenizer, proxy = trainer.processing_class, trainer.assigner.proxy
+    tokenizer, proxy = trainer.processing_class, trainer.rule.assigner.proxy
     for _, prompts, _, _, _, _, read in calls:
         for own, other in zip(prompts, read, strict=True):
             question = tokenizer.decode(own).removeprefix("<|user|>").removesuffix("<|assistant|>")
@@ -125,7 +134,7 @@ def test_a_proxy_reads_the_prompts_by_its_own_template_and_does_not_learn(build,
 
 
 def test_a_proxy_is_loaded_only_where_it_measures(build):
-    assert build("vanilla", {"proxy": "test"}).assigner.proxy is None
+    assert build("vanilla", {"proxy": "test"}).proxy is None
     with pytest.raises(UserError, match="credit.proxy: test needs its prepared folder"):
         build("counterfactual", {"proxy": "test"})
 

@@ -408,6 +408,14 @@ def hostile(piece: str, size: int, head: str = "", tail: str = "") -> str:
         ("\\", "", ""),
         ("'", "a", ""),
         ("1 and ", "", ""),
+        ("1 111 ", "", ""),
+        ("1, 000, ", "#### ", ""),
+        ("赚18", "", ""),
+        (r"\frac{\frac{", "", ""),
+        ("three hundred ", "The answer is ", ""),
+        ("<think>", "", "</think>"),
+        ("The answer is less than 5. ", "", ""),
+        ("1 + 2 = 3 dozen ", "", ""),
     ],
 )
 def test_work_grows_linearly(no_collection: None, piece: str, head: str, tail: str) -> None:

@@ -1,6 +1,9 @@
 """Completions that are code are run, and what they return is compared as EvalPlus compares."""
 
 import math
+from collections import OrderedDict, deque
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -11,7 +14,7 @@ from cfdapo.problems.code_tests import (
     grade_many,
     passes,
 )
-from cfdapo.problems.sandbox.host import Call, Outcome, run_many
+from cfdapo.problems.sandbox.host import Call, Job, Outcome, run_many
 from cfdapo.problems.task import get_task
 
 DOUBLE = CodeTests("double", [[1], ["ab"], [(1, 2)]], [[2], ["abab"], [(1, 2, 1, 2)]])
@@ -47,6 +50,18 @@ def right(found, wanted, atol=0.0, rule="equal", more=()) -> bool:
         ([math.nan], [math.nan], 0, True), (math.inf, math.inf, 0, True),
         (-math.inf, math.inf, 0, False), (math.inf, 1.0, 1e-4, False), (1.0, math.inf, 0, False),
         ({"a": math.nan}, {"a": math.nan}, 0, True), (10**400, 1.0, 1e-4, False),
+        # Whole numbers are exact, whatever the tolerance.
+        (2**60, float(2**60), 0, True), (2**60 + 1, float(2**60), 0, False),
+        (2**60 + 1, float(2**60), 1e-4, False), (10**9 + 1, 10**9, 1e-4, False),
+        # What == calls equal.
+        (Fraction(1, 2), 0.5, 0, True), (Fraction(1, 3), 1 / 3, 0, False),
+        (Fraction(4), 4, 0, True),
+        (Decimal("0.5"), 0.5, 0, True), (Decimal("0.1"), 0.1, 0, False), (Decimal(3), 3, 0, True),
+        (Decimal("0.1"), 0.1, 1e-4, False), (Decimal("NaN"), math.nan, 0, False),
+        ([Fraction(1, 2), Decimal(2)], [0.5, 2], 0, True), ({Decimal(1): 2}, {1: 2}, 0, True),
+        ({Fraction(1), 2}, {1, 2}, 0, True), ({True: 1}, {1: 1.0}, 0, True),
+        (frozenset({1}), {1}, 0, True), (OrderedDict(b=1, a=2), {"a": 2, "b": 1}, 0, True),
+        (deque([1]), [1], 0, False), (b"a", "a", 0, False), (1 + 0j, 1, 0, True),
     ],
 )  # fmt: skip
 def test_values_are_compared_as_evalplus_compares(found, wanted, atol, verdict):
@@ -93,6 +108,52 @@ def test_every_call_has_to_return():
         assert not passes(Outcome(status, [Call(1), Call(1)]), tests)
     # None is a value.
     assert passes(Outcome("finished", [Call(None)]), CodeTests("f", [[]], [[None]]))
+
+
+# What a function of Mbpp/2's kind may give, and what == makes of it elsewhere.
+RESULTS = {
+    "[1, 2, 2]": (True, False), "(2, 1)": (True, False), "iter([1, 2])": (True, False),
+    "map(abs, [-1, -2])": (True, False), "(x for x in (1, 2))": (True, False),
+    "{1: 'a', 2: 'b'}.keys()": (True, True), "{'a': 1, 'b': 2}.values()": (True, False),
+    "{1: 'a', 2: 'b'}": (True, False), "range(1, 3)": (True, False), "{1.0, 2}": (True, True),
+    "UserList([1, 2])": (True, False), "array('i', [1, 2])": (True, False),
+    "[Fraction(1), Decimal(2)]": (True, False), "{Fraction(1), Decimal(2)}": (True, True),
+    "filter(None, [0, 1])": (False, False), "iter([[1], 2])": (False, False),
+    "None": (False, False), "12": (False, False), "Liar()": (False, False),
+}  # fmt: skip
+PREFIX = """
+from array import array
+from collections import UserList
+from decimal import Decimal
+from fractions import Fraction
+class Liar:
+    __eq__ = lambda self, other: True
+    __hash__ = lambda self: 1
+"""
+
+
+def test_iterators_pass_where_items_count_and_sets_where_equality_does():
+    completions = [f"{PREFIX}def f(): return {result}" for result in RESULTS]
+    golds = [CodeTests("f", [[]], [[{1, 2}]], rule=rule).to_gold() for rule in ("set", "equal")]
+    found = zip(
+        *(grade_many(completions, [gold] * len(completions)) for gold in golds), strict=True
+    )
+    assert dict(zip(RESULTS, found, strict=True)) == RESULTS
+
+
+def test_a_sleeper_costs_a_few_times_what_a_loop_costs():
+    """The limit of time that it meets is not the wall's, which is there for busy machines."""
+    limits = CodeTests("f", [], [], cpu_seconds=3).limits
+    assert limits.cpu_seconds < limits.idle_seconds < 10 < limits.wall_seconds
+    tests = CodeTests("f", [[]], [[1]], cpu_seconds=1)
+    job = Job("import time\ndef f(): time.sleep(600)", "f", [[]], tests.limits)
+    (outcome,) = run_many([job])
+    assert (outcome.status, outcome.detail) == ("time", "asleep") and not passes(outcome, tests)
+
+
+def test_an_endless_iterator_ends():
+    code = "import itertools\ndef f(): return itertools.count()"
+    assert grade_many([code], [CodeTests("f", [[]], [[{1}]], rule="set").to_gold()]) == [False]
 
 
 COMPLETIONS = {

@@ -4,15 +4,18 @@ All 399: benchmarks/mbpp_sandbox.py.
 """
 
 import ast
+import math
 
 import pytest
 
 from cfdapo.files import UserError, write_jsonl
 from cfdapo.problems import mbpp
-from cfdapo.problems.code_tests import CodeTests, grade_many
+from cfdapo.problems.code_tests import CodeTests, grade_many, passes
+from cfdapo.problems.sandbox.host import Call, Job, Limits, Outcome, run_many
 
-# Every sixteenth, and one of each rule and alternative.
-SPECIAL = {2, 164, 252, 295, 558, 581, 737}
+# Every twentieth, and one of each rule and alternative.
+WHOLE = {14, 98, 267, 287, 300}
+SPECIAL = {2, 115, 164, 252, 295, 558, 581, 737} | WHOLE
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +90,9 @@ def test_rows_have_the_schema(rows, sample):
         assert task["entry_point"] in row["question"] and "'''" not in row["question"]
         tests = CodeTests.from_gold(row["answer"])
         assert len(tests.calls) == len(tests.accepted) > 2
-        # The canonical solution rejects none of its inputs.
-        assert len(tests.calls) == len(task["base_input"]) + len(task["plus_input"])
+        # The canonical solution rejects none of its inputs, but some overflow.
+        given = len(task["base_input"]) + len(task["plus_input"])
+        assert (len(tests.calls) < given) == (task["task_id"] == "Mbpp/300")
 
 
 def test_canonical_solutions_pass_and_others_do_not(rows):
@@ -111,6 +115,76 @@ def test_right_answers_pass_where_the_canonical_solution_errs(rows):
         "mbpp-295": f"def sum_div(n):\n{divisors}",
     }
     assert all(grade_many(list(right.values()), [answers[key] for key in right]))
+
+
+def test_right_whole_numbers_pass_and_wrong_ones_do_not(rows):
+    """Beyond 2**53, where the canonical solutions' own are rounded."""
+    answers = {row["id"]: row["answer"] for row in rows}
+    exact = {
+        14: "find_Volume(l, b, h): return q(l * b * h, 2)",
+        98: "multiply_num(numbers): return q(math.prod(numbers), len(numbers))",
+        267: "square_Sum(n): return q(n * (2 * n + 1) * (2 * n - 1), 3)",
+        287: "square_Sum(n): return 4 * n * (n + 1) * (2 * n + 1) // 6",
+        300: "count_binary_seq(n): return math.comb(2 * n, n)",
+    }
+    head = "import math\ndef q(a, b): return a // b if isinstance(a, int) and a % b == 0 else a / b"
+    codes = [f"{head}\ndef {exact[number]}" for number in sorted(WHOLE)]
+    golds = [answers[f"mbpp-{number}"] for number in sorted(WHOLE)]
+    assert all(grade_many(codes, golds))
+    for one in (0, 1):  # which is less than a float can tell
+        wrapper = (
+            "\n{0}_ = {0}\ndef {0}(*a):\n    x = {0}_(*a)\n"
+            f"    return x + {one} * (isinstance(x, int) and abs(x) > 2**60)"
+        )
+        names = [CodeTests.from_gold(gold).function for gold in golds]
+        changed = [code + wrapper.format(name) for code, name in zip(codes, names, strict=True)]
+        assert grade_many(changed, golds) == [not one] * len(WHOLE)
+
+
+CONSTANTS = [
+    *(True, False, None, 0, 1, -1, 2, 0.0, 0.5, math.inf, math.nan, "", "a", "None", "True", "Yes"),
+    *([], (), {}, set(), [0], [1], [[]], [()], (0,), [None], [""], "[]", 1j, b""),
+]
+RUN_ALL = """
+def f(source, name, calls):
+    space, found = {}, []
+    exec(source, space)
+    for arguments in calls:
+        try:
+            found.append([space[name](*arguments), ""])
+        except Exception as error:
+            found.append([None, repr(error)])
+    return found"""
+
+
+def test_no_task_accepts_a_constant_or_its_own_argument(tasks):
+    """On the base inputs and the shortest others, which is enough to refuse them."""
+    chosen = []
+    for task in tasks:
+        calls = mbpp.arguments(task)
+        base, plus = calls[: len(task["base_input"])], calls[len(task["base_input"]) :]
+        few = 6 if int(task["task_id"][5:]) in mbpp.SLOW_TASKS else 40
+        chosen.append([*base, *sorted(plus, key=lambda call: len(repr(call)))[:few]])
+    jobs = [
+        [task["canonical_solution"], task["entry_point"], calls]
+        for task, calls in zip(tasks, chosen, strict=True)
+    ]
+    limits = Limits(60, 600.0, 60.0, output_bytes=1 << 26)
+    halves = run_many(
+        [Job(RUN_ALL, "f", jobs[:200], limits), Job(RUN_ALL, "f", jobs[200:], limits)]
+    )
+    results = [call.value for half in halves for call in half.calls]
+    accepting = []
+    for task, calls, found in zip(tasks, chosen, results, strict=True):
+        row = mbpp.make_row(task, calls, [Call(value, error or None) for value, error in found])
+        tests = CodeTests.from_gold(row["answer"])
+        answers = [[constant] * len(tests.calls) for constant in CONSTANTS]
+        least = min(map(len, tests.calls))
+        answers += [[call[place] for call in tests.calls] for place in range(least)]
+        for given in answers:
+            if passes(Outcome("finished", [Call(value) for value in given]), tests):
+                accepting.append((task["task_id"], given[:3]))
+    assert accepting == []
 
 
 def test_other_files_are_refused(tasks, tmp_path, monkeypatch):

@@ -133,3 +133,25 @@ def _fails_or_differs(code, row, right):
         return outputs(code, row) != right
     except NameError:
         return True
+
+
+def test_very_long_programs_have_labels_or_none_and_raise_nothing():
+    branches = "".join(f" elif a == {n}:\n  return {n}\n" for n in range(1, 600))
+    chain = f"def f(a):\n if a == 0:\n  return 0\n{branches} return a"
+    assert labels(chain) == {}
+    lines = "def f(a):\n" + " a = a + 1\n" * 300 + " return a"
+    assert len(label_program(lines, "f")) == 301
+    for deep in (
+        "(" * 10**4,
+        "-" * 10**4 + "a",
+        "a" + " + a" * 10**4,
+        "abs(" * 150 + "a" + ")" * 150,
+    ):
+        label_program(f"def f(a):\n return {deep}", "f")
+
+
+def test_words_and_usage_around_a_program_change_no_label():
+    code = "def f(a, b):\n x = a * 3\n t = b + 1\n return x"
+    text = f"So:\n```python\n{code}\n\nassert f(1, 2) == 3\n```\nOutput:\n```\n3\n```"
+    found = {text[one.start : one.end]: one.label for one in label_program(text, "f")}
+    assert found == {key: label for key, (label, _) in labels(code).items()}

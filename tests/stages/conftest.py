@@ -2,70 +2,23 @@
 
 import importlib
 import os
-import random
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import pytest
+from made_results import MODELS, SEEDS, write_runs
 
 import cfdapo.stages
-from cfdapo.analysis.curves import MODE_LABELS
-from cfdapo.files import write_json, write_jsonl
-
-MODELS, SEEDS = ("qwen3-tiny", "llama-tiny"), (0, 1, 2)
-CHANCE = {"counterfactual": 0.8, "vanilla": 0.7, "random": 0.65, "inverted": 0.5}
+from cfdapo.vocabulary import PAPER_MODES
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    """A results folder of 2 models x 4 modes x 3 seeds, 40 problems, steps 0, 10 and 20."""
-    dice = random.Random(5)
-    for model, mode, seed in product(MODELS, MODE_LABELS, SEEDS):
-        run = tmp_path / "runs" / model / mode / f"seed{seed}"
-        evaluation = [
-            {"step": step, "problem": f"p{number}", "correct": dice.random() < step / 25 * chance}
-            for step in (0, 10, 20)
-            for number in range(40)
-            for chance in [CHANCE[mode]]
-        ]
-        history = [
-            {
-                "step": step,
-                "reward": dice.random(),
-                "weight_mean": 1.5,
-                "weight_std": dice.random(),
-                "spans_per_completion": 3.0 if mode == "counterfactual" else None,
-                "zero_advantage_groups": 0.25,
-                "seconds_credit": 0.5,
-                "seconds_step": 3.0,
-            }
-            for step in range(1, 21)
-        ]
-        minutes = 12 if mode == "counterfactual" else 10
-        record = {
-            "model": model,
-            "mode": mode,
-            "seed": seed,
-            "settings": {
-                "task": "arithmetic",
-                "chat": {},
-                "lora": {"r": 32},
-                "training": {"steps": 20},
-                "credit": {"mode": mode, "method": "prefix", "proxy": None},
-            },
-            "steps": 20,
-            "seconds": {"total": 60.0 * minutes, "credit": 10.0},
-            "peak_memory_bytes": {"resident": 2**30, "accelerator": None},
-            "hardware": {"cores": 2},
-        }
-        write_jsonl(run / "evaluation.jsonl", evaluation)
-        write_jsonl(run / "history.jsonl", history)
-        write_json(run / "run.json", record)
-    return tmp_path
+    """The runs of a study, `write_runs`, to change."""
+    return write_runs(tmp_path)
 
 
 @pytest.fixture
@@ -73,7 +26,7 @@ def run_flags() -> list[str]:
     """The flags that name the runs of `study`."""
     return [
         *("--models", *MODELS),
-        *("--modes", *MODE_LABELS),
+        *("--modes", *PAPER_MODES),
         *("--seeds", *map(str, SEEDS)),
     ]
 

@@ -6,7 +6,13 @@ import tarfile
 
 import pytest
 
+from cfdapo.checksums import finish
 from cfdapo.files import write_json
+
+OTHERS = (
+    *("data/manifest.json", "overhead/x.json"),
+    *("credit/llama-tiny.jsonl", "statistics/curves.csv"),
+)
 
 
 @pytest.fixture
@@ -17,15 +23,13 @@ def finished(study):
                  "evaluation.partial.jsonl"):  # fmt: skip
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text("heavy")
-    for name in ("models/llama-tiny/model.safetensors", "data/train.jsonl", "logs/train.log"):
+    for name in ("models/llama-tiny/model.safetensors", "data/train.jsonl", "logs/train.log",
+                 "credit/llama-tiny.partial.jsonl"):  # fmt: skip
         (study / name).parent.mkdir(parents=True, exist_ok=True)
         (study / name).write_text("heavy")
-    for name in ("models/llama-tiny/manifest.json", "data/manifest.json", "overhead/x.json"):
-        write_json(study / name, {})
-    (study / "credit").mkdir()
-    (study / "credit" / "llama-tiny.jsonl").write_text("{}\n")
-    (study / "statistics").mkdir()
-    (study / "statistics" / "curves.csv").write_text("model\n")
+    write_json(study / "models/llama-tiny/manifest.json", {})
+    for name in OTHERS:
+        finish(study / name, "{}\n")
     return study
 
 
@@ -50,10 +54,11 @@ def unpacked(finished, stage, tmp_path_factory):
 
 def test_the_archive_holds_records_and_no_weights(unpacked):
     files = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
-    assert len(files) == 2 * 4 * 3 * 3 + 5 + 1  # 24 runs' three records, five others, the sums
+    # 24 runs' three records, the others, each with its checksum; a model's manifest, the sums.
+    assert len(files) == 2 * (24 * 3 + len(OTHERS)) + 2
     assert "credit/llama-tiny.jsonl" in files and "models/llama-tiny/manifest.json" in files
     assert not [name for name in files if name.endswith((".safetensors", ".pt", ".log"))]
-    assert "data/train.jsonl" not in files
+    assert "data/train.jsonl" not in files and "credit/llama-tiny.partial.jsonl" not in files
 
 
 def test_equal_records_are_an_equal_archive(finished, stage, tmp_path_factory):
@@ -70,7 +75,7 @@ def test_equal_records_are_an_equal_archive(finished, stage, tmp_path_factory):
 
 def test_unpacked_records_are_verified_here_and_by_sha256sum(unpacked, stage):
     done = verify(stage, unpacked)
-    assert done.returncode == 0 and "77 files are as they were packed" in done.stdout
+    assert done.returncode == 0 and "153 files are as they were packed" in done.stdout
     standard = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=unpacked)
     assert standard.returncode == 0
 
@@ -79,11 +84,13 @@ def test_changed_missing_and_added_records_are_all_named(unpacked, stage):
     run = unpacked / "runs" / "qwen3-tiny" / "vanilla" / "seed1"
     (run / "history.jsonl").write_text("{}\n")
     (run / "run.json").unlink()
+    (run / "evaluation.jsonl.checksum.json").unlink()
     (unpacked / "statistics" / "more.csv").write_text("")
     done = verify(stage, unpacked)
     assert done.returncode == 2
     assert "runs/qwen3-tiny/vanilla/seed1/history.jsonl: changed" in done.stderr
     assert "runs/qwen3-tiny/vanilla/seed1/run.json: missing" in done.stderr
+    assert "vanilla/seed1/evaluation.jsonl.checksum.json: missing" in done.stderr
     assert "statistics/more.csv: not in SHA256SUMS" in done.stderr
     assert "seed2" not in done.stderr
 
@@ -93,7 +100,26 @@ def test_a_faulty_list_of_checksums_is_refused(unpacked, stage, line):
     with open(unpacked / "SHA256SUMS", "a") as stream:
         stream.write(f"{line}\n")
     done = verify(stage, unpacked)
-    assert done.returncode == 2 and "SHA256SUMS, line 78" in done.stderr
+    assert done.returncode == 2 and "SHA256SUMS, line 154" in done.stderr
+
+
+def test_records_of_an_archive_that_kept_no_checksums_are_named(unpacked, stage):
+    sums = unpacked / "SHA256SUMS"
+    lines = sums.read_text().splitlines(keepends=True)
+    sums.write_text("".join(line for line in lines if ".checksum.json" not in line))
+    done = verify(stage, unpacked)
+    assert done.returncode == 2 and "an archive of an older version" in done.stderr
+    assert "runs/qwen3-tiny/vanilla/seed1/history.jsonl: its checksum is not in" in done.stderr
+
+
+def test_an_archive_cut_short_is_missing_what_it_lacks(finished, stage, tmp_path):
+    archive = pack(stage, finished, tmp_path / "records.tar.gz")
+    content = archive.read_bytes()
+    archive.write_bytes(content[: len(content) * 2 // 3])
+    unpacking = ["tar", "--extract", "--file", archive, "--directory", tmp_path]
+    assert subprocess.run(unpacking, stderr=subprocess.DEVNULL).returncode != 0
+    done = verify(stage, tmp_path / "results" / finished.name)
+    assert done.returncode == 2 and "statistics/curves.csv: missing" in done.stderr
 
 
 def test_unfinished_runs_are_named_and_nothing_is_packed(finished, stage, tmp_path_factory):

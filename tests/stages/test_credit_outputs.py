@@ -26,7 +26,7 @@ def flags(stage_name, kind, name, results):
     ["table4_drop_distribution", "table5_content", "table6_example", "table15_span_statistics"],
 )
 def test_tables_of_credit(measured, stage, table):
-    settings = ["--study-settings", '{"task": "gsm8k"}']
+    settings = ["--task", "gsm8k"]
     done = stage(*flags("make_table", "table", table, measured), *settings)
     assert done.returncode == 0, done.stderr
     data = pd.read_csv(measured / "out" / f"{table}.csv")

@@ -2,19 +2,25 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 
 import pytest
+from made_results import write_record
 
 import cfdapo
-from cfdapo.files import UserError, read_jsonl, write_json
+from cfdapo import checksums
+from cfdapo.files import UserError, read_jsonl, sha256_of, write_json
+from cfdapo.integrity import Parents, read_evaluation, read_run
 from cfdapo.policy.checkpoints import adapter_hashes
 from cfdapo.policy.models import add_lora, load_base
-from cfdapo.stages.evaluate import _identity, evaluate
+from cfdapo.provenance import origin_of
+from cfdapo.stages.evaluate import _finished, _identity, evaluate
 
 SETTINGS = {
     "task": "arithmetic",
@@ -125,6 +131,59 @@ def test_killed_evaluation_goes_on_to_the_same_bytes(prepared, run_dir):
     assert process.wait() == -signal.SIGKILL
     kept = partial.read_bytes()
     assert 1000 < len(kept) < len(whole) and whole.startswith(kept)
+    assert run(prepared, run_dir) == whole
+
+
+def test_adapters_that_are_not_the_runs_own_are_named_before_anything_is_evaluated(
+    prepared, run_dir
+):
+    hashes = adapter_hashes(run_dir / "adapters", [1, 2])
+    key, base = ("test", "random", 0), origin_of(prepared / "model")
+    write_record(run_dir, key, SETTINGS, hashes, base)
+    run(prepared, run_dir)
+    (run_dir / "evaluation.jsonl").unlink()
+    swapped = run_dir / "adapters" / "step1" / "adapter_model.safetensors"
+    shutil.copy(run_dir / "adapters" / "step2" / "adapter_model.safetensors", swapped)
+    with pytest.raises(UserError, match="adapters: step 1: not what this training ended with"):
+        run(prepared, run_dir)
+    write_record(run_dir, key, SETTINGS, adapter_hashes(run_dir / "adapters", [1, 2]), {"id": "x"})
+    with pytest.raises(UserError, match="run.json: was trained from another base model than this"):
+        run(prepared, run_dir)
+    assert not (run_dir / "evaluation.partial.jsonl").exists()
+
+
+def test_an_evaluation_passes_its_readers_with_what_it_was_made_from(prepared, run_dir):
+    run(prepared, run_dir)
+    path = run_dir / "evaluation.jsonl"
+    made_from = checksums.check(path).made_from
+    assert made_from["problems"] == sha256_of(prepared / "test.jsonl")
+    assert made_from["model"] == origin_of(prepared / "model")
+    hashes = adapter_hashes(run_dir / "adapters", [1, 2])
+    write_record(run_dir, ("test", "random", 0), SETTINGS, hashes, made_from["model"])
+    record = read_run(run_dir / "run.json")
+    assert len(read_evaluation(path, record, Parents(run_dir / "nothing"))) == 30
+
+
+def test_damaged_records_of_an_interrupted_evaluation_are_cut_off(prepared, run_dir):
+    whole = run(prepared, run_dir)
+    (run_dir / "evaluation.jsonl").unlink()
+    lines = whole.splitlines(keepends=True)
+    names = [row["id"] for row in read_jsonl(prepared / "test.jsonl")]
+    expected = list(product((0, 1, 2), names))
+    # Line 7 is in the second batch of 4, 4 and 2.
+    before, line, behind = lines[:6], lines[6], lines[7:]
+    for damaged in (
+        [*before, *behind],
+        [*before, lines[3], *behind],
+        [*before, b"[1, 2]\n", *behind],
+        [*before, b"\xff\n", *behind],
+        [*before, line.replace(b'"step": 0', b'"step": "0"'), *behind],
+    ):
+        partial, _ = begin(prepared, run_dir, b"".join(damaged))
+        assert _finished(partial, expected, len(names), 4) == 4
+        assert partial.read_bytes() == b"".join(lines[:4])
+    partial, _ = begin(prepared, run_dir, whole + line)
+    assert _finished(partial, expected, len(names), 4) == 30
     assert run(prepared, run_dir) == whole
 
 

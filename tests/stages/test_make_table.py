@@ -3,8 +3,10 @@ import shutil
 
 import pandas as pd
 import pytest
+from made_results import change_record, seal, write_profile
 
-from cfdapo.files import read_json, read_jsonl, write_json, write_jsonl
+from cfdapo import checksums
+from cfdapo.files import read_json
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def summed_up(study, run_flags, stage):
             statistics / "curves.csv",
         ],
         [
-            *("test_modes", "--curves", statistics / "curves.csv"),
+            *("compare_modes", "--curves", statistics / "curves.csv"),
             *("--runs", study / "runs", *run_flags, "--out", statistics),
         ],
     ):
@@ -70,7 +72,7 @@ def test_curves_and_tests_hold_every_run(summed_up):
 def test_tables_of_curves(summed_up, run_flags, stage, table):
     done = make(
         *(stage, summed_up, run_flags, table),
-        *("--labels", '{"llama-tiny": "Llama & Co"}', "--study-settings", '{"task": "gsm8k"}'),
+        *("--labels", '{"llama-tiny": "Llama & Co"}', "--task", "gsm8k"),
     )
     assert done.returncode == 0, done.stderr
     files = {suffix: summed_up / "tables" / f"{table}.{suffix}" for suffix in ("csv", "md", "tex")}
@@ -90,8 +92,8 @@ def test_table_7_has_every_mode_whose_weights_are_counterfactual(summed_up, run_
         # As if inverted were a variant of counterfactual credit.
         "raw, spans code": {"counterfactual": "inverted", "vanilla": "vanilla"},
     }
-    settings = json.dumps({"task": "mbpp", "weight_groups": groups})
-    done = make(stage, summed_up, run_flags, "table7_code", "--study-settings", settings)
+    settings = ("--task", "mbpp", "--weight-groups", json.dumps(groups))
+    done = make(stage, summed_up, run_flags, "table7_code", *settings)
     assert done.returncode == 0, done.stderr
     markdown = (summed_up / "tables" / "table7_code.md").read_text()
     assert markdown.startswith("**MBPP+ pass rate (%) by training step.")
@@ -110,15 +112,7 @@ def test_table_7_has_every_mode_whose_weights_are_counterfactual(summed_up, run_
 
 
 def test_table_8_from_the_runs_and_the_profiles_there_are(study, run_flags, stage):
-    write_json(
-        study / "overhead" / "qwen3-tiny.json",
-        {
-            "model": "qwen3-tiny",
-            "repeats": 3,
-            "completions": 8,
-            "ratio": {"credit_over_vanilla_step": {"serial": 0.5, "prefix": 0.1}},
-        },
-    )
+    write_profile(study, "qwen3-tiny")
     done = make(stage, study, run_flags, "table8_overhead")
     assert done.returncode == 0, done.stderr
     markdown = (study / "tables" / "table8_overhead.md").read_text()
@@ -127,31 +121,20 @@ def test_table_8_from_the_runs_and_the_profiles_there_are(study, run_flags, stag
 
 
 def test_table_11_from_the_profiles_there_are(study, run_flags, stage):
-    measured = {"passes": 9, "tokens": 700, "seconds": 2.0, "max_difference": 0.0, "spearman": None}
-    measured |= {"peak_memory_accelerator": None}
-    profile = {
-        "model": "llama-tiny",
-        "repeats": 1,
-        "completions": 8,
-        "spans_per_completion": 1.5,
-        "proxy": None,
-        "seconds": {"generation": 6.0, "update": 2.0},
-        "methods": {"serial": measured, "prefix": measured | {"seconds": 0.5}},
-    }
-    write_json(study / "overhead" / "llama-tiny.json", profile)
+    path = write_profile(study, "llama-tiny")
     done = make(stage, study, run_flags, "table11_estimator_cost")
     assert done.returncode == 0, done.stderr
     markdown = (study / "tables" / "table11_estimator_cost.md").read_text()
     assert "| llama-tiny | prefix | 9 | 700 | 0.500 | 4.00 | 6.25 | 0.0e+00 | –" in markdown
     data = pd.read_csv(study / "tables" / "table11_estimator_cost.csv")
     assert data["method"].tolist() == ["serial", "prefix"]
-    write_json(study / "overhead" / "llama-tiny.json", {"model": "llama-tiny"})
+    change_record(path, methods={})
     done = make(stage, study, run_flags, "table11_estimator_cost")
-    assert_refused(done, "llama-tiny: the overhead profile lacks 'seconds'")
+    assert_refused(done, "llama-tiny: the overhead profile lacks 'serial'")
 
 
 def test_a_profile_of_another_model_is_refused(study, run_flags, stage):
-    write_json(study / "overhead" / "qwen3-tiny.json", {"model": "llama-tiny"})
+    change_record(write_profile(study, "qwen3-tiny"), model="llama-tiny")
     done = make(stage, study, run_flags, "table8_overhead")
     assert_refused(done, "qwen3-tiny.json: is the profile of llama-tiny")
 
@@ -172,6 +155,7 @@ def test_all_missing_runs_are_named(study, run_flags, stage):
 def test_runs_on_other_problems_are_named(study, run_flags, stage):
     path = study / "runs" / "llama-tiny" / "inverted" / "seed1" / "evaluation.jsonl"
     path.write_text(path.read_text().replace('"p7"', '"other"'))
+    seal(path)
     done = stage(
         *("collect_curves", "--runs", study / "runs", *run_flags, "--out", study / "curves.csv")
     )
@@ -181,7 +165,7 @@ def test_runs_on_other_problems_are_named(study, run_flags, stage):
 def test_a_record_of_another_run_is_refused(study, run_flags, stage):
     runs = study / "runs" / "qwen3-tiny"
     record = read_json(runs / "vanilla" / "seed0" / "run.json")
-    write_json(runs / "counterfactual" / "seed0" / "run.json", record)
+    change_record(runs / "counterfactual" / "seed0" / "run.json", **record)
     done = make(stage, study, run_flags, "table8_overhead")
     assert_refused(done, "counterfactual/seed0/run.json: is the record of", "'vanilla'")
 
@@ -207,7 +191,7 @@ def test_a_mode_without_a_name_is_refused_and_a_variant_has_its_own(summed_up, r
     for run in (summed_up / "runs").glob("*/inverted"):
         wide = run.rename(run.with_name("wide"))
         for record in wide.glob("seed*/run.json"):
-            write_json(record, read_json(record) | {"mode": "wide"})
+            change_record(record, mode="wide")
     modes = [*run_flags, "--modes", "wide", "vanilla", "counterfactual"]
     curves = summed_up / "statistics" / "curves.csv"
     done = stage("collect_curves", "--runs", summed_up / "runs", *modes, "--out", curves)
@@ -226,7 +210,7 @@ def test_labels_that_are_no_object_are_refused(summed_up, run_flags, stage, text
     assert "argument --labels" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["collect_curves", "test_modes", "make_table", "plot_figure"])
+@pytest.mark.parametrize("name", ["collect_curves", "compare_modes", "make_table", "plot_figure"])
 def test_help_says_what_the_stage_is_for(stage, name):
     done = stage(name, "--help")
     assert done.returncode == 0
@@ -271,7 +255,7 @@ def test_table_10_joins_what_other_tables_hold(summed_up, run_flags, stage, cred
         *("table5_content", "table8_overhead", "table15_span_statistics"),
         "table10_reported_vs_reproduced",
     ):
-        done = make(stage, summed_up, run_flags, table, "--study-settings", '{"task": "gsm8k"}')
+        done = make(stage, summed_up, run_flags, table, "--task", "gsm8k")
         assert done.returncode == 0, done.stderr
     folder = summed_up / "tables"
     joined = pd.read_csv(folder / "table10_reported_vs_reproduced.csv")
@@ -302,48 +286,29 @@ def test_table_16_needs_no_results(tmp_path, run_flags, stage):
 def test_runs_of_another_configuration_are_named(study, run_flags, stage):
     path = study / "runs" / "llama-tiny" / "inverted" / "seed1" / "run.json"
     record = read_json(path)
-    record["settings"]["training"]["steps"] = 40
-    write_json(path, record)
+    record["settings"]["lora"]["r"] = 64
+    change_record(path, **record)
     out = study / "curves.csv"
     done = stage("collect_curves", "--runs", study / "runs", *run_flags, "--out", out)
-    assert_refused(done, "llama-tiny/inverted/seed1: training.steps is 40", "it is 20")
+    assert_refused(done, "llama-tiny/inverted/seed1: lora.r is 64", "it is 32")
     assert not out.exists()
 
 
-def test_evaluations_of_other_adapters_are_named(study, run_flags, stage):
-    """One run was trained anew after it was evaluated; others' records are of older versions."""
-    collect = (
-        "collect_curves",
-        "--runs",
-        study / "runs",
-        *run_flags,
-        "--out",
-        study / "curves.csv",
-    )
-    new, lacking, unsaid = [study / "runs/llama-tiny/random" / f"seed{n}" for n in range(3)]
-    for folder in (new, lacking, unsaid):
-        rows = read_jsonl(folder / "evaluation.jsonl")
-        if folder is not unsaid:
-            rows = [row | {"adapter": f"a{row['step']}" if row["step"] else None} for row in rows]
-        write_jsonl(folder / "evaluation.jsonl", rows)
-        if folder is not lacking:
-            adapters = {"10": "a10", "20": "a20"}
-            write_json(folder / "run.json", read_json(folder / "run.json") | {"adapters": adapters})
-    done = stage(*collect)
-    assert done.returncode == 0, done.stderr
-    (study / "curves.csv").unlink()
-    adapters = {"10": "a10", "20": "other"}
-    write_json(new / "run.json", read_json(new / "run.json") | {"adapters": adapters})
-    assert_refused(stage(*collect), "of other adapters than run.json", "random/seed0: steps 20")
-    assert not (study / "curves.csv").exists()
+def test_evaluations_of_other_prompts_are_named(study, run_flags, stage):
+    path = study / "runs/llama-tiny/inverted/seed1/evaluation.jsonl"
+    seal(path, checksums.read(path).made_from | {"prompts": "other"})
+    out = study / "curves.csv"
+    done = stage("collect_curves", "--runs", study / "runs", *run_flags, "--out", out)
+    assert_refused(done, "of different prompts", "llama-tiny/inverted/seed1: prompts is other")
+    assert not out.exists()
 
 
 def test_runs_of_another_base_model_are_named_and_of_other_code_told(study, run_flags, stage):
     paths = sorted(study.glob("runs/llama-tiny/*/*/run.json"))
-    origin = {"code": "1" * 64, "problems": "2" * 64, "model": {"sha256": {}}, "proxy": None}
+    origin = read_json(paths[0])["origin"]
     for path in paths:
-        write_json(path, read_json(path) | {"origin": origin})
-    write_json(paths[0], read_json(paths[0]) | {"origin": origin | {"code": "3" * 64}})
+        change_record(path, origin=origin | {"code": "1" * 64})
+    change_record(paths[0], origin=origin | {"code": "3" * 64})
     collect = (
         "collect_curves",
         "--runs",
@@ -355,8 +320,7 @@ def test_runs_of_another_base_model_are_named_and_of_other_code_told(study, run_
     done = stage(*collect)
     assert done.returncode == 0, done.stderr
     assert "warning: runs of several versions of training code: 111111111111 (11" in done.stdout
-    other = origin | {"model": {"sha256": {"model.safetensors": "4" * 64}}}
-    write_json(paths[0], read_json(paths[0]) | {"origin": other})
-    done = stage(*collect)
+    other = origin["model"] | {"sha256": {"model.safetensors": "4" * 64}}
+    change_record(paths[0], origin=origin | {"model": other})
     says = "llama-tiny/counterfactual/seed0: origin.model.sha256.model.safetensors is 444"
-    assert_refused(done, says)
+    assert_refused(stage(*collect), says)

@@ -1,16 +1,25 @@
 """Measured credit: the schema's rows, from a base model and an adapter, resumed to the byte."""
 
+import functools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from made_results import write_record
 
-from cfdapo.analysis.credit import COMBINATIONS, LABELS, read_completions, read_spans
+from cfdapo import checksums
+from cfdapo.analysis.records.measured_credit import read_completions, read_credit, read_spans
 from cfdapo.credit.alignment import token_offsets
 from cfdapo.files import UserError, read_jsonl
+from cfdapo.policy.checkpoints import adapter_hash
 from cfdapo.policy.models import add_lora, load_base
 from cfdapo.problems.answers import extract_answer
+from cfdapo.provenance import origin_of
+from cfdapo.stages.batches import run_batches
 from cfdapo.stages.measure_credit import measure_credit
+from cfdapo.vocabulary import COMBINATIONS, SPAN_LABELS
 
 MEASUREMENT = {
     "prompts": 3,
@@ -61,7 +70,7 @@ def test_records_are_the_schema_s(measured):
     assert len(spans) and set(spans["completion"]) <= {row["completion"] for row in completions}
     assert all(set(drops) == set(COMBINATIONS) for drops in spans["drops"])
     assert all(set(drops) == {"3"} for drops in spans["padded_drops"])
-    assert set(spans["label"]) <= set(LABELS)
+    assert set(spans["label"]) <= set(SPAN_LABELS)
 
 
 def test_spans_lie_where_they_say(measured, prepared):
@@ -176,8 +185,6 @@ def test_records_of_another_configuration_are_not_taken_over(prepared, tmp_path,
 
 
 def test_a_trained_policy_is_measured_by_its_adapter(prepared, tmp_path, measured):
-    import torch
-
     torch.manual_seed(0)
     base, _ = load_base(prepared / "model")
     lora = add_lora(base, {"r": 4, "alpha": 4, "dropout": 0.0})
@@ -192,6 +199,60 @@ def test_a_trained_policy_is_measured_by_its_adapter(prepared, tmp_path, measure
     base_drops = {(s["completion"], s["span"]): s["drop"] for s in read_jsonl(measured)}
     gold = [key for key in own if key[0].startswith("gold")]
     assert gold and all(abs(own[key] - base_drops[key]) > 0 for key in gold)
+
+
+def test_another_mode_s_adapter_in_the_run_s_place_is_named(prepared, tmp_path, measured):
+    """Refused before anything is measured, and again by whoever reads credit of another adapter."""
+    runs = tmp_path / "runs" / "tiny"
+    hashes = {}
+    for seed, mode in enumerate(("counterfactual", "vanilla")):
+        torch.manual_seed(seed)
+        adapter = runs / mode / "seed0" / "adapters" / "step2"
+        lora = add_lora(load_base(prepared / "model")[0], {"r": 4, "alpha": 4, "dropout": 0.0})
+        lora.save_pretrained(adapter)
+        hashes[mode] = adapter_hash(adapter)
+        training = SETTINGS | {"training": {"steps": 2, "checkpoint_every": 2}}
+        key, base = ("tiny", mode, 0), origin_of(prepared / "model")
+        write_record(adapter.parent.parent, key, training, {"2": hashes[mode]}, base)
+    own, other = (runs / mode / "seed0" / "adapters" / "step2" for mode in hashes)
+    settings = SETTINGS | {"measurement": MEASUREMENT | {"prompts": 0, "gold": 1}}
+    policy = "counterfactual/seed0/step2"
+    (tmp_path / "credit").mkdir()
+    out = run(prepared, tmp_path / "credit", settings, adapter=own, policy=policy)
+    read_credit(out, completions_of(out))
+    shutil.copy(other / "adapter_model.safetensors", own)
+    with pytest.raises(UserError, match="counterfactual/seed0/adapters: step 2: not what this"):
+        run(prepared, tmp_path / "credit", settings, adapter=own, policy=policy)
+    out = run(prepared, tmp_path / "credit", settings, adapter=other, policy=policy)
+    with pytest.raises(UserError, match="is of another adapter than that of tiny/counterfactual"):
+        read_credit(out, completions_of(out))
+
+
+def test_measured_credit_passes_its_reader(measured):
+    spans, completions = read_credit(measured, completions_of(measured))
+    assert len(spans) == len(read_jsonl(measured)) and len(completions) == 17
+    assert checksums.check(measured).made_from["policy"] == "untrained"
+
+
+@pytest.mark.parametrize("damage", [b"0.5", b"[1]", b"\xff"], ids=["digits", "array", "binary"])
+def test_batches_from_a_damaged_one_on_are_measured_anew(tmp_path, damage):
+    partial, done = tmp_path / "partial.jsonl", []
+
+    def batch(number: int) -> dict:
+        done.append(number)
+        return {"spans": [{"drop": number + 0.25}], "completions": ["é\u2028"]}
+
+    def work() -> list[dict]:
+        return list(run_batches(partial, "work", [functools.partial(batch, n) for n in range(4)]))
+
+    whole = work()
+    lines = partial.read_bytes().splitlines(keepends=True)
+    partial.write_bytes(b"".join(lines).replace(b"2.25", damage))
+    done.clear()
+    assert work() == whole and done == [2, 3]
+    assert partial.read_bytes() == b"".join(lines)
+    done.clear()
+    assert work() == whole and not done
 
 
 def test_the_study_s_own_combination_alone(prepared, tmp_path):

@@ -2,11 +2,14 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from cfdapo import checksums
 from cfdapo.files import UserError, read_json, read_jsonl, sha256_of
+from cfdapo.integrity import read_history, read_run
 from cfdapo.policy.checkpoints import adapter_hashes
 from cfdapo.provenance import code_hash
 from cfdapo.stages.train import train
@@ -75,6 +78,9 @@ def test_leaves_adapters_history_and_record_and_no_state(finished, prepared, set
     assert record["origin"]["proxy"] is None
     assert record["origin"]["code"] == code_hash("cfdapo.stages.train", "arithmetic")
     assert record["adapters"] == adapter_hashes(finished / "adapters", [2, 4])
+    assert record["history"] == checksums.check(finished / "history.jsonl").sha256
+    assert read_run(finished / "run.json") == record
+    assert len(read_history(finished / "history.jsonl", record)) == STEPS
     assert all(len(adapter) == 16 for adapter in record["adapters"].values())
     assert record["seconds"]["total"] == pytest.approx(sum(row["seconds_step"] for row in rows))
     assert not (finished / "state").exists()
@@ -88,7 +94,7 @@ def test_others_may_read_all_that_the_mask_lets_them(finished):
         for path in finished.rglob("*")
         if path.is_file() and path.name != ".train.lock"
     }
-    assert len(modes) == 6 and set(modes.values()) == {0o666 & ~mask}, modes
+    assert len(modes) == 8 and set(modes.values()) == {0o666 & ~mask}, modes
 
 
 def test_same_seed_is_the_same_to_the_bit_and_another_seed_is_not(
@@ -130,3 +136,15 @@ def test_a_proxy_without_its_folder_is_named(prepared, stage, settings, tmp_path
     done = stage("train", *flags, "--mode", "counterfactual", "--seed", 0)
     assert done.returncode == 2
     assert "error: credit.proxy: test needs its prepared folder" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "train.jsonl.checksum.json"])
+def test_problems_that_changed_since_they_were_prepared_are_named(
+    prepared, settings, tmp_path, name
+):
+    for file in ("train.jsonl", "train.jsonl.checksum.json"):
+        shutil.copy(prepared / file, tmp_path)
+    text = (tmp_path / name).read_text()
+    (tmp_path / name).write_text(text.replace("1", "2", 1))
+    with pytest.raises(UserError, match="train.jsonl: damaged or changed"):
+        train("test", prepared / "model", tmp_path / "train.jsonl", "random", 0, settings, tmp_path)

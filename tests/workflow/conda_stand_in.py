@@ -4,7 +4,9 @@ What is real: the environment file is read as it is, its dependencies are solved
 the prefix by py-rattler, a conda solver and installer, from a local channel in conda's format. What
 is not: the channel holds just the running CPython and its pip (as links to the files that are
 there), and the `pip:` section is linked from the running interpreter's packages, version by
-version, with what they require and nothing else.
+version, and nothing else. As with pip, a package that the environment's own interpreter finds
+elsewhere counts as installed; as with conda, an environment that is activated takes the place on
+PATH of one that is active.
 
 `install(folder)` leaves `folder`/bin/conda and `folder`/bin/activate.
 """
@@ -14,8 +16,7 @@ import hashlib
 import importlib.metadata
 import io
 import json
-import os
-import re
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -28,13 +29,19 @@ PLATFORM = "linux-64"
 SITE = f"lib/python{VERSION}/site-packages"
 CONDA = """\
 #!/bin/sh
-exec {python} {file} {folder} "$@"
+exec {python} -P {file} {folder} "$@"
 """
 ACTIVATE = """\
 # source activate PREFIX
 if [ ! -x "$1/bin/python" ]; then echo "no environment: $1" >&2; return 1; fi
-export CONDA_PREFIX="$1" PATH="$1/bin:$PATH"
-unset PYTHONPATH
+if [ "${CONDA_SHLVL:-0}" -gt 0 ] && [[ ":$PATH:" == *":$CONDA_PREFIX/bin:"* ]]; then
+    PATH=":$PATH:"
+    PATH="${PATH/":$CONDA_PREFIX/bin:"/":$1/bin:"}"
+    PATH="${PATH#:}" PATH="${PATH%:}"
+else
+    PATH="$1/bin:$PATH"
+fi
+export CONDA_PREFIX="$1" CONDA_SHLVL="$((${CONDA_SHLVL:-0} + 1))" PATH
 """
 
 
@@ -116,7 +123,7 @@ def create(folder: Path, file: Path, prefix: Path) -> None:
     conda = [spec for spec in wanted["dependencies"] if isinstance(spec, str)]
     pip = [pin for spec in wanted["dependencies"] if isinstance(spec, dict) for pin in spec["pip"]]
     asyncio.run(_solve_and_install(folder, conda, prefix))
-    _link(pip, prefix / SITE)
+    _link(pip, prefix)
 
 
 async def _solve_and_install(folder: Path, specs: list[str], prefix: Path) -> None:
@@ -129,35 +136,26 @@ async def _solve_and_install(folder: Path, specs: list[str], prefix: Path) -> No
     )
 
 
-def _link(pins: list[str], site: Path) -> None:
-    """Link pinned packages, and what they require, from the running interpreter's."""
+def _link(pins: list[str], prefix: Path) -> None:
+    """Link pinned packages from the running interpreter's, but for those that are installed."""
+    site = prefix / SITE
     site.mkdir(parents=True, exist_ok=True)
-    for pin in pins:
+    for pin in set(pins) - _installed(prefix):
         name, version = pin.split("==")
-        found = importlib.metadata.version(name).partition("+")[0]
+        distribution = importlib.metadata.distribution(name)
+        found = distribution.version.partition("+")[0]
         assert found == version, f"{pin}: the running interpreter has {found}"
-    for distribution in _closure([pin.split("==")[0] for pin in pins]):
         for path in {Path(str(file)).parts[0] for file in distribution.files or []}:
             source = Path(str(distribution.locate_file(path)))
             if path not in ("..", "__pycache__") and source.exists() and not (site / path).exists():
                 (site / path).symlink_to(source)
 
 
-def _closure(names: list[str]) -> list[importlib.metadata.Distribution]:
-    """The distributions of these names and all that they require here, without extras."""
-    found: dict[str, importlib.metadata.Distribution] = {}
-    left = list(names)
-    while left:
-        name = re.sub(r"[-_.]+", "-", left.pop()).lower()
-        if name in found:
-            continue
-        try:
-            found[name] = importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # required on other systems only
-        required = [need for need in found[name].requires or [] if "extra ==" not in need]
-        left += [re.match(r"[\w.-]+", need).group() for need in required]
-    return list(found.values())
+def _installed(prefix: Path) -> set[str]:
+    """The packages, as pins, that the environment's own interpreter finds."""
+    code = "from importlib.metadata import distributions as d; "
+    code += "print(*(f'{one.name}=={one.version}' for one in d()))"
+    return set(subprocess.check_output([prefix / "bin/python", "-c", code], text=True).split())
 
 
 def main(folder: Path, *arguments: str) -> None:
@@ -180,5 +178,4 @@ def main(folder: Path, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.pop("PYTHONPATH", None)
     main(Path(sys.argv[1]), *sys.argv[2:])

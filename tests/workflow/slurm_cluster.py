@@ -25,6 +25,8 @@ from pathlib import Path
 PROGRAMS = ("munged", "mungekey", "slurmctld", "slurmd", "sbatch", "srun", "unshare", "nsenter")
 NODE = "node"
 CLAIMED_CORES, CLAIMED_MEMORY = 16, 64000
+# The partition's limit; a job that asks for more is turned away when it is submitted.
+MAX_MINUTES = 60
 # MinJobAge: squeue and scontrol remember finished jobs for an hour, since there is no database.
 # JobRequeue=0: as on most clusters, a job is requeued only where it asks for that.
 CONFIGURATION = """\
@@ -53,8 +55,9 @@ JobRequeue=0
 KillWait=5
 MinJobAge=3600
 GresTypes=gpu
+EnforcePartLimits=ALL
 NodeName={node} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory} Gres=gpu:fake:{gpus}
-PartitionName=gpu Nodes={node} Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes={node} Default=YES MaxTime={minutes} State=UP
 """
 
 
@@ -146,7 +149,7 @@ def main(folder: Path, gpus: int) -> None:
     for number in range(gpus):
         (devices / f"gpu{number}").symlink_to("/dev/null")
     settings = {"node": NODE, "folder": folder, "gpus": gpus}
-    settings |= {"cores": CLAIMED_CORES, "memory": CLAIMED_MEMORY}
+    settings |= {"cores": CLAIMED_CORES, "memory": CLAIMED_MEMORY, "minutes": MAX_MINUTES}
     (etc / "slurm.conf").write_text(CONFIGURATION.format(**settings))
     # CUDA_VISIBLE_DEVICES is set only for a file that is a device: /dev/null is one.
     files = f"{devices}/gpu[0-{gpus - 1}]"

@@ -2,25 +2,38 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 from clones import copy_workflow
 
-from cfdapo.study import ROOT, STUDIES
+from cfdapo.analysis.registry import FIGURES
+from cfdapo.policy.tiny import CHAT_TEMPLATE
+from cfdapo.study import ROOT, STUDIES, load_study
 
 pytestmark = pytest.mark.workflow
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+# What a dry run lists besides the jobs.
+TARGETS = {"all", "tables", "figures", "total"}
+TABLE_10, FIGURE_8 = "table10_reported_vs_reproduced", "figure8_credit_validity"
 
 
-def snakemake(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    *arguments: str, cwd: Path = ROOT, **variables: str
+) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
-        [*SNAKEMAKE, *arguments], cwd=cwd, env=environment, capture_output=True, text=True
+        [*SNAKEMAKE, *arguments],
+        cwd=cwd,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -107,6 +120,68 @@ def test_wrong_study_is_refused_before_any_job(clone, old, new, message):
     assert not (clone / "results").exists()
 
 
+def test_a_clock_in_a_cached_chat_template_is_refused_before_any_job(clone, prepared):
+    """Llama-3.2's, here with a tiny tokenizer, where the study does not fix its date."""
+    path = clone / "config" / "studies" / "paper.yaml"
+    key = 'chat_template_kwargs: {date_string: "26 Jul 2024"}'
+    assert path.read_text().count(key) == 1
+    path.write_text(path.read_text().replace(key, ""))
+    entry = load_study("paper")["models"]["llama3.2-3b"]
+    name = f"models--{entry['id'].replace('/', '--')}"
+    snapshot = clone / "cache" / "hub" / name / "snapshots" / entry["revision"]
+    shutil.copytree(prepared / "model", snapshot)
+    reading = "{% if date_string is not defined %}{% set date_string = strftime_now('%d %b %Y') %}"
+    template = reading + "{% endif %}Today Date: {{ date_string }}" + CHAT_TEMPLATE
+    (snapshot / "chat_template.jinja").write_text(template)
+    flags = ("--dry-run", "--quiet", "rules", "--config", "study=paper")
+    done = snakemake(*flags, cwd=clone, HF_HOME=str(clone / "cache"))
+    assert done.returncode == 1
+    message = f"models.llama3.2-3b: its chat template reads a clock.*set the model's {key}"
+    assert re.search(message, done.stdout + done.stderr)
+
+
+def asked(text: str) -> dict[str, tuple[int, int]]:
+    """mem_mb and runtime of a dry run's jobs, by rule."""
+    jobs = re.findall(r"^(?:local)?rule (\w+):$(.*?)(?=^(?:local)?rule |\Z)", text, re.M | re.S)
+    found = {}
+    for rule, job in jobs:
+        values = [re.search(rf"\b{name}=(\d+)", job) for name in ("mem_mb", "runtime")]
+        if all(values):
+            found[rule] = tuple(int(value[1]) for value in values)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("attempt", "mem_mb", "anew"),
+    [(2, (5000, 4000), (80, 20)), (3, (5000, 5000), (90, 30))],
+)
+def test_a_retry_asks_for_more_memory_up_to_a_cap_and_for_time_only_where_it_starts_anew(
+    clone, attempt, mem_mb, anew
+):
+    path = clone / "config" / "studies" / "smoke.yaml"
+    study = yaml.safe_load(path.read_text())
+    study["resources"] = {
+        "max_mem_mb": 5000,
+        "prepare_model": {"mem_mb": 3000, "runtime": 40},
+        "train": {"mem_mb": 3000, "runtime": 90},
+        "evaluate": {"mem_mb": 2000, "runtime": 50},
+        "profile_overhead": {"mem_mb": 2000, "runtime": 10},
+        "measure_credit": {"mem_mb": 3000, "runtime": 70},
+    }
+    path.write_text(yaml.safe_dump(study))
+    flags = ("--dry-run", "--forceall", "--attempt", str(attempt), "--config", "study=smoke")
+    found = asked(snakemake(*flags, cwd=clone).stdout)
+    assert {rule: found[rule] for rule in study["resources"] if rule != "max_mem_mb"} == {
+        "prepare_model": (mem_mb[0], anew[0]),
+        "train": (mem_mb[0], 90),
+        "evaluate": (mem_mb[1], 50),
+        "profile_overhead": (mem_mb[1], anew[1]),
+        "measure_credit": (mem_mb[0], 70),
+    }
+    # What runs where snakemake was called asks nobody.
+    assert found["prepare_data"] == (2000, 30)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the workflow in which study tiny seems to be finished.
@@ -157,12 +232,49 @@ def test_touching_a_source_file_runs_nothing(finished):
 
 
 def test_editing_the_figures_redraws_figures_only(finished):
-    path = finished / "src" / "cfdapo" / "analysis" / "figures.py"
+    path = finished / "src" / "cfdapo" / "analysis" / "rendering" / "figures.py"
     with edited(path, path.read_text() + "\n# edited\n"):
         jobs = rerun(finished)
-    drawn = {rule for rule in jobs if rule.startswith("figure") and rule != "figures"}
-    assert {"figure1_training_curves", "figure3_accuracy_time", "figure4_overhead"} <= drawn
-    assert set(jobs) - drawn <= {"all", "figures", "total"}
+    assert set(jobs) - TARGETS == {spec.name for spec in FIGURES}
+
+
+@pytest.mark.parametrize(
+    ("files", "remade"),
+    [
+        # The registry is no table's own: what it declares, Snakemake compares by itself.
+        (
+            ("outcomes/table14_ordering", "credit/figure7_weights", "registry"),
+            {"table14_ordering", "figure7_weights"},
+        ),
+        # Table 10 quotes Table 1, Figure 8 draws Table 9.
+        (
+            ("outcomes/table1_accuracy", "credit/table9_credit_validity"),
+            {"table1_accuracy", TABLE_10, "table9_credit_validity", FIGURE_8},
+        ),
+    ],
+)
+def test_editing_tables_modules_remakes_these_tables_only(finished, files, remade):
+    with ExitStack() as edits:
+        for file in files:
+            path = finished / "src" / "cfdapo" / "analysis" / f"{file}.py"
+            edits.enter_context(edited(path, path.read_text() + "\n# edited\n"))
+        jobs = rerun(finished)
+    assert set(jobs) - TARGETS == remade
+
+
+def test_another_caption_in_the_registry_remakes_that_figure_only(finished):
+    path = finished / "src" / "cfdapo" / "analysis" / "registry.py"
+    with edited(path, path.read_text().replace("Share of tokens by weight", "Tokens by weight")):
+        jobs = rerun(finished)
+    assert set(jobs) - TARGETS == {"figure7_weights"}
+
+
+def test_editing_the_vocabulary_remakes_what_prints_its_words_and_trains_nothing(finished):
+    path = finished / "src" / "cfdapo" / "vocabulary.py"
+    with edited(path, path.read_text() + "\n# edited\n"):
+        jobs = rerun(finished)
+    assert {"table1_accuracy", "figure1_training_curves", "credit_map"} <= set(jobs)
+    assert not {"train", "evaluate", "measure_credit", "prepare_model"} & set(jobs)
 
 
 def test_editing_the_credit_reruns_training_but_not_the_models(finished):
@@ -219,7 +331,7 @@ def test_another_label_trains_nothing(finished):
 
 
 def test_editing_the_credit_maps_style_draws_the_maps_only(finished):
-    path = finished / "src" / "cfdapo" / "analysis" / "credit_map.css"
+    path = finished / "src" / "cfdapo" / "analysis" / "credit_map" / "page.css"
     with edited(path, path.read_text() + "\n/* edited */\n"):
         jobs = rerun(finished)
     assert jobs["credit_map"] == 3
@@ -273,13 +385,17 @@ def test_the_slurm_profile_is_the_papers_study_and_asks_for_a_gpu_where_the_stud
 
 
 def test_what_needs_the_network_or_only_records_runs_where_snakemake_is_called():
-    texts = [path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk")]
     local, analysis = set(), set()
-    for text in texts:
+    for path in (ROOT / "workflow" / "rules").glob("*.smk"):
+        text = path.read_text()
         for block in re.findall(r"^localrules:\n((?: +\w+,\n)+)", text, re.MULTILINE):
             local |= set(re.findall(r"\w+", block))
-        for rule, body in re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S):
-            if "analysis.yaml" in body:
-                analysis.add(rule)
+        rules = r"^( *)rule ?(\w*):\n(.*?)(?=^\1\S|^\S|\Z)"
+        for _, name, body in re.findall(rules, text, re.M | re.S):
+            # Of tables and of figures there is one rule each, in a loop.
+            name = name or re.search(r"make_table|plot_figure", body)[0]
+            local |= {name} if "localrule: True" in body else set()
+            analysis |= {name} if "analysis.yaml" in body else set()
     assert {"prepare_data", "fetch_model", "downloads"} <= local
-    assert {"table1_accuracy", "collect_curves", "figure1_training_curves"} <= analysis <= local
+    summed_up = {"make_table", "plot_figure", "collect_curves", "compare_modes", "credit_map"}
+    assert analysis == summed_up <= local

@@ -1,4 +1,5 @@
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -8,31 +9,42 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
+# Folders that the user named where snakemake was called; --directory lets jobs run elsewhere. What
+# is imported below reads some of them.
+for variable in ("CFDAPO_DATA", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
+    if os.environ.get(variable):
+        folder = os.path.expanduser(os.environ[variable])
+        os.environ[variable] = os.path.join(workflow.rundir, folder)
 
+from cfdapo.analysis import registry
+from cfdapo.credit.rules import require_known_options
+from cfdapo.environments import leave_out_user_packages, shell_prefix
 from cfdapo.files import UserError
-from cfdapo.provenance import put_interpreter_first, source_files
+from cfdapo.policy.templates import require_steady_models
+from cfdapo.provenance import rule_module, source_files
 from cfdapo.study import (
-    CODE_TASKS,
+    ROOT,
     check_choice,
     checkpoint_steps,
     credit_settings,
     load_study,
     measured_credit,
     mode_labels,
+    requested,
     weight_groups,
 )
 
-put_interpreter_first()
-# A conda environment is activated before this prefix, and a failed activation is silent: with
-# --use-conda, a job ends here unless its interpreter is that of an environment of envs/.
 USE_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(SOURCE))} TOKENIZERS_PARALLELISM=false; "
-    + ("python -m cfdapo.environments; " if USE_CONDA else "")
-)
+if USE_CONDA:
+    leave_out_user_packages()
+# Braces are doubled, as Snakemake takes what stands in them for names.
+shell.prefix(shell_prefix(SOURCE, USE_CONDA).replace("{", "{{").replace("}", "}}"))
 
 try:
     STUDY = load_study(check_choice(config))
+    if workflow.is_main_process:  # and not in each of its jobs
+        require_steady_models(STUDY["models"])
+        require_known_options(credit_settings(STUDY, mode) for mode in STUDY["modes"])
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -44,6 +56,14 @@ TASK = STUDY["data"]["task"]
 PROXY = STUDY["credit"]["proxy"]
 STEPS = checkpoint_steps(STUDY["training"])
 RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
+
+
+def in_clone(path):
+    """A path of the clone as jobs find it, also where --directory names another folder for results.
+
+    Relative where jobs run in the clone, so that a clone that is moved reruns nothing.
+    """
+    return str(path) if Path.cwd().samefile(ROOT) else str(ROOT / path)
 
 
 def one_of(names):
@@ -67,13 +87,29 @@ def code(stage):
 
     Of the tasks, only the code of the study's own is among them, for the stages that use it.
     """
-    return source_files(f"cfdapo.stages.{stage}", TASK)
+    return list(map(in_clone, source_files(f"cfdapo.stages.{stage}", TASK)))
 
 
-def scaled(rule, resource):
-    """The study's mem_mb or runtime of a rule; each retry asks for as much again on top."""
-    asked = STUDY["resources"][rule][resource]
-    return lambda wildcards, attempt: asked * attempt
+def data_settings():
+    """Where the problems come from; a folder that the study names is one of the clone."""
+    data = STUDY["data"]
+    return as_json(data | {"path": in_clone(data["path"])} if data["path"] else data)
+
+
+def output_code(stage, spec):
+    """The same of a table or figure: the stage's files and those of its own module."""
+    return sorted({*code(stage), *map(in_clone, source_files(spec.module))})
+
+
+def rule_code(wildcards):
+    """The source files of a mode's credit rule, which decide its runs and no other mode's."""
+    mode = credit_settings(STUDY, wildcards.mode)["mode"]
+    return list(map(in_clone, source_files(rule_module(mode))))
+
+
+def scaled(rule, name):
+    """The study's mem_mb or runtime of a rule, for first attempts and for retries."""
+    return lambda wildcards, attempt: requested(STUDY, rule, name, attempt)
 
 
 def model_entry(wildcards):
@@ -141,6 +177,12 @@ def measured_adapter(wildcards):
     return [f"{folder}/{name}" for name in ("adapter_model.safetensors", "adapter_config.json")]
 
 
+def measured_record(wildcards):
+    """The record of that adapter's run, which says what the adapter should be."""
+    folder = f"{RESULTS}/runs/{wildcards.model}/{_measured_run()}"
+    return [ancient(f"{folder}/run.json")] if measured_adapter(wildcards) else []
+
+
 def measured_policy(wildcards, input):
     """The flags that name the policy."""
     if not input.adapter:
@@ -162,16 +204,16 @@ def figure(name):
     return multiext(f"{RESULTS}/figures/{name}", ".pdf", ".png")
 
 
-def fitting(*names):
-    """The outputs of those of some tables and figures that say something about the study's task."""
-    left_out = {"table7_code"}
-    if TASK in CODE_TASKS:
-        # Patterns of arithmetic, and the paper's numbers on GSM8K.
-        left_out = {"table5_content", "table10_reported_vs_reproduced", "table16_inconsistencies"}
-    if TASK == "mbpp":
-        # What the results of its programs depend on is not known.
-        left_out |= {"table9_credit_validity", "figure8_credit_validity"}
-    return [getattr(rules, name).output for name in names if name not in left_out]
+def inputs_of(spec):
+    """What a table or figure is made from; outputs.smk says which files are needed."""
+    files = {need: NEEDED[need] for need in spec.needs}
+    tables = [f"{RESULTS}/tables/{name}.csv" for name in spec.tables]
+    return files | ({"tables": tables} if tables else {})
+
+
+def outputs_of(specs):
+    """The files of those tables and figures that say something about the study's task."""
+    return [getattr(rules, spec.name).output for spec in registry.fitting(specs, TASK)]
 
 
 def report_labels(wildcards, output):
@@ -181,12 +223,8 @@ def report_labels(wildcards, output):
 RUN_FLAGS = (
     f"--models {' '.join(MODELS)} --modes {' '.join(MODES)} --seeds {' '.join(map(str, SEEDS))}"
 )
-_SUMMARY_FLAGS = (
+RESULTS_FLAGS = (
     f"--results {RESULTS} {RUN_FLAGS} --labels {shlex.quote(as_json(LABELS))}"
-    f" --mode-labels {shlex.quote(as_json(mode_labels(STUDY)))}"
+    f" --mode-labels {shlex.quote(as_json(mode_labels(STUDY)))} --task {TASK}"
+    f" --weight-groups {shlex.quote(as_json(weight_groups(STUDY)))}"
 )
-_SETTINGS = {"task": TASK, "weight_groups": weight_groups(STUDY)}
-TABLE_FLAGS = (
-    f"{_SUMMARY_FLAGS} --study-settings {shlex.quote(as_json(_SETTINGS))} --out {RESULTS}/tables"
-)
-FIGURE_FLAGS = f"{_SUMMARY_FLAGS} --task {TASK} --out {RESULTS}/figures"

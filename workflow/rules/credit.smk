@@ -12,7 +12,7 @@ rule prepare_measured:
     conda:
         "../../envs/train.yaml"
     params:
-        data=as_json(STUDY["data"]),
+        data=data_settings(),
         problems=max(STUDY["measurement"]["prompts"], STUDY["measurement"]["gold"]),
     shell:
         "python -m cfdapo.stages.prepare_measured --data {params.data:q}"
@@ -24,6 +24,7 @@ rule measure_credit:
         model=f"{RESULTS}/models/{{model}}",
         proxy=proxy_model,
         adapter=measured_adapter,
+        record=measured_record,
         data=rules.prepare_measured.output,
         code=code("measure_credit"),
     output:

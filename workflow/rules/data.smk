@@ -17,7 +17,7 @@ rule prepare_data:
         mem_mb=2000,
         runtime=30,
     params:
-        data=as_json(STUDY["data"]),
+        data=data_settings(),
         out=subpath(output.train, parent=True),
     shell:
         "python -m cfdapo.stages.prepare_data --data {params.data:q} --out {params.out}"

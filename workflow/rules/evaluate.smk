@@ -4,6 +4,8 @@ rule evaluate:
         data=f"{RESULTS}/data/test.jsonl",
         weights=rules.train.output.weights,
         configs=rules.train.output.configs,
+        # It tells which adapters are the run's own; a new one of the same adapters changes nothing.
+        record=ancient(rules.train.output.record),
         code=code("evaluate"),
     output:
         f"{RUN}/evaluation.jsonl",

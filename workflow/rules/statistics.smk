@@ -1,6 +1,6 @@
 localrules:
     collect_curves,
-    test_modes,
+    compare_modes,
 
 
 rule collect_curves:
@@ -22,16 +22,16 @@ rule collect_curves:
         " --out {output} > {log} 2>&1"
 
 
-rule test_modes:
+rule compare_modes:
     input:
         evaluations=run_files("evaluation.jsonl"),
         curves=rules.collect_curves.output,
-        code=code("test_modes"),
+        code=code("compare_modes"),
     output:
         f"{RESULTS}/statistics/significance.csv",
         f"{RESULTS}/statistics/problem_level.csv",
     log:
-        f"{RESULTS}/logs/test_modes.log",
+        f"{RESULTS}/logs/compare_modes.log",
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -39,5 +39,5 @@ rule test_modes:
         study=RUN_FLAGS,
         folder=subpath(output[0], parent=True),
     shell:
-        "python -m cfdapo.stages.test_modes --curves {input.curves} --runs {params.runs}"
+        "python -m cfdapo.stages.compare_modes --curves {input.curves} --runs {params.runs}"
         " {params.study} --out {params.folder} > {log} 2>&1"

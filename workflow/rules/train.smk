@@ -4,6 +4,7 @@ rule train:
         proxy=proxy_model,
         data=f"{RESULTS}/data/train.jsonl",
         code=code("train"),
+        rule=rule_code,
     output:
         weights=expand(
             f"{RUN}/adapters/step{{step}}/adapter_model.safetensors",

@@ -1,6 +1,6 @@
 """The whole chain for a batch of completions: text, spans, tokens, drops, weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -23,9 +23,10 @@ from cfdapo.credit.importance import (
 )
 from cfdapo.credit.interventions import INTERVENTIONS, SINKS, longest_request, make_plan
 from cfdapo.credit.proxy import Proxy
+from cfdapo.credit.rules import get_rule, rule_names
 from cfdapo.credit.scoring import PRECISIONS, measuring
 from cfdapo.credit.spans import SELECTIONS, Span, find_answer, find_spans, select_spans
-from cfdapo.credit.weights import MODES, rescale_to_mean_one, rounding, token_weights
+from cfdapo.credit.weights import rescale_to_mean_one, rounding, token_weights
 
 # What finds spans before an answer, and what finds the answer.
 SPANS = {"arithmetic": find_spans, "code": find_code_spans}
@@ -37,7 +38,7 @@ ANSWERS = {
 
 # What the fields that are names may be.
 CHOICES = {
-    "mode": MODES,
+    "mode": tuple(rule_names()),
     "method": METHODS,
     "intervention": INTERVENTIONS,
     "sink": SINKS,
@@ -52,7 +53,10 @@ CHOICES = {
 class CreditConfig:
     """How a completion's tokens are weighted.
 
-    mode: counterfactual, vanilla, random or inverted (Section 3.4).
+    mode: the rule, a module of `cfdapo.credit.rules`; the paper's are counterfactual, vanilla,
+        random and inverted (Section 3.4), and the settings below are theirs unless the rule says
+        that it uses them.
+    options: settings of the rule's own, by name.
     max_spans: most spans a completion, K_max.
     w_min, w_max: range of a span's weight (equation 7).
     w_answer: weight of the final answer's tokens.
@@ -93,6 +97,7 @@ class CreditConfig:
     proxy: str | None = None
     spans: str = "arithmetic"
     answer: str = "number"
+    options: Mapping[str, Any] = field(default_factory=dict)
     precision: str = "float32"
 
     def __post_init__(self) -> None:
@@ -106,8 +111,8 @@ class CreditConfig:
 
     @property
     def measures_drops(self) -> bool:
-        """Whether the mode needs forward passes."""
-        return self.mode in ("counterfactual", "inverted")
+        """Whether the mode measures drops."""
+        return get_rule(self.mode).measures_drops
 
 
 @dataclass(frozen=True)
@@ -183,13 +188,15 @@ class CreditAssigner:
         generator: torch.Generator | None = None,
         step: int = 0,
         proxy_prompts: Sequence[Sequence[int]] | None = None,
+        functions: Sequence[str | None] | None = None,
     ) -> Assignment:
         """Credit for each completion (token ids without padding) after its prompt.
 
         `active` marks the completions whose advantage is not zero; the others get weight 1, and no
         pass is spent on them. `generator` draws the weights of mode random. `step` counts the
         optimizer steps before this batch. `proxy_prompts`, needed with a proxy, are the prompts in
-        its own tokens; ValueError where they are missing.
+        its own tokens; ValueError where they are missing. `functions` names the function that each
+        prompt asks for, where it asks for code.
         """
         if self.config.mode == "vanilla" or step % self.config.every:
             return Assignment([_uniform(ids) for ids in completions])
@@ -198,8 +205,10 @@ class CreditAssigner:
         if read is None:
             raise ValueError("a proxy needs proxy_prompts, the prompts in its own tokens")
         located = [
-            self.locate(ids, prompt) if wanted else (_uniform(ids), None)
-            for ids, prompt, wanted in zip(completions, read, active, strict=True)
+            self.locate(ids, prompt, function) if wanted else (_uniform(ids), None)
+            for ids, prompt, wanted, function in zip(
+                completions, read, active, functions or [None] * len(read), strict=True
+            )
         ]
         requests = [request for _, request in located]
         drops, costs = self._measure(model, prompts, completions, requests)
@@ -213,14 +222,14 @@ class CreditAssigner:
         return Assignment(weighted, **costs)
 
     def locate(
-        self, completion: Sequence[int], prompt: Sequence[int]
+        self, completion: Sequence[int], prompt: Sequence[int], function: str | None = None
     ) -> tuple[Credit, DropRequest | None]:
         """The completion's spans and answer, weights still 1, and what to measure, if anything.
 
-        `prompt` is in the tokens of whichever model measures.
+        `prompt` is in the tokens of whichever model measures; `function` as in `assign`.
         """
         credit = replace(_uniform(completion), text=completion_text(completion, self.tokenizer))
-        spans, answer = self._find(credit.text)
+        spans, answer = self._find(credit.text, function)
         if answer is None or not spans:
             return credit, None
         # Spans and answer together, so that no token belongs to two of them.
@@ -241,11 +250,12 @@ class CreditAssigner:
         )
         return located, DropRequest(prompt, ids, [placed[index] for index in chosen], placed[-1])
 
-    def _find(self, text: str) -> tuple[list[Span], Span | None]:
+    def _find(self, text: str, function: str | None) -> tuple[list[Span], Span | None]:
         """The spans to measure, and the answer."""
         config = self.config
-        answer = ANSWERS[config.answer](text)
-        spans = SPANS[config.spans](text, config.max_spans, answer)
+        answer = find_sink(text, config.answer, function)
+        named = {"function": function} if config.spans == "code" else {}
+        spans = SPANS[config.spans](text, config.max_spans, answer, **named)
         return select_spans(text, spans, config.select, config.select_k), answer
 
     def _measure(
@@ -335,6 +345,12 @@ class CreditAssigner:
             abs(drop) <= rounding(dtype, answer.stop - begin)
             for drop, begin in zip(drops, begins, strict=True)
         )
+
+
+def find_sink(text: str, answer: str, function: str | None = None) -> Span | None:
+    """What `ANSWERS[answer]` finds in a text; `function` is the one that code is to define."""
+    find = ANSWERS[answer]
+    return find(text) if answer == "number" else find(text, function=function)
 
 
 def _uniform(completion: Sequence[int]) -> Credit:

@@ -1,6 +1,6 @@
 """Find the spans and the answer sink of a completion that is code, from its syntax tree.
 
-The code is the last fenced block, else the whole completion; words around a block are in no span.
+The code is what the grader runs (`problems.code_places`); words around it are in no span.
 
 - A span is a simple statement, or the head of a compound one without its colon ("if x > 0",
   "for x in xs"), so that spans never nest. Imports, assignments, conditionals (if, elif, match),
@@ -12,7 +12,8 @@ The code is the last fenced block, else the whole completion; words around a blo
   to be measured; the whole function, the other option, leaves only imports and helpers.
   Equation 5 scores one run of tokens, so of several returns the last one counts, and the earlier
   ones, which guard special cases, are spans.
-- The entry point is the last function at the top level that no other function there uses.
+- The entry point is the function that the problem asks for. Where nobody names it, it is the last
+  one at the top level that no other function there uses.
 
 Code that does not parse is read line by line, by its first words. No text raises an error.
 """
@@ -22,13 +23,12 @@ import re
 from collections.abc import Iterator
 
 from cfdapo.credit.spans import Span
-from cfdapo.problems.code_places import NEW_LINE, CodePlaces, find_code, parse_code
+from cfdapo.problems.code_places import FUNCTIONS, Code, entry_point, find_code
 
 # In the order in which they are kept where there are more than max_spans: what decides the result.
 CODE_KINDS = ("return", "conditional", "loop", "comprehension", "assignment", "call", "import")
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # Kinds of line by their beginning; the first that fits.
 _LINES = tuple(
     (re.compile(pattern), kind)
@@ -47,34 +47,34 @@ _RETURN = re.compile(r"[ \t]*return[ \t]+(?=\S)")
 _DEFINITION = re.compile(r"(?:async[ \t]+)?def\b")
 
 
-def find_code_answer(text: str, sink: str = "returns") -> Span | None:
+def find_code_answer(text: str, sink: str = "returns", function: str | None = None) -> Span | None:
     """The characters of the sink: of the last return's expression ("returns"), or the "function".
 
-    None if there is no function, or nothing that it returns.
+    `function` names the entry point. None if there is no function, or nothing that it returns.
     """
-    start, end = find_code(text)
-    tree = parse_code(text[start:end])
-    if tree is None:
-        found = _sink_by_lines(text, start, end, sink)
+    code = find_code(text, function)
+    if code.tree is None:
+        found = _sink_by_lines(code, sink)
     else:
-        node = _sink_node(tree, sink)
-        found = CodePlaces(text, start, end).of(node) if node else None
+        node = _sink_node(code.tree, sink, function)
+        found = code.of(node) if node else None
     return Span(*found, "answer") if found and found[0] < found[1] else None
 
 
-def find_code_spans(text: str, max_spans: int = 10, answer: Span | None = None) -> list[Span]:
+def find_code_spans(
+    text: str, max_spans: int = 10, answer: Span | None = None, function: str | None = None
+) -> list[Span]:
     """At most `max_spans` spans of the code, sorted, disjoint, and before `answer` if given.
 
-    Where there are more than K_max = `max_spans`, they are kept in the order of `CODE_KINDS`;
-    within a kind, what stands first in the text goes first.
+    `function` names the entry point. Where there are more than K_max = `max_spans`, they are kept
+    in the order of `CODE_KINDS`; within a kind, what stands first in the text goes first.
     """
-    start, end = find_code(text)
-    tree = parse_code(text[start:end])
-    if tree is None:
-        found = _spans_by_lines(text, start, end)
+    code = find_code(text, function)
+    if code.tree is None:
+        found = _spans_by_lines(code)
     else:
-        places = CodePlaces(text, start, end)
-        found = [Span(*places.between(first, last), kind) for first, last, kind in _pieces(tree)]
+        pieces = _pieces(code.tree)
+        found = [Span(*code.between(first, last), kind) for first, last, kind in pieces]
     spans = _disjoint(span for span in found if answer is None or span.end <= answer.start)
     kept = sorted(spans, key=lambda span: (CODE_KINDS.index(span.kind), span.start))
     return sorted(kept[: max(max_spans, 0)], key=lambda span: span.start)
@@ -103,8 +103,8 @@ def _has(node: ast.AST, kinds: type | tuple[type, ...]) -> bool:
     return any(isinstance(inner, kinds) for inner in ast.walk(node))
 
 
-def _sink_node(tree: ast.Module, sink: str) -> ast.AST | None:
-    function = _entry_point(tree)
+def _sink_node(tree: ast.Module, sink: str, name: str | None) -> ast.AST | None:
+    function = entry_point(tree, name)
     if function is None or sink == "function":
         return function
     if isinstance(function, ast.Assign):
@@ -117,35 +117,13 @@ def _sink_node(tree: ast.Module, sink: str) -> ast.AST | None:
     )
 
 
-def _entry_point(tree: ast.Module) -> ast.AST | None:
-    """The last function at the top level that no other one there uses; else the last one."""
-    functions = {}
-    for node in tree.body:
-        if isinstance(node, _FUNCTIONS):
-            functions[node.name] = node
-        elif (
-            isinstance(node, ast.Assign)
-            and isinstance(node.value, ast.Lambda)
-            and isinstance(node.targets[0], ast.Name)
-        ):
-            functions[node.targets[0].id] = node
-    used = {
-        inner.id
-        for name, node in functions.items()
-        for inner in ast.walk(node)
-        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load) and inner.id != name
-    }
-    own = [node for name, node in functions.items() if name not in used]
-    return max(own or functions.values(), key=lambda node: node.lineno, default=None)
-
-
 def _own_nodes(function: ast.AST) -> Iterator[ast.AST]:
     """The nodes of a function without those of functions and classes inside it."""
     waiting = list(function.body)
     while waiting:
         node = waiting.pop()
         yield node
-        if not isinstance(node, (*_FUNCTIONS, ast.Lambda, ast.ClassDef)):
+        if not isinstance(node, (*FUNCTIONS, ast.Lambda, ast.ClassDef)):
             waiting += ast.iter_child_nodes(node)
 
 
@@ -158,40 +136,37 @@ def _disjoint(spans: Iterator[Span]) -> list[Span]:
     return found
 
 
-def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _lines(code: Code) -> Iterator[tuple[int, int]]:
     """Ranges of the lines of the code, without the spaces around them; none is empty."""
-    edges = [start, *(match.end() for match in NEW_LINE.finditer(text, start, end)), end]
-    for first, last in zip(edges, edges[1:], strict=False):
-        line = text[first:last]
+    for first, last in code.lines:
+        line = code.text[first:last]
         if stripped := line.strip():
             begin = first + line.index(stripped)
             yield begin, begin + len(stripped)
 
 
-def _spans_by_lines(text: str, start: int, end: int) -> list[Span]:
+def _spans_by_lines(code: Code) -> list[Span]:
     found = []
-    for first, last in _lines(text, start, end):
-        line = text[first:last]
+    for first, last in _lines(code):
+        line = code.text[first:last]
         kind = next((kind for pattern, kind in _LINES if pattern.match(line)), None)
         if kind:
             found.append(Span(first, last, kind))
     return found
 
 
-def _sink_by_lines(text: str, start: int, end: int, sink: str) -> tuple[int, int] | None:
-    lines = list(_lines(text, start, end))
+def _sink_by_lines(code: Code, sink: str) -> tuple[int, int] | None:
+    lines = list(_lines(code))
     if sink == "function":
         # At the top level: no spaces before it.
+        tops = {first for first, _ in code.lines}
         heads = [
-            first
-            for first, last in lines
-            if _DEFINITION.match(text, first, last)
-            and (first == start or text[first - 1] in "\r\n")
+            first for first, last in lines if first in tops and _DEFINITION.match(code.text, first)
         ]
         return (heads[-1], lines[-1][1]) if heads else None
     returns = [
         (match.end(), last)
         for first, last in lines
-        if (match := _RETURN.match(text, first, last)) and match.end() < last
+        if (match := _RETURN.match(code.text, first, last)) and match.end() < last
     ]
     return returns[-1] if returns else None

@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from cfdapo.problems.numerals import GROUPED, fold
+
 _CURRENCY = r"\\?[$£€¥₹¢]"
-_THOUSANDS = r"[0-9]{1,3}(?:(?:,|\{,\}|\\,)[0-9]{3})++(?![0-9])(?:\.[0-9]+)?"
 _VULGAR = "[¼-¾⅐-⅞]"
 _NUMBER = rf"""
     (?:{_CURRENCY}[ ]?)?
-    (?:{_THOUSANDS}
-      |[0-9]++[ ][0-9]++/[0-9]++
+    (?:[0-9]++[ ](?!0)[0-9]{{1,2}}+/[0-9]++
+      |{GROUPED}(?:\.[0-9]+)?
       |[0-9]++(?::[0-9]{{2}}|\.[0-9]++)?{_VULGAR}?
       |\.[0-9]++
       |{_VULGAR})
@@ -84,6 +85,7 @@ def find_expressions(text: str) -> list[Expression]:
     counts; one in words needs its result ("20% of 50 is 10").
     """
     found = []
+    text = fold(text)
     for run in _runs(text):
         if complete := _calculation(run):
             start = complete[0].start
@@ -97,7 +99,7 @@ def count_operations(text: str) -> int:
 
     "4 + 3 + 2 = 9" has two, a fraction is one, and text without an expression has none.
     """
-    complete = map(_calculation, _runs(text))
+    complete = map(_calculation, _runs(fold(text)))
     return sum(
         _is_operation(tokens, index, equals=True)
         for tokens in complete

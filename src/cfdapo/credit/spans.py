@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 from cfdapo.credit.expressions import count_operations, find_expressions
 from cfdapo.problems.answers import find_stated_answer
+from cfdapo.problems.numerals import GROUPED, fold
+from cfdapo.problems.thinking import outside_thinking
 
 # Kinds of reasoning span, in the paper's order.
 REASONING_KINDS = ("arithmetic", "calculation", "sentence")
@@ -49,7 +51,7 @@ _NUMERALS = (
 ).replace(" ", "|")
 # A number in digits or words, and the letter in "2x".
 _NUMBER = (
-    r"(?:(?<![\w.,])\\?[$£€]?[0-9]++(?:[.,][0-9]++)*+\\?%?"
+    rf"(?:(?<![\w.,])\\?[$£€]?(?:{GROUPED}(?:\.[0-9]++)?|[0-9]++(?:[.,][0-9]++)*+)\\?%?"
     rf"|\b(?:{_NUMERALS})\b(?!\stimes))(?:[A-Za-z]\b)?"
 )
 _FUNCTION_WORDS = (
@@ -111,12 +113,17 @@ def find_answer(text: str) -> Span | None:
 def find_spans(text: str, max_spans: int = 10, answer: Span | None = None) -> list[Span]:
     """At most `max_spans` reasoning spans, sorted, disjoint, and before the answer if any.
 
-    `answer` is by default the stated one.
+    `answer` is by default the stated one. Only what stands behind the thinking is searched.
     Where there are more than K_max = `max_spans`, arithmetic goes before calculations in words,
     and those before sentences; within a kind, what stands first in the text goes first.
     """
     answer = answer or find_answer(text)
-    spans = _reasoning_spans(text[: answer.start] if answer else text, bool(answer))
+    start, end = outside_thinking(text)
+    reasoning = text[start : answer.start if answer else end]
+    spans = [
+        Span(start + span.start, start + span.end, span.kind)
+        for span in _reasoning_spans(fold(reasoning), bool(answer))
+    ]
     chosen = sorted(spans, key=lambda span: (REASONING_KINDS.index(span.kind), span.start))
     return sorted(chosen[: max(max_spans, 0)], key=lambda span: span.start)
 

@@ -95,10 +95,11 @@ def adapter_hashes(folder: Path, steps: Iterable[int]) -> dict[str, str | None]:
 
     It is the start of a sha256 over the sha256 of its files: every row of an evaluation holds one.
     """
-    return {str(step): _adapter_hash(folder / f"step{step}") for step in steps}
+    return {str(step): adapter_hash(folder / f"step{step}") for step in steps}
 
 
-def _adapter_hash(folder: Path) -> str | None:
+def adapter_hash(folder: Path) -> str | None:
+    """What tells the adapter in `folder` from any other; see `adapter_hashes`."""
     paths = [folder / name for name in ADAPTER_FILES]
     if not all(path.is_file() for path in paths):
         return None

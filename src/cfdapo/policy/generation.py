@@ -1,27 +1,63 @@
 """Prompts to token ids, and completions out of a policy: one way, in training and evaluation."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from cfdapo.files import UserError
-from cfdapo.problems.task import Task
+from cfdapo.credit.rule import Prefix
+from cfdapo.files import UserError, read_jsonl
+from cfdapo.policy.models import end_tokens, load_tokenizer
+from cfdapo.policy.templates import naming_faults, require_steady
+from cfdapo.problems.task import Task, get_task
+
+Conversation = list[dict[str, str]]
+
+# Continuations that are sampled together: more gain little on a CPU and cost memory on a GPU.
+SAMPLED_AT_ONCE = 256
 
 
-def messages(task: Task, row: dict[str, Any]) -> list[dict[str, str]]:
+def messages(task: Task, row: dict[str, Any]) -> Conversation:
     """The conversation that asks for one problem's solution."""
     return [{"role": "user", "content": task.prompt(row)}]
 
 
 def encode_prompt(
-    tokenizer: PreTrainedTokenizerBase, conversation: list[dict[str, str]], chat: dict[str, Any]
+    tokenizer: PreTrainedTokenizerBase, conversation: Conversation, chat: dict[str, Any]
 ) -> list[int]:
-    """Token ids of a conversation up to where the model is to answer."""
-    return tokenizer.apply_chat_template(
-        conversation, add_generation_prompt=True, tokenize=True, return_dict=False, **chat
-    )
+    """Token ids of a conversation up to where the model is to answer, as training encodes it too.
+
+    `chat` holds the arguments of the chat template. Raises `UserError` where that cannot be used.
+    """
+    with naming_faults(tokenizer.name_or_path):
+        return tokenizer.apply_chat_template(
+            conversation, add_generation_prompt=True, tokenize=True, return_dict=False, **chat
+        )
+
+
+def encode_prompts(
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[Conversation],
+    chat: dict[str, Any],
+) -> list[list[int]]:
+    """`encode_prompt` of each; `UserError` where that depends on the day, or on chance."""
+    require_steady(tokenizer, conversations, chat)
+    return [encode_prompt(tokenizer, conversation, chat) for conversation in conversations]
+
+
+def prompts_hash(prompts: Sequence[list[int]]) -> str:
+    """sha256 of prompts, in their order; what a run or an evaluation is depends on them."""
+    return hashlib.sha256(json.dumps(prompts).encode()).hexdigest()
+
+
+def hash_of_prompts(folder: Path, problems: Path, task: str, chat: dict[str, Any]) -> str:
+    """`prompts_hash` of the file `problems`, encoded for the prepared model of `folder`."""
+    asked = [messages(get_task(task), row) for row in read_jsonl(problems)]
+    return prompts_hash(encode_prompts(load_tokenizer(folder), asked, chat))
 
 
 def fitting_prompts(
@@ -36,7 +72,8 @@ def fitting_prompts(
     Raises `UserError` naming the first longer ones unless `overlong_prompts` is "drop".
     """
     limit = training["max_prompt_tokens"]
-    lengths = [len(encode_prompt(tokenizer, messages(task, row), chat)) for row in rows]
+    prompts = encode_prompts(tokenizer, [messages(task, row) for row in rows], chat)
+    lengths = [len(prompt) for prompt in prompts]
     longer = [
         f"{row['id']} ({length} tokens)"
         for row, length in zip(rows, lengths, strict=True)
@@ -58,7 +95,7 @@ def generate(
     batch_size: int,
     **sampling: Any,
 ) -> Iterator[list[int]]:
-    """Completions of `prompts`, in order, up to and with the end-of-text token.
+    """Completions of `prompts`, in order, up to and with the first of `end_tokens`.
 
     Greedy unless `sampling` (do_sample, temperature, top_p) says otherwise. Batches are cut at
     fixed places, so an interrupted evaluation repeats its last batch to the bit.
@@ -66,24 +103,51 @@ def generate(
     config = GenerationConfig(
         max_new_tokens=max_new_tokens,
         pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=model.generation_config.eos_token_id or tokenizer.eos_token_id,
+        eos_token_id=end_tokens(model, tokenizer),
         bos_token_id=tokenizer.bos_token_id,
         **{"do_sample": False, **sampling},
     )
-    ends = torch.tensor(_as_list(config.eos_token_id))
     for start in range(0, len(prompts), batch_size):
-        batch = tokenizer.pad(
-            {"input_ids": [list(ids) for ids in prompts[start : start + batch_size]]},
-            padding_side="left",
-            return_tensors="pt",
-        ).to(model.device)
-        with torch.no_grad():
-            output = model.generate(**batch, generation_config=config)
-        for completion in output[:, batch["input_ids"].shape[1] :].cpu():
-            stops = torch.isin(completion, ends).nonzero()
-            length = int(stops[0]) + 1 if len(stops) else len(completion)
-            yield completion[:length].tolist()
+        yield from _batch(model, tokenizer, prompts[start : start + batch_size], config)
 
 
-def _as_list(value: int | list[int]) -> list[int]:
-    return value if isinstance(value, list) else [value]
+def continue_all(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prefixes: Sequence[Prefix],
+    longest: int,
+    config: GenerationConfig,
+) -> list[list[int]]:
+    """One continuation of each prefix by `config`, in order, up to and with the first of its ends.
+
+    A prefix's start and its continuation are at most `longest` tokens. Those of like length are
+    sampled together, at most `SAMPLED_AT_ONCE`, so that little is padding; a prefix that is
+    `longest` already gets nothing.
+    """
+    room = [longest - len(start) for _, start in prefixes]
+    order = sorted(range(len(prefixes)), key=lambda index: (-room[index], index))
+    order = [index for index in order if room[index] > 0]
+    found: list[list[int]] = [[] for _ in prefixes]
+    for begin in range(0, len(order), SAMPLED_AT_ONCE):
+        batch = order[begin : begin + SAMPLED_AT_ONCE]
+        config.max_new_tokens = room[batch[0]]
+        rows = [[*prefixes[index][0], *prefixes[index][1]] for index in batch]
+        for index, ids in zip(batch, _batch(model, tokenizer, rows, config), strict=True):
+            found[index] = ids[: room[index]]
+    return found
+
+
+def _batch(
+    model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]], config: Any
+) -> Iterator[list[int]]:
+    """What `model` adds to each of `rows`, generated together."""
+    ends = torch.tensor(config.eos_token_id)
+    batch = tokenizer.pad(
+        {"input_ids": [list(ids) for ids in rows]}, padding_side="left", return_tensors="pt"
+    ).to(model.device)
+    with torch.no_grad():
+        output = model.generate(**batch, generation_config=config)
+    for completion in output[:, batch["input_ids"].shape[1] :].cpu():
+        stops = torch.isin(completion, ends).nonzero()
+        length = int(stops[0]) + 1 if len(stops) else len(completion)
+        yield completion[:length].tolist()

@@ -5,8 +5,7 @@ import re
 from pathlib import Path
 
 from cfdapo.files import UserError, sha256_of
-
-WEIGHTS = "*.safetensors"
+from cfdapo.provenance import WEIGHTS
 
 
 def verify_snapshot(snapshot: Path) -> dict[str, str]:

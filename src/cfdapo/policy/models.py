@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
 from transformers import (
+    AddedToken,
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
@@ -19,9 +22,11 @@ from transformers import (
 
 from cfdapo.files import UserError, cannot_write, read_json, sha256_of, share, write_json
 from cfdapo.policy.checkpoints import is_about_writing
-from cfdapo.policy.hub import WEIGHTS
+from cfdapo.policy.templates import fix_day
+from cfdapo.provenance import MANIFEST, WEIGHTS, is_weights
 
-MANIFEST = "manifest.json"
+# How an added token is cut out of a text.
+_SPLITTING = ("single_word", "lstrip", "rstrip", "normalized")
 
 
 def device() -> torch.device:
@@ -102,38 +107,142 @@ def load_base(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The base model of a prepared `folder`, on this job's device, and its tokenizer.
 
-    Raises `UserError` where the folder is not a prepared model or its weights cannot be loaded.
+    Both say alike what ends a completion, `end_tokens`, and the trainer decodes completions to the
+    text that evaluation and credit read. The weights are compared with their hashes in the manifest
+    first, whatever the source: it takes about a second a gigabyte, of bytes that are then read
+    from memory.
+
+    Raises `UserError` where the folder is not a prepared model, the weights are not what was
+    prepared, or they cannot be loaded.
     """
     manifest = read_json(Path(folder) / MANIFEST)
-    where: dict[str, Any] = {"pretrained_model_name_or_path": folder}
-    # The automatic class of some architectures (Qwen2) puts its own rules for cutting text in the
-    # place of the saved ones; for a tokenizer that was saved here the saved ones count.
-    tokenizers: Any = PreTrainedTokenizerFast
-    if manifest["source"] == "hub":
-        tokenizers = AutoTokenizer
-        where = {
-            "pretrained_model_name_or_path": manifest["id"],
-            "revision": manifest["revision"],
-        }
-    try:
-        tokenizer = tokenizers.from_pretrained(**where)
+    require_prepared(Path(folder), manifest)
+    tokenizer = load_tokenizer(folder, manifest)
+    where = _where(folder, manifest)
+    with _naming(where):
         model = AutoModelForCausalLM.from_pretrained(
             **where, dtype=getattr(torch, precision), use_safetensors=True
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        name = where["pretrained_model_name_or_path"]
-        raise UserError(_cannot_load(name, manifest.get("revision"), error)) from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     # Only the special tokens: what else a model brings for generation, such as the repetition
     # penalty of Qwen2.5, would be filled in where a stage leaves it open, and differ from training.
-    brought = model.generation_config
+    brought, ends = model.generation_config, end_tokens(model, tokenizer)
     model.generation_config = GenerationConfig(
         bos_token_id=brought.bos_token_id,
-        eos_token_id=brought.eos_token_id,
+        eos_token_id=ends if len(ends) > 1 else ends[0],
         pad_token_id=brought.pad_token_id,
     )
+    _read_alike(tokenizer, ends)
     return model.to(device()), tokenizer
+
+
+def load_tokenizer(folder: Path, manifest: dict[str, Any] | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a prepared `folder`; its chat template shows the study's day, if one is set.
+
+    `manifest` is the folder's, and read from it by default. Raises `UserError` where the tokenizer
+    cannot be loaded.
+    """
+    manifest = read_json(Path(folder) / MANIFEST) if manifest is None else manifest
+    # The automatic class of some architectures (Qwen2) puts its own rules for cutting text in the
+    # place of the saved ones; for a tokenizer that was saved here the saved ones count.
+    tokenizers: Any = AutoTokenizer if manifest["source"] == "hub" else PreTrainedTokenizerFast
+    where = _where(folder, manifest)
+    with _naming(where):
+        tokenizer = tokenizers.from_pretrained(**where)
+    if manifest.get("chat_template_date"):
+        fix_day(tokenizer, manifest["chat_template_date"])
+    return tokenizer
+
+
+def end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids of the tokens that end a completion: the tokenizer's first, then all that `model` names.
+
+    Instruct models often name more than their tokenizer does: the end of a turn and that of a text.
+    Training and evaluation end at the same ones; 0 is an id like any other.
+
+    Raises:
+        UserError: neither names any.
+    """
+    named = model.generation_config.eos_token_id
+    named = named if isinstance(named, list) else [named]
+    ends = [token for token in (tokenizer.eos_token_id, *named) if token is not None]
+    if not ends:
+        raise UserError(
+            f"{tokenizer.name_or_path}: neither the model's generation_config.json nor its "
+            "tokenizer names a token that ends a text; name one there (eos_token_id)"
+        )
+    return list(dict.fromkeys(ends))
+
+
+def _read_alike(tokenizer: PreTrainedTokenizerBase, ends: list[int]) -> None:
+    """Let the trainer read what evaluation reads: the whole completion but for its end, as it is.
+
+    An added token among `ends` that is not marked as special would be read as a part of the answer;
+    one that is an ordinary piece of text stays text.
+    """
+    # Otherwise the trainer grades what the tokenizer parses out of a completion, spaces cleaned up.
+    tokenizer.response_template, tokenizer.clean_up_tokenization_spaces = None, False
+    if tokenizer.eos_token_id is None:
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[0])
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    added = tokenizer.added_tokens_decoder
+    for token in [added[end] for end in ends if end in added and not added[end].special]:
+        rules = {name: getattr(token, name) for name in _SPLITTING}
+        special = AddedToken(token.content, special=True, **rules)
+        tokenizer.add_tokens([special], special_tokens=True)
+
+
+def _where(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """What names the model of a prepared `folder` to transformers: the folder, or its hub name."""
+    if manifest["source"] == "hub":
+        return {
+            "pretrained_model_name_or_path": manifest["id"],
+            "revision": manifest["revision"],
+        }
+    return {"pretrained_model_name_or_path": folder}
+
+
+@contextmanager
+def _naming(where: dict[str, Any]) -> Iterator[None]:
+    """Turn a failure to load into a `UserError` that names the model."""
+    try:
+        yield
+    except (OSError, ValueError, SafetensorError) as error:
+        name = where["pretrained_model_name_or_path"]
+        raise UserError(_cannot_load(name, where.get("revision"), error)) from error
+
+
+def require_prepared(folder: Path, manifest: dict[str, Any]) -> None:
+    """Refuse a base model whose weights, and of the hub all files, are not what was prepared.
+
+    Other files of a model of the study's own, as its chat template, are in `origin_of` as they are.
+
+    Raises `UserError` naming every file that is missing or is not what the manifest says.
+    """
+    hub = manifest.get("source") == "hub"
+    files = fetch_from_hub(manifest) if hub else folder
+    listed = manifest.get("files" if hub else "sha256")
+    expected = listed if isinstance(listed, dict) else {}
+    checked = {name: found for name, found in expected.items() if hub or is_weights(name)}
+    if not any(map(is_weights, checked)):
+        raise UserError(f"{folder / MANIFEST}: lists no weights; {_PREPARE_AGAIN.format(folder)}")
+    faults = []
+    for name, sha256 in checked.items():
+        if not (files / name).is_file():
+            faults.append(f"{files / name} is missing")
+        elif sha256_of(files / name) != sha256:
+            faults.append(f"{files / name} is not what was prepared")
+    if not hub:
+        own = {path.name for path in folder.glob(WEIGHTS)}
+        faults += [f"{files / name} is not its own" for name in own - set(checked)]
+    if faults:
+        found = ", ".join(sorted(faults))
+        again = _FETCH_AGAIN if hub else _PREPARE_AGAIN.format(folder)
+        raise UserError(f"models: {folder} cannot be loaded, as {found}; {again}")
+
+
+_PREPARE_AGAIN = "delete the folder {} and run the study again"
+_FETCH_AGAIN = "delete these files and what they link to, and run the target downloads again"
 
 
 def _cannot_load(name: Any, revision: str | None, error: Exception) -> str:
@@ -182,21 +291,6 @@ def load_adapter(model: PreTrainedModel, folder: Path, name: str) -> PeftModel:
         raise UserError(
             f"{weights}: damaged adapter ({str(error).splitlines()[0]}); delete it and run again"
         ) from error
-
-
-def origin_of(folder: Path) -> dict[str, Any]:
-    """What tells the base model of a prepared `folder` from any other: its source and its hashes.
-
-    Of a hub model's files only the weights: its commit stands for the others, and a cache may hold
-    more of them than were asked for.
-    """
-    manifest = read_json(Path(folder) / MANIFEST)
-    fetched = manifest.get("files", {})
-    weights = {name: found for name, found in fetched.items() if Path(name).match(WEIGHTS)}
-    return {
-        **{key: manifest.get(key) for key in ("source", "id", "revision")},
-        "sha256": {**manifest.get("sha256", {}), **weights},
-    }
 
 
 def write_manifest(folder: Path, name: str, entry: dict[str, Any], made: dict[str, Any]) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from cfdapo.credit.alignment import completion_text, to_tokens, token_offsets
-from cfdapo.credit.assigner import ANSWERS, Credit, CreditAssigner, CreditConfig
+from cfdapo.credit.assigner import Credit, CreditAssigner, CreditConfig, find_sink
 from cfdapo.credit.combinations import (
     Combination,
     crosscheck_combinations,
     measure_combinations,
     settle_combinations,
 )
+from cfdapo.credit.entropy import token_entropies
 from cfdapo.credit.importance import placeholder_id
 from cfdapo.credit.interventions import DropRequest, longest_request
 from cfdapo.credit.padding import padded_drops
@@ -21,7 +22,6 @@ from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.spans import Span
 from cfdapo.credit.weights import normalized_importance
 from cfdapo.files import UserError
-from cfdapo.policy.sampling import token_entropies
 from cfdapo.problems.labels import Sentence
 from cfdapo.problems.task import Task
 
@@ -100,14 +100,17 @@ class Recorder:
     def record(self, batch: Sequence[Completion]) -> tuple[list[Row], list[Row]]:
         """(spans, completions) of a batch: `SPAN_COLUMNS` and `COMPLETION_COLUMNS`."""
         reads = [one.prompt if one.proxy_prompt is None else one.proxy_prompt for one in batch]
+        functions = [self.task.entry_point(one.problem) for one in batch]
         credits = self.assigner.assign(
             self.model,
             [one.prompt for one in batch],
             [one.ids for one in batch],
             proxy_prompts=reads,
+            functions=functions,
         ).credits
         requests = [
-            self.assigner.locate(one.ids, read)[1] for one, read in zip(batch, reads, strict=True)
+            self.assigner.locate(one.ids, read, function)[1]
+            for one, read, function in zip(batch, reads, functions, strict=True)
         ]
         sentences = [
             self.task.label(one.problem, credit.text, one.source == "gold")
@@ -160,7 +163,7 @@ class Recorder:
             "tokens": [list(pair) for pair in token_offsets(one.ids, self.tokenizer)],
             "weights": _numbers(credit.weights),
             "answer": self._answer(one, credit),
-            "extracted": self.task.extract(credit.text),
+            "extracted": self.task.extract(credit.text, one.problem["answer"]),
             "correct": bool(self.reward(one.problem, one.ids)),
             "group": one.group,
             "advantage": one.advantage,
@@ -168,7 +171,8 @@ class Recorder:
         }
 
     def _answer(self, one: Completion, credit: Credit) -> Row | None:
-        answer = ANSWERS[self.credit.answer](credit.text)
+        function = self.task.entry_point(one.problem)
+        answer = find_sink(credit.text, self.credit.answer, function)
         if answer is None:
             return None
         (tokens,) = (

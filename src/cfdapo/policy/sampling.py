@@ -1,13 +1,12 @@
-"""Completions sampled in groups, their advantages, and how uncertain the policy was of them."""
+"""Completions sampled in groups, and their advantages."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from cfdapo.credit.scoring import Scorer, evaluating
+from cfdapo.credit.scoring import evaluating
 from cfdapo.policy.generation import generate
 
 # TRL's, in GRPOTrainer: what is added to a group's standard deviation.
@@ -39,19 +38,3 @@ def group_advantages(rewards: Sequence[float]) -> list[float]:
     if len(values) < 2:
         return [0.0] * len(values)
     return ((values - values.mean()) / (values.std() + ADVANTAGE_EPSILON)).tolist()
-
-
-def token_entropies(
-    model: Any, prompt: Sequence[int], completion: Sequence[int], temperature: float
-) -> Tensor:
-    """Entropy, in nats, of the distribution that each token was drawn from, (T,), float32.
-
-    At the sampling temperature, as the trainer logs it, and over the whole vocabulary.
-    """
-    scorer = Scorer(model)
-    ids = torch.tensor([[*prompt, *completion]], device=scorer.device)
-    keep = torch.arange(len(prompt) - 1, ids.shape[1] - 1, device=scorer.device)
-    with evaluating(model), torch.no_grad():
-        logits = scorer.logits(keep, input_ids=ids[:, :-1]) / temperature
-        logs = torch.log_softmax(logits, dim=-1)
-        return -(logs.exp() * logs).sum(-1).cpu()

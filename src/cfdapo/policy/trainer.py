@@ -1,39 +1,43 @@
-"""CF-DAPO: TRL's GRPO trainer with one method changed, so that advantages are weighted by token."""
+"""CF-DAPO: TRL's GRPO trainer with one method changed, so that a rule gives the advantages."""
 
 import time
 from typing import Any
 
 import torch
 
-from cfdapo.credit.assigner import Assignment, CreditAssigner, CreditConfig
+from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.proxy import Proxy
+from cfdapo.credit.rule import TokenAdvantages
+from cfdapo.credit.rules import get_rule
 from cfdapo.files import UserError
 from cfdapo.policy.generation import encode_prompt
 from cfdapo.policy.resuming import ResumableTrainer
+from cfdapo.policy.rollouts import make_rollout
 
-# Logged names of the credit's own figures; `stages.train` turns them into history's columns.
-METRICS = (
-    "credit/weight_mean",
-    "credit/weight_std",
-    "credit/spans_per_completion",
-    "credit/passes",
-    "credit/noise_completions",
-    "seconds/generation",
-    "seconds/credit",
-)
-# Logged only where there is a cache.
+# Logged names of the credit's own figures; `policy.training` turns them into history's columns.
+# Those of weights are logged where the rule is one of weights, the last two where there is a cache
+# and where the rule samples.
+WEIGHT_MEAN, WEIGHT_STD = "credit/weight_mean", "credit/weight_std"
+SPANS, PASSES = "credit/spans_per_completion", "credit/passes"
+NOISE = "credit/noise_completions"
+SECONDS_GENERATION, SECONDS_CREDIT = "seconds/generation", "seconds/credit"
 CACHE_HITS = "credit/cache_hits"
+GENERATIONS = "credit/generations"
 
 
 class CFDAPOTrainer(ResumableTrainer):
-    """GRPOTrainer, made resumable, whose advantages are A_i * w_t, of shape (B, T) (equation 8).
+    """GRPOTrainer, made resumable, whose advantages, of shape (B, T), are a credit rule's.
 
     With `loss_type="dapo"` the library's clipping and normaliser stay in place, and its KL term,
-    where it is on, stays unweighted. `credit` is the `CreditConfig`. `proxy` is the loaded model
-    that it may name, on the policy's device; it reads the prompts by its own chat template, with
-    `proxy_chat` as that template's arguments. `max_prompt_tokens` is the length of the longest
-    prompt; None looks through the training prompts. Every other argument is `ResumableTrainer`'s.
-    Raises `UserError` where credit cannot be exact with this model.
+    where it is on, stays unweighted. `credit` is the `CreditConfig`, whose mode names the rule. A
+    column "function" of the data names the function that a prompt asks for, if any. `proxy` is the
+    loaded model that `credit` may name, on the policy's device; it reads the prompts by its own
+    chat template, with `proxy_chat` as that template's arguments. `max_prompt_tokens` is the length
+    of the longest prompt; None looks through the training prompts. Every other argument is
+    `ResumableTrainer`'s. Evaluation by the trainer has the library's advantages.
+
+    Raises `UserError` where credit cannot be exact with this model, and ValueError where the rule
+    samples, or keeps a group's sum, and a process of several does not hold whole groups.
     """
 
     def __init__(
@@ -47,8 +51,10 @@ class CFDAPOTrainer(ResumableTrainer):
     ):
         super().__init__(*args, **kwargs)
         self.credit = credit
-        self.assigner = CreditAssigner(self.processing_class, credit, proxy)
+        self.rule = get_rule(credit.mode)(self.processing_class, credit, proxy)
+        self.proxy = proxy if credit.measures_drops else None
         self.proxy_chat = proxy_chat or {}
+        self._check_processes()
         if credit.measures_drops:
             self._settle(max_prompt_tokens or self._longest_prompt())
 
@@ -56,7 +62,7 @@ class CFDAPOTrainer(ResumableTrainer):
         """Refuse, or warn of, what this model's credit costs before anything is generated."""
         model = self.accelerator.unwrap_model(self.model)
         try:
-            self.assigner.settle(model, prompt, self.max_completion_length, self.num_generations)
+            self.rule.settle(model, prompt, self.max_completion_length, self.num_generations)
         except ValueError as error:
             raise UserError(f"credit: {error}") from error
 
@@ -72,81 +78,71 @@ class CFDAPOTrainer(ResumableTrainer):
         return len(encode_prompt(tokenizer, prompt, self.chat_template_kwargs))
 
     def own_state(self) -> dict[str, torch.Tensor]:
-        """The drops that are kept for later steps."""
-        return self.assigner.cache.state()
+        """The rule's own state."""
+        return self.rule.state()
 
     def load_own_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on with the drops that an interrupted run kept."""
-        self.assigner.cache.load_state(state)
+        """Go on with the rule's state of an interrupted run."""
+        self.rule.load_state(state)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         began = time.perf_counter()
         output = super()._generate_and_score_completions(inputs)
+        if not self.model.training:
+            return output  # nothing is learned from it, so that no credit is worth a pass
         generated = time.perf_counter()
-        mask = output["completion_mask"].bool()
-        assignment = self._assign(inputs, output, mask)
-        output["advantages"] = output["advantages"].unsqueeze(1) * _padded(assignment, mask)
-        self._log_credit(assignment, generated - began, time.perf_counter() - generated)
+        assigned = self.rule(make_rollout(self, inputs, output, self._proxy_prompts(inputs)))
+        output["advantages"] = _padded(assigned, output["advantages"], output["completion_mask"])
+        self._log_credit(assigned, generated - began, time.perf_counter() - generated)
         return output
 
-    def _assign(
-        self, inputs: list[dict[str, Any]], output: dict[str, Any], mask: torch.Tensor
-    ) -> Assignment:
-        """Credit for the rollout batch, before it is shuffled and split."""
-        # A group whose rewards are all equal has advantage 0 and teaches nothing.
-        groups = output["advantages"].view(-1, self.num_generations)
-        active = groups.abs().amax(dim=1).gt(0).repeat_interleave(self.num_generations)
-        prompts = _unpadded(output["prompt_ids"], output["prompt_mask"].bool())
-        return self.assigner.assign(
-            self.accelerator.unwrap_model(self.model),
-            prompts,
-            _unpadded(output["completion_ids"], mask),
-            active.tolist(),
-            self._generator(),
-            self.state.global_step,
-            self._proxy_prompts(inputs),
-        )
+    def _check_processes(self) -> None:
+        processes = self.accelerator.num_processes
+        if processes == 1:
+            return
+        if self.rule.generates:
+            raise ValueError(f"mode {self.credit.mode} samples, which one process can do, not more")
+        batch = self.args.per_device_train_batch_size * self.args.steps_per_generation
+        if self.rule.keeps == "group" and batch % self.num_generations:
+            raise ValueError(
+                f"mode {self.credit.mode} needs whole groups in each process: {batch} completions "
+                f"are no multiple of num_generations, {self.num_generations}"
+            )
 
     def _proxy_prompts(self, inputs: list[dict[str, Any]]) -> list[list[int]] | None:
-        if self.assigner.proxy is None:
+        if self.proxy is None:
             return None
-        tokenizer = self.assigner.proxy.tokenizer
+        tokenizer = self.proxy.tokenizer
         return [encode_prompt(tokenizer, row["prompt"], self.proxy_chat) for row in inputs]
 
-    def _generator(self) -> torch.Generator:
-        """A generator for the weights of mode random, the same after a resume at this step."""
-        rank = self.accelerator.process_index
-        seed = (self.args.seed * 1_000_003 + self.state.global_step) * 1_009 + rank
-        return torch.Generator().manual_seed(seed)
-
-    def _log_credit(self, assignment: Assignment, generation: float, credit: float) -> None:
-        weights = torch.cat([credit.weights for credit in assignment.credits])
-        spans = [len(credit.tokens) for credit in assignment.credits if credit.text]
-        values = (
-            weights.mean().item(),
-            weights.std(unbiased=False).item(),
+    def _log_credit(self, assigned: TokenAdvantages, generation: float, credit: float) -> None:
+        spans = [len(one.tokens) for one in assigned.credits if one.text]
+        values = {
             # Nobody looks for spans in vanilla, between the steps that are measured, and in a group
             # that teaches nothing.
-            sum(spans) / len(spans) if spans else 0.0,
-            float(assignment.passes),
-            float(sum(credit.noise for credit in assignment.credits)),
-            generation,
-            credit,
-        )
-        mode = "train" if self.model.training else "eval"
-        for name, value in zip(METRICS, values, strict=True):
-            self._metrics[mode][name].append(value)
+            SPANS: sum(spans) / len(spans) if spans else 0.0,
+            PASSES: float(assigned.passes),
+            NOISE: float(sum(one.noise for one in assigned.credits)),
+            SECONDS_GENERATION: generation,
+            SECONDS_CREDIT: credit,
+        }
+        if assigned.weights is not None:
+            weights = torch.cat(assigned.weights)
+            values[WEIGHT_MEAN] = weights.mean().item()
+            values[WEIGHT_STD] = weights.std(unbiased=False).item()
         if self.credit.cache:
-            self._metrics[mode][CACHE_HITS].append(float(assignment.hits))
+            values[CACHE_HITS] = float(assigned.hits)
+        if self.rule.generates:
+            values[GENERATIONS] = float(assigned.generations)
+        for name, value in values.items():
+            self._metrics["train"][name].append(value)
 
 
-def _unpadded(ids: torch.Tensor, mask: torch.Tensor) -> list[list[int]]:
-    return [row[kept].tolist() for row, kept in zip(ids, mask, strict=True)]
-
-
-def _padded(assignment: Assignment, mask: torch.Tensor) -> torch.Tensor:
-    """Weights of all completions, shape (B, T), 1 on the padding."""
-    weights = torch.ones(mask.shape)
-    for row, credit in zip(weights, assignment.credits, strict=True):
-        row[: len(credit.weights)] = credit.weights
-    return weights.to(mask.device)
+def _padded(
+    assigned: TokenAdvantages, advantages: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """Token advantages, shape (B, T); on the padding, which no loss reads, the completion's own."""
+    padded = advantages.unsqueeze(1).repeat(1, mask.shape[1])
+    for row, kept, own in zip(padded, mask.bool(), assigned.advantages, strict=True):
+        row[kept] = own.to(row)
+    return padded

@@ -1,21 +1,28 @@
 """Build the trainer of one run from the study's settings."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback, set_seed
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    set_seed,
+)
 from trl import GRPOConfig
 
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.proxy import Proxy
+from cfdapo.credit.rules import get_rule
 from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.generation import fitting_prompts, messages
 from cfdapo.policy.models import add_lora, device, load_base
 from cfdapo.policy.resuming import SAVE_MINUTES
-from cfdapo.policy.trainer import CACHE_HITS, CFDAPOTrainer
+from cfdapo.policy.trainer import CACHE_HITS, GENERATIONS, CFDAPOTrainer
 from cfdapo.problems.task import Task, get_task
 
 # history.jsonl's columns, and the names under which the trainer logs them.
@@ -41,7 +48,7 @@ COLUMNS = {
     "seconds_step": "step_time",
 }
 # Columns of runs with the option that they belong to.
-OPTIONAL_COLUMNS = {"cache_hits": CACHE_HITS}
+OPTIONAL_COLUMNS = {"cache_hits": CACHE_HITS, "credit_generations": GENERATIONS}
 
 
 def make_trainer(
@@ -66,23 +73,50 @@ def make_trainer(
     rows = fitting_prompts(read_jsonl(problems), task, tokenizer, training, settings["chat"])
     if not rows:
         raise UserError("training.max_prompt_tokens: no prompt is that short")
+    proxy = load_proxy(_credit_config(settings["credit"]), proxy_dir, training["precision"])
+    return build_trainer(
+        base, tokenizer, rows, seed, settings, output, callbacks, proxy, save_minutes
+    )
+
+
+def build_trainer(
+    base: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[dict[str, Any]],
+    seed: int,
+    settings: dict[str, Any],
+    output: Path,
+    callbacks: Sequence[TrainerCallback] = (),
+    proxy: Proxy | None = None,
+    save_minutes: float = SAVE_MINUTES,
+) -> CFDAPOTrainer:
+    """`make_trainer` for a loaded base model, on the problems `rows`, all of which fit."""
+    task = get_task(settings["task"])
     credit = _credit_config(settings["credit"])
-    proxy = load_proxy(credit, proxy_dir, training["precision"])
+    columns = _rule_columns(credit, rows)
     # Before the adapter is made: its first matrix is random.
     set_seed(seed)
     return CFDAPOTrainer(
         model=add_lora(base, settings["lora"]),
-        args=_arguments(training, seed, settings["chat"], output),
+        args=_arguments(settings["training"], seed, settings["chat"], output),
         reward_funcs=_reward(task),
         train_dataset=Dataset.from_list(
-            [{"prompt": messages(task, row), "answer": row["answer"]} for row in rows]
+            [
+                {
+                    "prompt": messages(task, row),
+                    "answer": row["answer"],
+                    "function": task.entry_point(row),
+                }
+                | {column: row[column] for column in columns}
+                for row in rows
+            ]
         ),
         processing_class=tokenizer,
         callbacks=list(callbacks),
         credit=credit,
         proxy=proxy,
         proxy_chat=settings.get("proxy_chat"),
-        max_prompt_tokens=training["max_prompt_tokens"],
+        max_prompt_tokens=settings["training"]["max_prompt_tokens"],
         save_minutes=save_minutes,
     )
 
@@ -92,6 +126,18 @@ def _credit_config(settings: dict[str, Any]) -> CreditConfig:
         return CreditConfig(**settings)
     except (TypeError, ValueError) as error:
         raise UserError(f"credit: {error}") from error
+
+
+def _rule_columns(credit: CreditConfig, rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """What the rule reads of the data beside prompt and answer."""
+    columns = get_rule(credit.mode).columns
+    missing = [column for column in columns if any(column not in row for row in rows)]
+    if missing:
+        raise UserError(
+            f"modes: {credit.mode} needs problems with {', '.join(missing)}, which this task's "
+            "have not; it is for data.task arithmetic"
+        )
+    return columns
 
 
 def load_proxy(credit: CreditConfig, folder: Path | None, precision: str) -> Proxy | None:
@@ -153,15 +199,22 @@ def _reward(task: Task) -> Any:
 
 
 def history(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row a step; a resumed run's log has each step once, as its checkpoint kept it."""
+    """One row a step; a resumed run's log has each step once, as its checkpoint kept it.
+
+    What is no finite number, as the norm of gradients that overflow, is None: JSON has none such.
+    """
     rows = []
     for entry in log:
         if "reward" not in entry:
             continue  # the trainer's summary at the end
         row = {"step": entry["step"]}
-        row |= {column: entry.get(name) for column, name in COLUMNS.items()}
+        row |= {column: _finite(entry.get(name)) for column, name in COLUMNS.items()}
         row |= {column: entry[name] for column, name in OPTIONAL_COLUMNS.items() if name in entry}
         spent = row["seconds_generation"] + row["seconds_credit"]
         row["seconds_update"] = row["seconds_step"] - spent
         rows.append(row)
     return rows
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

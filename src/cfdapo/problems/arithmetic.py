@@ -25,6 +25,7 @@ _NUMBER = r"\d+"
 _EQUATION = re.compile(rf"({_NUMBER}) ([-+*]) ({_NUMBER}) = ({_NUMBER})")
 _VALUE = re.compile(_NUMBER)
 _ANSWER_MARK = "####"
+_ASIDE = re.compile(rf"has ({_NUMBER}) \w+ and gets ({_NUMBER})\.")
 
 
 @dataclass(frozen=True)
@@ -252,6 +253,43 @@ def label_sentences(solution: str, answer: str | None) -> list[Sentence]:
             )
         )
     return sentences
+
+
+def judge_lines(row: dict[str, Any], lines: list[str]) -> list[bool | None]:
+    """Whether each line of any solution is right, by the problem's own solution in `row`.
+
+    True: it computes the result that comes next, or states the right answer. False: the first line
+    that computes or states another one. None: all lines behind that one, and lines that decide
+    nothing: words, the aside that nobody needs, a right result once more.
+    """
+    needed = [one["result"] for one in row["sentences"] if one["label"] == "causal"]
+    asides = [tuple(map(int, pair)) for pair in _ASIDE.findall(row["question"])]
+    verdicts: list[bool | None] = []
+    done = 0
+    for line in lines:
+        verdict = None
+        if False not in verdicts:
+            verdict = _judge(line, needed, done, asides)
+            done += verdict is True
+        verdicts.append(verdict)
+    return verdicts
+
+
+def _judge(line: str, needed: list[int], done: int, asides: list[tuple[int, int]]) -> bool | None:
+    """One line, where the first `done` of the `needed` results have been computed before."""
+    if line.strip().startswith(_ANSWER_MARK):
+        stated = _VALUE.findall(line)
+        return bool(stated) and int(stated[-1]) == needed[-1] and done == len(needed)
+    equation = _EQUATION.search(line)
+    if equation is None:
+        return None
+    left, right, result = int(equation[1]), int(equation[3]), int(equation[4])
+    if result != {"+": left + right, "-": left - right, "*": left * right}[equation[2]]:
+        return False
+    if done < len(needed) and result == needed[done]:
+        return True
+    known = result in needed[:done] or (left, right) in asides
+    return None if known else False
 
 
 def _lines(solution: str) -> Iterator[tuple[int, str]]:

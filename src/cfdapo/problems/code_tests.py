@@ -20,6 +20,8 @@ RULES = ("equal", "set", "truth")
 LONGEST = 1 << 16
 # A busy machine may take long over a second of computing.
 WALL_SECONDS_PER_CPU_SECOND = 20
+# Neither computing nor waiting for a processor: asleep, or waiting for a slow disk, which may pass.
+IDLE_SECONDS_PER_CPU_SECOND = 2
 
 # Where floats are expected and the task names no tolerance; and the relative one, always. Both are
 # EvalPlus's.
@@ -32,9 +34,11 @@ class CodeTests:
 
     `calls`: the arguments of every call. `accepted`: for every call the values that pass, one or
     more. `rule`: "equal", "set" (in any order, any number of times), or "truth" (only whether it
-    is something: a boolean, or None and not None). `atol`: absolute tolerance of floats.
-    `digests`: instead of accepted values, by a call's place, the `digest` of the only one, where
-    that is long. `cpu_seconds`, `output_bytes`: what all calls together may take.
+    is something: a boolean, or None and not None). Values are equal where Python's == says so of
+    their plain types (see `sandbox.values`). `atol`: absolute tolerance of floats. `digests`:
+    instead of accepted values, by a call's place, the `digest` of the only one, where that is long;
+    there the types of items count, too. `cpu_seconds`, `output_bytes`: what all calls together may
+    take.
     """
 
     function: str
@@ -52,6 +56,7 @@ class CodeTests:
         return Limits(
             cpu_seconds=self.cpu_seconds,
             wall_seconds=self.cpu_seconds * WALL_SECONDS_PER_CPU_SECOND,
+            idle_seconds=self.cpu_seconds * IDLE_SECONDS_PER_CPU_SECOND,
             output_bytes=self.output_bytes,
         )
 
@@ -67,12 +72,16 @@ class CodeTests:
 
 def grade_many(completions: Sequence[str], golds: Sequence[str]) -> list[bool]:
     """Whether each completion's code passes its tests, on all cores; equal pairs run once."""
-    pairs = [(extract_code(text), gold) for text, gold in zip(completions, golds, strict=True)]
+    by_gold = {gold: CodeTests.from_gold(gold) for gold in dict.fromkeys(golds)}
+    pairs = [
+        (extract_code(text, by_gold[gold].function), gold)
+        for text, gold in zip(completions, golds, strict=True)
+    ]
     # Completions of one prompt are often equal, and each run costs a process.
     different = list(dict.fromkeys(pairs))
-    tests = [CodeTests.from_gold(gold) for _, gold in different]
+    tests = [by_gold[gold] for _, gold in different]
     jobs = [
-        Job(code, one.function, one.calls, one.limits, stop_at_error=True)
+        Job(code, one.function, one.calls, one.limits, True, listed=one.rule == "set")
         for (code, _), one in zip(different, tests, strict=True)
     ]
     outcomes = zip(different, run_many(jobs), tests, strict=True)
@@ -134,9 +143,11 @@ def _same(found: Any, wanted: Any) -> bool:
 def _close(found: Any, wanted: Any, atol: float) -> bool:
     """Whether numbers, or lists and tuples of them, are equal up to `atol` and rounding.
 
-    Without an `atol` this holds for floats only.
+    Without an `atol` this holds for floats only; a whole number by itself is exact.
     """
-    if type(found) is not type(wanted) or not (atol or _is_floats(wanted)):
+    if type(found) is not type(wanted) or isinstance(wanted, int):
+        return False
+    if not (atol or _is_floats(wanted)):
         return False
     return _all_close(found, wanted, atol or _ATOL)
 

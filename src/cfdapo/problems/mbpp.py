@@ -2,9 +2,20 @@
 
 Version 0.1.0, 399 tasks. A solution passes if it gives what the canonical solution gives for every
 base and plus input; what that is, is computed here, in the sandbox, once. EvalPlus's rules of
-comparison are followed, but for two of its special cases, where any or a wrong answer would pass
-(`ALTERNATIVES`). The data set on the hub, evalplus/mbppplus, is another version (378 tasks, without
-the inputs as data), so it cannot stand in for the file.
+comparison are followed: a value passes that Python's == calls equal (an int, a Decimal or a
+Fraction for a float, a UserList for a list, a dictionary's keys for a set), floats within a
+tolerance. There are these exceptions:
+
+- Two special cases, where any or a wrong answer would pass (`ALTERNATIVES`), and Mbpp/115, all of
+  whose answers would be True (`_dicts_and_sets`).
+- Where a canonical solution divides by /, its whole numbers are rounded beyond 2**53; the exact
+  ones pass as well (`_WHOLE_NUMBERS`).
+- nan equals nan, and an object's own __eq__ is not asked.
+- Lists that are very long (three tasks have some) have to be equal in the types of their items,
+  too (`code_tests.digest`).
+
+The data set on the hub, evalplus/mbppplus, is another version (378 tasks, without the inputs as
+data), so it cannot stand in for the file.
 """
 
 import hashlib
@@ -88,8 +99,8 @@ def content_hash(tasks: Sequence[dict[str, Any]]) -> str:
 def make_rows(tasks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of the tasks, with what their canonical solutions return.
 
-    An input that the canonical solution rejects, by raising, is left out. `UserError` where a
-    canonical solution does not run to its end.
+    An input is left out that the canonical solution rejects, by raising, or whose whole number it
+    calls infinite. `UserError` where a canonical solution does not run to its end.
     """
     inputs = [arguments(task) for task in tasks]
     jobs = [
@@ -103,7 +114,7 @@ def make_rows(tasks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 f"{task['task_id']}: its canonical solution does not run to its end "
                 f"({outcome.status} {outcome.detail})"
             )
-        rows.append(_row(task, calls, outcome.calls))
+        rows.append(make_row(task, calls, outcome.calls))
     return rows
 
 
@@ -119,10 +130,15 @@ def arguments(task: dict[str, Any]) -> list[list[Any]]:
     ]
 
 
-def _row(task: dict[str, Any], calls: list[list[Any]], results: list[Call]) -> dict[str, Any]:
+def make_row(task: dict[str, Any], calls: list[list[Any]], results: list[Call]) -> dict[str, Any]:
+    """The row of a task from what its canonical solution returned for each of `calls`."""
     number = _number(task)
     rule = "set" if number in SET_TASKS else "truth" if number in TRUTH_TASKS else "equal"
-    kept = [(call, one.value) for call, one in zip(calls, results, strict=True) if not one.error]
+    kept = [
+        (call, one.value)
+        for call, one in zip(calls, results, strict=True)
+        if not one.error and not (number in _WHOLE_NUMBERS and one.value == math.inf)
+    ]
     texts = [dumps(value) for _, value in kept]
     long = {place for place, text in enumerate(texts) if rule == "equal" and len(text) > LONGEST}
     tests = CodeTests(
@@ -151,7 +167,12 @@ def _accepted(number: int, rule: str, call: list[Any], value: Any) -> list[Any]:
         return [value if isinstance(value, bool) else value is not None]
     if isinstance(value, Other):
         raise UserError(f"Mbpp/{number}: its canonical solution returns {value}")
-    return [value, *([ALTERNATIVES[number](*call)] if number in ALTERNATIVES else [])]
+    accepted = [value, *([ALTERNATIVES[number](*call)] if number in ALTERNATIVES else [])]
+    if number in _WHOLE_NUMBERS:
+        over, under = _WHOLE_NUMBERS[number](*call)
+        if isinstance(over, int) and over % under == 0 and over // under != value:
+            accepted.append(over // under)
+    return accepted
 
 
 def _description(task: dict[str, Any]) -> str:
@@ -188,8 +209,9 @@ def _tuples_throughout(value: Any) -> Any:
     return tuple(map(_tuples_throughout, value)) if isinstance(value, list) else value
 
 
-def _list_of_sets(value: list[Any]) -> list[Any]:
-    return [set(item) if isinstance(item, list) and item else {} for item in value]
+def _dicts_and_sets(value: list[Any]) -> list[Any]:
+    """Lists were sets, and empty ones dictionaries; EvalPlus takes all else for {}, too."""
+    return [(set(item) or {}) if isinstance(item, list) else item for item in value]
 
 
 def _dict_of_tuples(value: dict[str, Any]) -> dict[str, Any]:
@@ -208,12 +230,14 @@ _SHAPES: list[tuple[list[Callable[[Any], Any]], tuple[int, ...]]] = [
     ([_tuple_of_tuples], (259, 401, 445)),
     ([_outer_two], (278,)),
     ([_tuples_throughout], (580, 615, 791)),
-    ([_list_of_sets], (115,)),
+    ([_dicts_and_sets], (115,)),
     ([_dict_of_tuples, _same], (722,)),
     ([float, complex], (124,)),
     ([complex], (252,)),
 ]
-_CANONICAL_LIMITS = Limits(cpu_seconds=SLOW_SECONDS, wall_seconds=1200.0, output_bytes=1 << 28)
+_CANONICAL_LIMITS = Limits(
+    cpu_seconds=SLOW_SECONDS, wall_seconds=1200.0, idle_seconds=SLOW_SECONDS, output_bytes=1 << 28
+)
 _CONVERTERS = {number: shape for shape, numbers in _SHAPES for number in numbers}
 
 
@@ -239,4 +263,14 @@ ALTERNATIVES: dict[int, Callable[..., Any]] = {
     295: _proper_divisors,
     558: _padded_digit_distance,
     581: _pyramid_surface,
+}
+
+# Numerator and denominator of what the tasks ask for whose canonical solutions divide by / and
+# give whole numbers beyond 2**53: all of these 399 that do.
+_WHOLE_NUMBERS: dict[int, Callable[..., tuple[Any, int]]] = {
+    14: lambda length, base, height: (length * base * height, 2),
+    98: lambda numbers: (math.prod(numbers), len(numbers)),
+    267: lambda n: (n * (4 * n * n - 1), 3),
+    287: lambda n: (2 * n * (n + 1) * (2 * n + 1), 3),
+    300: lambda n: (math.comb(2 * n, n), 1),
 }

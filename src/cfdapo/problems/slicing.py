@@ -10,7 +10,7 @@ import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from cfdapo.problems.code_places import CodePlaces, find_code, parse_code
+from cfdapo.problems.code_places import Code, find_code
 from cfdapo.problems.labels import Sentence
 
 _COMPARISONS = {
@@ -41,23 +41,21 @@ def label_program(text: str, function: str) -> list[Sentence]:
     `credit.code_spans`. It is causal if the function's result depends on it, by values or by
     control; a condition of constants decides nothing, and what it keeps from running is no cause.
     `dependants` counts the causal statements, other than returns, that need it. Empty where the
-    code does not parse, defines anything but `function`, or holds what is not sliced.
+    code does not parse, defines anything but `function`, holds what is not sliced, or is nested too
+    deeply.
     """
-    start, end = find_code(text)
-    tree = parse_code(text[start:end])
-    if tree is None or len(tree.body) != 1:
+    code = find_code(text, function)
+    if code.tree is None or len(code.tree.body) != 1:
         return []
-    definition = tree.body[0]
+    definition = code.tree.body[0]
     if not isinstance(definition, ast.FunctionDef) or definition.name != function:
         return []
     slicer = _Slicer()
     try:
         slicer.block(definition.body, {}, NOTHING)
-    except _NotSliced:
+    except (_NotSliced, RecursionError):
         return []
-    if not slicer.result:
-        return []
-    return list(_sentences(slicer, CodePlaces(text, start, end)))
+    return list(_sentences(slicer, code)) if slicer.result else []
 
 
 class _NotSliced(Exception):
@@ -75,6 +73,7 @@ class _Slicer:
     statements: list[ast.stmt] = field(default_factory=list)
     needs: list[Needs] = field(default_factory=list)
     result: Needs = NOTHING
+    _numbers: dict[int, int] = field(default_factory=dict)
 
     def block(self, body: Sequence[ast.stmt], values: Values, control: Needs) -> Values | None:
         """What each name depends on after `body`, None where it always returns.
@@ -150,12 +149,11 @@ class _Slicer:
 
     def _number(self, node: ast.stmt) -> int:
         """The statement's number; in a loop it comes here again."""
-        for number, known in enumerate(self.statements):
-            if known is node:
-                return number
-        self.statements.append(node)
-        self.needs.append(NOTHING)
-        return len(self.statements) - 1
+        if id(node) not in self._numbers:
+            self._numbers[id(node)] = len(self.statements)
+            self.statements.append(node)
+            self.needs.append(NOTHING)
+        return self._numbers[id(node)]
 
 
 def _merged(ends: Iterable[Values | None]) -> Values | None:
@@ -199,8 +197,8 @@ def _truth(test: ast.expr) -> bool | None:
     return None
 
 
-def _sentences(slicer: _Slicer, places: CodePlaces) -> Iterator[Sentence]:
-    numbered = sorted(enumerate(slicer.statements), key=lambda one: places.of(one[1]))
+def _sentences(slicer: _Slicer, code: Code) -> Iterator[Sentence]:
+    numbered = sorted(enumerate(slicer.statements), key=lambda one: code.of(one[1]))
     for number, node in numbered:
         if isinstance(node, ast.Pass):
             continue
@@ -214,4 +212,4 @@ def _sentences(slicer: _Slicer, places: CodePlaces) -> Iterator[Sentence]:
             and not isinstance(slicer.statements[other], ast.Return)
         ]
         label = "causal" if causal else "distractor"
-        yield Sentence(*places.between(node, last), label, None, len(later) if causal else 0)
+        yield Sentence(*code.between(node, last), label, None, len(later) if causal else 0)

@@ -12,11 +12,9 @@ from typing import Any
 from cfdapo.files import UserError
 from cfdapo.problems import answers
 from cfdapo.problems.labels import Sentence
+from cfdapo.vocabulary import TASKS
 
 Row = dict[str, Any]
-
-# Each is the module of that name in `cfdapo.problems.tasks`.
-TASKS = ("arithmetic", "programs", "gsm8k", "mbpp")
 
 
 @dataclass(frozen=True)
@@ -51,9 +49,16 @@ class Task:
         pairs = zip(completions, golds, strict=True)
         return [answers.is_correct(completion, gold) for completion, gold in pairs]
 
-    def extract(self, completion: str) -> str | None:
-        """What is graded in a completion: its final answer, normalised, or its code."""
+    def extract(self, completion: str, gold: str | None = None) -> str | None:
+        """What is graded in a completion: its final answer, normalised, or its code.
+
+        Which code that is depends on the function that `gold` names.
+        """
         return answers.extract_answer(completion)
+
+    def entry_point(self, row: Row) -> str | None:
+        """The name of the function that a problem asks for; None where it asks for no code."""
+        return None
 
     def gold_to_show(self, gold: str) -> str:
         """The gold answer as records keep it: of tests, which are long, the function's name."""

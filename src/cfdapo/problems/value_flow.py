@@ -35,8 +35,11 @@ from typing import Literal, NamedTuple
 
 from cfdapo.problems.gsm8k import calculator_marks, gold_answer, strip_marks
 from cfdapo.problems.labels import Label, Sentence
+from cfdapo.problems.numerals import GROUPED
 
-_NUMBER = re.compile(r"(?P<money>[$£€]\s?)?(?P<digits>\d[\d,]*(?:\.\d+)?|\.\d+)\s?(?P<percent>%)?")
+_NUMBER = re.compile(
+    rf"(?P<money>[$£€]\s?)?(?P<digits>(?:{GROUPED}|\d[\d,]*)(?:\.\d+)?|\.\d+)\s?(?P<percent>%)?"
+)
 _WORDS = {
     word: value
     for value, words in {
@@ -180,7 +183,9 @@ def _reachable(start: int, edges: set[tuple[int, int]]) -> set[int]:
 def _numbers(text: str) -> Iterator[_Value]:
     """The numbers of a text, in digits and then in words."""
     for match in _NUMBER.finditer(text):
-        digits = match["digits"].replace(",", "")
+        digits = re.sub(r"[^\d.]", "", match["digits"])
+        if digits.count(".") > 1:  # 1.234.567
+            digits = digits.replace(".", "")
         _, _, decimals = digits.partition(".")
         percent, money = match["percent"] is not None, match["money"] is not None
         yield _Value(float(digits), len(decimals), percent, money)

@@ -1,4 +1,4 @@
-"""Pack a study's records with checksums, and verify them: tables without anybody's weights.
+"""Pack a study's records with their checksums, and verify them: tables without anybody's weights.
 
 python -m cfdapo.stages.archive pack --results results/paper --out results/paper.tar.gz
 python -m cfdapo.stages.archive verify --results results/paper
@@ -11,23 +11,28 @@ import tarfile
 from pathlib import Path
 from typing import IO
 
+from cfdapo import checksums
 from cfdapo.files import UserError, atomic_stream, atomic_write, sha256_of
 from cfdapo.stages import run
 from cfdapo.study import ROOT
 
-# What tables and figures are made from, and where it came from. Left out: adapters, trainer state,
-# weights, and the problems themselves, which the manifest identifies.
+# What tables and figures are made from, and where it came from; beside each stands its checksum.
+# Left out: adapters, trainer state, weights, and the problems themselves, which the manifest
+# identifies.
 RECORDS = (
     "runs/*/*/*/evaluation.jsonl",
     "runs/*/*/*/history.jsonl",
     "runs/*/*/*/run.json",
-    "credit/**/*.json*",
+    "credit/*.jsonl",
     "overhead/*.json",
     "statistics/*.csv",
     "data/manifest.json",
-    "models/*/manifest.json",
 )
+# It is itself the list of a model's checksums.
+MANIFESTS = "models/*/manifest.json"
+PARTIAL = ".partial.jsonl"
 NEEDED = ("evaluation.jsonl", "history.jsonl", "run.json")
+_OLDER = "an archive of an older version, so make its tables with the commit in run.json"
 SUMS, STUDY = "SHA256SUMS", "study.yaml"
 # 1 January 1980: a fixed time, so that equal records are an equal archive, and older than any
 # clone, so that Snakemake makes everything that can be made from the records anew.
@@ -59,13 +64,16 @@ def pack(results: Path, out: Path) -> list[Path]:
     reads) and the study's configuration in study.yaml. Equal records make an equal archive.
 
     Raises:
-        UserError: there are no runs, or some lack a record; all are named.
+        UserError: there are no runs, some lack a record (all are named), or a record is damaged or
+            has no checksum.
     """
     _require_whole_runs(results)
     _write_study(results)
-    files = sorted({path for pattern in RECORDS for path in results.glob(pattern)})
-    files = [path for path in [*files, results / STUDY] if path.is_file()]
-    lines = [f"{sha256_of(path)}  {path.relative_to(results).as_posix()}\n" for path in files]
+    sums = {path: checksums.check(path).sha256 for path in _records(results)}
+    others = [*map(checksums.beside, sums), *results.glob(MANIFESTS), results / STUDY]
+    sums |= {path: sha256_of(path) for path in others if path.is_file()}
+    files = sorted(sums)
+    lines = [f"{sums[path]}  {path.relative_to(results).as_posix()}\n" for path in files]
     atomic_write(results / SUMS, "".join(lines))
     with (
         atomic_stream(out) as stream,
@@ -78,6 +86,11 @@ def pack(results: Path, out: Path) -> list[Path]:
                 name = f"results/{results.name}/{path.relative_to(results).as_posix()}"
                 _add(archive, name, content, path.stat().st_size)
     return [path.relative_to(results) for path in files]
+
+
+def _records(results: Path) -> list[Path]:
+    found = {path for pattern in RECORDS for path in results.glob(pattern)}
+    return sorted(p for p in found if not p.name.endswith((checksums.ENDING, PARTIAL)))
 
 
 def _require_whole_runs(results: Path) -> None:
@@ -108,7 +121,7 @@ def verify(results: Path) -> list[str]:
 
     Raises:
         UserError: no SHA256SUMS, a torn line in it, or files that are missing, changed or, among
-            what counts as a record, not listed; all are named.
+            what counts as a record, not listed or without a checksum; all are named.
     """
     sums = _read_sums(results / SUMS)
     found = []
@@ -118,9 +131,12 @@ def verify(results: Path) -> list[str]:
             found.append(f"{name}: missing")
         elif sha256_of(path) != expected:
             found.append(f"{name}: changed")
-    records = {path for pattern in RECORDS for path in results.glob(pattern)}
-    listed = {results / name for name in sums}
-    found += [f"{p.relative_to(results)}: not in {SUMS}" for p in sorted(records - listed)]
+    for path in _records(results):
+        name = path.relative_to(results).as_posix()
+        if name not in sums:
+            found.append(f"{name}: not in {SUMS}")
+        elif checksums.beside(path).relative_to(results).as_posix() not in sums:
+            found.append(f"{name}: its checksum is not in {SUMS}; {_OLDER}")
     if found:
         raise UserError("\n".join([f"{results}: not the records that were packed", *found]))
     return list(sums)

@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
-from cfdapo.analysis.comparable import other_versions, with_own_adapters
-from cfdapo.analysis.curves import collect, write_curves
+from cfdapo.analysis.records.compatibility import other_versions, require_same_evaluations
+from cfdapo.analysis.records.curves import collect, write_curves
+from cfdapo.analysis.records.results import Runs
 from cfdapo.stages import run
-from cfdapo.stages.results import Runs, add_run_arguments
+from cfdapo.stages.flags import add_run_arguments
 
 
 def main() -> None:
@@ -18,12 +19,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="curves.csv")
     given = parser.parse_args()
     runs = Runs(given.runs, given.models, given.modes, given.seeds)
-    evaluations = runs.rows("evaluation.jsonl")
+    evaluations, evaluated = runs.evaluations(), runs.evaluated()
     # Refuses runs of different configurations, data or base models.
-    records = runs.records()
-    for line in other_versions(records):
+    descriptions = runs.descriptions()
+    require_same_evaluations(evaluated)
+    for line in other_versions(descriptions, evaluated):
         print(f"warning: {line}")
-    write_curves(given.out, collect(with_own_adapters(evaluations, records)))
+    write_curves(given.out, collect(evaluations), {"evaluations": runs.evaluation_sums()})
 
 
 if __name__ == "__main__":

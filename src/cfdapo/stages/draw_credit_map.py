@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from cfdapo.analysis.credit import read_completions, read_spans
-from cfdapo.analysis.credit_map import credit_map
+from cfdapo.analysis.credit_map.page import credit_map
+from cfdapo.analysis.records.measured_credit import read_credit
 from cfdapo.files import atomic_write
 from cfdapo.stages import run
-from cfdapo.stages.results import json_object
+from cfdapo.stages.flags import json_object
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--task", help="the study's task")
     parser.add_argument("--out", type=Path, required=True, help="the HTML file")
     given = parser.parse_args()
-    spans, completions = read_spans(given.spans), read_completions(given.completions)
+    spans, completions = read_credit(given.spans, given.completions)
     page = credit_map(spans, completions, given.study, given.label, given.credit, given.task)
     atomic_write(given.out, page)
 

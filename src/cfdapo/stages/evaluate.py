@@ -2,18 +2,21 @@
 
 import argparse
 import json
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any
 
+from cfdapo.checksums import finish_file, sha256_of_input
 from cfdapo.credit.alignment import completion_text
 from cfdapo.devices import take_gpu
-from cfdapo.files import append_stream, read_json, read_jsonl, sha256_of, write_json
+from cfdapo.files import append_stream, read_json, read_jsonl, write_json
+from cfdapo.integrity import check_evaluation, require_own_adapters
 from cfdapo.locks import only_one
 from cfdapo.policy.checkpoints import adapter_hashes
-from cfdapo.policy.generation import encode_prompt, generate, messages
-from cfdapo.policy.models import MANIFEST, load_adapter, load_base
+from cfdapo.policy.generation import encode_prompts, generate, hash_of_prompts, messages
+from cfdapo.policy.models import load_adapter, load_base
 from cfdapo.problems.task import get_task
-from cfdapo.provenance import code_hash
+from cfdapo.provenance import code_hash, origin_of
 from cfdapo.stages import run
 from cfdapo.study import checkpoint_steps
 
@@ -49,21 +52,28 @@ def _evaluate(
     training, task = settings["training"], get_task(settings["task"])
     rows = read_jsonl(problems)
     model, tokenizer = load_base(model_dir, training["precision"])
-    prompts = [encode_prompt(tokenizer, messages(task, row), settings["chat"]) for row in rows]
+    asked = [messages(task, row) for row in rows]
+    prompts = encode_prompts(tokenizer, asked, settings["chat"])
     batch_size = settings["evaluation"]["batch_size"]
     partial = out.with_suffix(".partial.jsonl")
     mark = partial.with_suffix(".json")
     identity = _identity(model_dir, problems, run_dir, settings)
+    require_own_adapters(run_dir, identity["adapters"], identity["model"])
     if not mark.is_file() or read_json(mark) != identity:
         partial.unlink(missing_ok=True)
         write_json(mark, identity)
-    done = _finished(partial, len(rows), batch_size)
+    names, steps = [row["id"] for row in rows], [0, *checkpoint_steps(training)]
+    done = _finished(partial, list(product(steps, names)), len(rows), batch_size)
     with append_stream(partial) as stream:
-        for index, step in enumerate([0, *checkpoint_steps(training)]):
+        for index, step in enumerate(steps):
             # Also when nothing is left of this step: adapters are checked in order.
             if step:
                 model = load_adapter(model, run_dir / "adapters" / f"step{step}", f"step{step}")
-            adapter = identity["adapters"].get(str(step))
+            of = {
+                "step": step,
+                "adapter": identity["adapters"].get(str(step)),
+                "prompts": identity["prompts"][:16],
+            }
             skipped = min(max(done - index * len(rows), 0), len(rows))
             completions = generate(
                 model.eval(),
@@ -73,52 +83,64 @@ def _evaluate(
                 batch_size,
             )
             for row, ids in zip(rows[skipped:], completions, strict=True):
-                record = _record(step, adapter, row, ids, tokenizer, task)
+                record = of | _record(row, ids, tokenizer, task)
                 stream.write(json.dumps(record, ensure_ascii=False) + "\n")
                 stream.flush()
             print(f"step {step}: evaluated", flush=True)
-    partial.replace(out)
+    check_evaluation(partial, read_jsonl(partial), settings, identity, names)
+    finish_file(partial, out, identity)
     mark.unlink()
 
 
 def _identity(
     model_dir: Path, problems: Path, run_dir: Path, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """What the records depend on; those of another adapter, say, must not be gone on from."""
+    """What the records depend on; those of another adapter, say, must not be gone on from.
+
+    The finished evaluation's checksum keeps it, for whoever compares it with the run's record.
+    """
     return {
         "settings": settings,
         "code": code_hash("cfdapo.stages.evaluate", settings["task"]),
-        "problems": sha256_of(problems),
-        "model": sha256_of(model_dir / MANIFEST),
+        "problems": sha256_of_input(problems),
+        "prompts": hash_of_prompts(model_dir, problems, settings["task"], settings["chat"]),
+        "model": origin_of(model_dir),
         "adapters": adapter_hashes(run_dir / "adapters", checkpoint_steps(settings["training"])),
     }
 
 
-def _finished(partial: Path, problems: int, batch_size: int) -> int:
+def _finished(
+    partial: Path, expected: list[tuple[int, str]], problems: int, batch_size: int
+) -> int:
     """How many leading records of an interrupted evaluation stand; the rest is cut off.
 
-    Only whole batches of a step count, so that the batches to come are those of an evaluation that
-    was never interrupted.
+    Those stand that are of the `expected` steps and problems, in order. Only whole batches of a
+    step count, so that the batches to come are those of an evaluation that was never interrupted.
     """
     if not partial.is_file():
         return 0
     lines = partial.read_bytes().split(b"\n")[:-1]  # the last piece is empty or torn
-    steps, rest = divmod(len(lines), problems)
+    whole = list(takewhile(lambda pair: _is_of(*pair), zip(lines, expected, strict=False)))
+    steps, rest = divmod(len(whole), problems)
     done = steps * problems + rest // batch_size * batch_size
     partial.write_bytes(b"".join(line + b"\n" for line in lines[:done]))
     return done
 
 
-def _record(
-    step: int, adapter: str | None, row: dict[str, Any], ids: list[int], tokenizer: Any, task: Any
-) -> dict[str, Any]:
+def _is_of(line: bytes, expected: tuple[int, str]) -> bool:
+    try:
+        record = json.loads(line)
+        return (record["step"], record["problem"]) == expected
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def _record(row: dict[str, Any], ids: list[int], tokenizer: Any, task: Any) -> dict[str, Any]:
     text = completion_text(ids, tokenizer)
     return {
-        "step": step,
-        "adapter": adapter,
         "problem": row["id"],
         "completion": text,
-        "extracted": task.extract(text),
+        "extracted": task.extract(text, row["answer"]),
         "gold": task.gold_to_show(row["answer"]),
         "correct": task.grade(text, row["answer"]),
         "tokens": len(ids),

@@ -6,22 +6,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cfdapo.analysis.credit import COMBINATIONS
+from cfdapo.checksums import finish, sha256_of_input
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.devices import take_gpu
-from cfdapo.files import UserError, read_jsonl, sha256_of, write_jsonl
+from cfdapo.files import UserError, as_jsonl, read_jsonl
+from cfdapo.integrity import check_credit, require_own_adapters
 from cfdapo.locks import only_one
-from cfdapo.policy.generation import encode_prompt, messages
-from cfdapo.policy.models import MANIFEST, load_adapter, load_base
+from cfdapo.policy.checkpoints import adapter_hash
+from cfdapo.policy.generation import encode_prompts, messages, prompts_hash
+from cfdapo.policy.models import load_adapter, load_base
 from cfdapo.policy.records import Completion, Recorder
 from cfdapo.policy.sampling import group_advantages, sample
 from cfdapo.policy.training import load_proxy
 from cfdapo.problems.task import get_task
+from cfdapo.provenance import code_hash, origin_of
 from cfdapo.stages import run
 from cfdapo.stages.batches import run_batches
 from cfdapo.study import config_hash
-
-ADAPTER = "adapter_model.safetensors"
+from cfdapo.vocabulary import COMBINATIONS
 
 
 def main() -> None:
@@ -56,17 +58,47 @@ def measure_credit(
     proxy_dir: Path | None = None,
 ) -> None:
     """Sample, score and write `out` and its completions; resume after the last whole batch."""
+    made_from = _made_from(model_dir, problems, settings, policy, adapter, proxy_dir)
     work = _Work(model_dir, read_jsonl(problems), settings, policy, adapter, proxy_dir)
-    sources = [problems, model_dir / MANIFEST, *([adapter / ADAPTER] if adapter else [])]
-    identity = config_hash([settings, policy, [sha256_of(source) for source in sources]])
+    made_from |= work.prompt_hashes()
     spans, completions = [], []
-    for batch in run_batches(out.with_suffix(".partial.jsonl"), identity, work.batches()):
+    partial, beside = out.with_suffix(".partial.jsonl"), out.with_suffix(".completions.jsonl")
+    for batch in run_batches(partial, config_hash(made_from), work.batches()):
         spans += batch["spans"]
         completions += batch["completions"]
-    write_jsonl(out.with_suffix(".completions.jsonl"), completions)
-    write_jsonl(out, spans)
-    out.with_suffix(".partial.jsonl").unlink()
+    check_credit(out, spans, beside, completions, made_from)
+    finish(beside, as_jsonl(completions), made_from)
+    finish(out, as_jsonl(spans), made_from)
+    partial.unlink()
     print(f"{len(completions)} completions, {len(spans)} spans")
+
+
+def _made_from(
+    model_dir: Path,
+    problems: Path,
+    settings: dict[str, Any],
+    policy: str,
+    adapter: Path | None,
+    proxy_dir: Path | None,
+) -> dict[str, Any]:
+    """What the records depend on beside prompts, which their checksums keep.
+
+    Raises `UserError` where the adapter is not the one that its run's record has at its step.
+    """
+    made_from = {
+        "settings": settings,
+        "code": code_hash("cfdapo.stages.measure_credit", settings["task"]),
+        "policy": policy,
+        "problems": sha256_of_input(problems),
+        "model": origin_of(model_dir),
+        "adapter": adapter_hash(adapter) if adapter else None,
+        "proxy": origin_of(proxy_dir) if proxy_dir else None,
+    }
+    if adapter:
+        step = adapter.name.removeprefix("step")
+        run_folder = adapter.parent.parent
+        require_own_adapters(run_folder, {step: made_from["adapter"]}, made_from["model"])
+    return made_from
 
 
 class _Work:
@@ -89,10 +121,11 @@ class _Work:
         self.model.eval().requires_grad_(False)
         credit = CreditConfig(**settings["credit"] | {"mode": "counterfactual"})
         proxy = load_proxy(credit, proxy_dir, self.training["precision"])
-        self.prompts = self._prompts(rows, self.tokenizer, settings["chat"])
+        asked = [messages(self.task, row) for row in rows]
+        self.prompts = encode_prompts(self.tokenizer, asked, settings["chat"])
         self.proxy_prompts: list[Any] = [None] * len(rows)
         if proxy:
-            self.proxy_prompts = self._prompts(rows, proxy.tokenizer, settings["proxy_chat"])
+            self.proxy_prompts = encode_prompts(proxy.tokenizer, asked, settings["proxy_chat"])
         self.rows = rows
         self.recorder = Recorder(
             self.model,
@@ -110,6 +143,11 @@ class _Work:
             max([self._most_sampled(), *(len(self._reference(row)) for row in self._gold_rows())]),
         )
 
+    def prompt_hashes(self) -> dict[str, str]:
+        """Of the prompts as the policy and as what measures in its place reads them."""
+        hashes = map(prompts_hash, (self.prompts, self.proxy_prompts))
+        return dict(zip(("prompts", "proxy_prompts"), hashes, strict=True))
+
     def batches(self) -> Iterator[Any]:
         """What measures each batch, as functions of no arguments, sampled completions first."""
         size, samples = self.measurement["batch_size"], self.measurement["samples"]
@@ -126,9 +164,6 @@ class _Work:
             return {"spans": spans, "completions": completions}
 
         return measure
-
-    def _prompts(self, rows: list[Any], tokenizer: Any, chat: dict[str, Any]) -> list[list[int]]:
-        return [encode_prompt(tokenizer, messages(self.task, row), chat) for row in rows]
 
     def _sampled(self, numbers: range) -> list[Completion]:
         """The groups of the problems `numbers`."""

@@ -4,9 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from cfdapo.files import UserError, sha256_of, write_json, write_jsonl
+from cfdapo.checksums import finish
+from cfdapo.files import UserError, as_json, as_jsonl
 from cfdapo.problems.task import get_task
-from cfdapo.provenance import environment
+from cfdapo.provenance import MANIFEST, environment
 from cfdapo.stages import run
 
 
@@ -22,18 +23,17 @@ def main() -> None:
     }
     if shared:
         raise UserError(f"data: {len(shared)} questions are both in train and in test")
-    for split, rows in splits.items():
-        write_jsonl(arguments.out / f"{split}.jsonl", rows)
-    write_json(
-        arguments.out / "manifest.json",
-        {
-            "settings": arguments.data,
-            "template": task.template,
-            "rows": {split: len(rows) for split, rows in splits.items()},
-            "sha256": {split: sha256_of(arguments.out / f"{split}.jsonl") for split in splits},
-            **environment(("datasets",)),
+    manifest = {
+        "settings": arguments.data,
+        "template": task.template,
+        "rows": {split: len(rows) for split, rows in splits.items()},
+        "sha256": {
+            split: finish(arguments.out / f"{split}.jsonl", as_jsonl(rows))
+            for split, rows in splits.items()
         },
-    )
+        **environment(("datasets",)),
+    }
+    finish(arguments.out / MANIFEST, as_json(manifest))
     print(f"{task.name}: " + ", ".join(f"{len(rows)} {split}" for split, rows in splits.items()))
 
 

@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from cfdapo.files import UserError, write_jsonl
+from cfdapo.checksums import finish
+from cfdapo.files import UserError, as_jsonl
 from cfdapo.problems.task import get_task
 from cfdapo.stages import run
 
@@ -22,7 +23,7 @@ def main() -> None:
         raise UserError(
             f"measurement: asks for {arguments.problems} problems, the test split has {len(rows)}"
         )
-    write_jsonl(arguments.out, rows)
+    finish(arguments.out, as_jsonl(rows))
     print(f"{data['task']}: {len(rows)} problems")
 
 

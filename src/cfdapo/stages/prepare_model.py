@@ -10,7 +10,14 @@ from typing import Any
 from cfdapo.devices import take_gpu
 from cfdapo.files import UserError
 from cfdapo.policy.hub import verify_snapshot
-from cfdapo.policy.models import convert_gguf, fetch_from_hub, save_base, write_manifest
+from cfdapo.policy.models import (
+    convert_gguf,
+    fetch_from_hub,
+    load_tokenizer,
+    save_base,
+    write_manifest,
+)
+from cfdapo.policy.templates import require_steady
 from cfdapo.policy.tiny import make_model, make_tokenizer, pretrain
 from cfdapo.problems.task import get_task
 from cfdapo.provenance import environment
@@ -27,14 +34,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the prepared model")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    entry, made = arguments.entry, {}
+    entry, made, known = arguments.entry, {}, arguments.entry
     if entry["source"] == "made":
         take_gpu()
         made = make(entry, arguments.task, arguments.out)
     elif entry["source"] == "gguf":
         convert_gguf(entry, arguments.out)
     else:
-        made = {"files": verify_snapshot(fetch_from_hub(entry))}
+        snapshot = fetch_from_hub(entry)
+        made = {"files": verify_snapshot(snapshot)}
+        known = entry | {"id": str(snapshot)}  # without asking the hub again
+    tokenizer = load_tokenizer(arguments.out, known)
+    chat = entry.get("chat_template_kwargs", {})
+    require_steady(tokenizer, chat=chat, name=f"models.{arguments.name}")
     write_manifest(arguments.out, arguments.name, entry, {**made, **environment()})
 
 

@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+from cfdapo.checksums import finish, sha256_of_input
 from cfdapo.credit.assigner import Assignment, CreditAssigner, CreditConfig
 from cfdapo.credit.proxy import Proxy
 from cfdapo.devices import take_gpu
-from cfdapo.files import write_json
-from cfdapo.policy.generation import encode_prompt, generate
+from cfdapo.files import as_json
+from cfdapo.policy.generation import encode_prompts, generate
 from cfdapo.policy.trainer import CFDAPOTrainer
 from cfdapo.policy.training import history, load_proxy, make_trainer
-from cfdapo.provenance import environment, hardware, peak_memory
+from cfdapo.provenance import code_hash, environment, hardware, origin_of, peak_memory
 from cfdapo.stages import run
 
 # The exact methods; serial is the one that the others are compared with.
@@ -42,10 +43,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="overhead/{model}.json")
     arguments = parser.parse_args()
     take_gpu()
+    proxy_dir = arguments.proxy_dir
+    made_from = {
+        "settings": arguments.settings,
+        "code": code_hash("cfdapo.stages.profile_overhead", arguments.settings["task"]),
+        "problems": sha256_of_input(arguments.problems),
+        "model": origin_of(arguments.model_dir),
+        "proxy": origin_of(proxy_dir) if proxy_dir else None,
+    }
     profile = profile_overhead(
-        arguments.model_dir, arguments.problems, arguments.settings, arguments.proxy_dir
+        arguments.model_dir, arguments.problems, arguments.settings, proxy_dir
     )
-    write_json(arguments.out, {"model": arguments.model, **profile})
+    finish(arguments.out, as_json({"model": arguments.model, **profile}), made_from)
 
 
 def profile_overhead(
@@ -99,11 +108,16 @@ def _prompts(
     """The prompts of one optimizer step in a tokenizer's ids, repeated within a group."""
     training = settings["training"]
     size = training["batch_size"] * training["gradient_accumulation"]
-    groups = [
-        encode_prompt(tokenizer, row["prompt"], chat)
-        for row in trainer.train_dataset.select(range(size // training["group_size"]))
-    ]
+    rows = trainer.train_dataset.select(range(size // training["group_size"]))
+    groups = encode_prompts(tokenizer, [row["prompt"] for row in rows], chat)
     return [ids for ids in groups for _ in range(training["group_size"])]
+
+
+def _functions(trainer: CFDAPOTrainer, prompts: list[list[int]]) -> list[str | None]:
+    """The function that each of `_prompts` asks for, if any."""
+    size = trainer.num_generations
+    named = trainer.train_dataset.select(range(len(prompts) // size))["function"]
+    return [function for function in named for _ in range(size)]
 
 
 def _rollout(
@@ -141,7 +155,11 @@ def _time_credit(
             _forget_peak()
             began = time.perf_counter()
             found[method] = assigner.assign(
-                trainer.model, prompts, completions, proxy_prompts=proxy_prompts
+                trainer.model,
+                prompts,
+                completions,
+                proxy_prompts=proxy_prompts,
+                functions=_functions(trainer, prompts),
             )
             if repeat:  # the first turn warms up
                 seconds[method].append(time.perf_counter() - began)

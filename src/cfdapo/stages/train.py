@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cfdapo.checksums import finish, sha256_of_input
 from cfdapo.devices import take_gpu
-from cfdapo.files import read_json, sha256_of, write_json, write_jsonl
+from cfdapo.files import as_json, as_jsonl, read_json, write_json
 from cfdapo.locks import only_one
 from cfdapo.policy.checkpoints import (
     adapter_hashes,
@@ -22,12 +23,19 @@ from cfdapo.policy.checkpoints import (
     last_whole,
     place_adapter,
 )
+from cfdapo.policy.generation import hash_of_prompts
 from cfdapo.policy.interruption import RESUME_ME, Interrupted, Interruption
-from cfdapo.policy.models import origin_of
 from cfdapo.policy.resuming import SAVE_MINUTES
 from cfdapo.policy.trainer import CFDAPOTrainer
 from cfdapo.policy.training import history, make_trainer
-from cfdapo.provenance import code_hash, environment, hardware, peak_memory
+from cfdapo.provenance import (
+    code_hash,
+    environment,
+    hardware,
+    origin_of,
+    peak_memory,
+    rule_module,
+)
 from cfdapo.stages import run
 from cfdapo.study import checkpoint_steps, config_hash
 
@@ -74,7 +82,7 @@ def train(
     """
     began = time.perf_counter()
     settled = {"model": model, "mode": mode, "seed": seed, "settings": settings}
-    identity = settled | {"origin": _origin(settings["task"], model_dir, problems, proxy_dir)}
+    identity = settled | {"origin": _origin(settings, model_dir, problems, proxy_dir)}
     with only_one(out / ".train.lock", f"training of {out}") as waited:
         if waited and _is_finished(out, identity):
             print("the other process finished this run")
@@ -85,37 +93,45 @@ def train(
         rows = history(_log(state, settings["training"]["steps"]))
         steps = checkpoint_steps(settings["training"])
         _publish(out, state, steps)
-        write_jsonl(out / "history.jsonl", rows)
-        write_json(
-            out / "run.json",
-            {
-                **identity,
-                "config_hash": config_hash(settled),
-                "adapters": adapter_hashes(out / "adapters", steps),
-                **environment(),
-                "hardware": hardware(),
-                "peak_memory_bytes": peak_memory(),
-                "trainable_parameters": trainer.model.num_parameters(only_trainable=True),
-                "train_problems": len(trainer.train_dataset),
-                "steps": len(rows),
-                "seconds": _seconds(rows, time.perf_counter() - began),
-            },
-        )
+        record = {
+            **identity,
+            "config_hash": config_hash(settled),
+            "adapters": adapter_hashes(out / "adapters", steps),
+            "history": finish(out / "history.jsonl", as_jsonl(rows)),
+            **environment(),
+            "hardware": hardware(),
+            "peak_memory_bytes": peak_memory(),
+            "trainable_parameters": trainer.model.num_parameters(only_trainable=True),
+            "train_problems": len(trainer.train_dataset),
+            "steps": len(rows),
+            "seconds": _seconds(rows, time.perf_counter() - began),
+        }
+        finish(out / "run.json", as_json(record))  # last: it says that the run is finished
         shutil.rmtree(state)
 
 
 def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
-    record = out / "run.json"  # written last
+    record = out / "run.json"
     return record.is_file() and identity == {key: read_json(record).get(key) for key in identity}
 
 
-def _origin(task: str, model_dir: Path, problems: Path, proxy_dir: Path | None) -> dict[str, Any]:
-    """What a run's numbers depend on beside its settings: code, problems and base models."""
+def _origin(
+    settings: dict[str, Any], model_dir: Path, problems: Path, proxy_dir: Path | None
+) -> dict[str, Any]:
+    """What a run's numbers depend on beside its settings: code, problems, prompts, base models."""
+    read = [(model_dir, settings["chat"])]
+    read += [(proxy_dir, settings.get("proxy_chat", {}))] if proxy_dir else []
+    prompts, *proxy_prompts = [
+        hash_of_prompts(folder, problems, settings["task"], chat) for folder, chat in read
+    ]
     return {
-        "code": code_hash("cfdapo.stages.train", task),
-        "problems": sha256_of(problems),
+        "code": code_hash("cfdapo.stages.train", settings["task"]),
+        "rule": code_hash(rule_module(settings["credit"]["mode"])),
+        "problems": sha256_of_input(problems),
+        "prompts": prompts,
         "model": origin_of(model_dir),
         "proxy": origin_of(proxy_dir) if proxy_dir else None,
+        "proxy_prompts": proxy_prompts[0] if proxy_prompts else None,
     }
 
 
@@ -129,7 +145,7 @@ def _state_folder(out: Path, identity: dict[str, Any]) -> Path:
     if mark.is_file() and read_json(mark) == identity:
         return state
     if state.exists():
-        print("the saved state is of another configuration, code or model; starting anew")
+        print("the saved state is of another configuration, code, model or prompt; starting anew")
         shutil.rmtree(state)
     write_json(mark, identity)
     return state

@@ -8,11 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from cfdapo.files import UserError
 from cfdapo.problems.sandbox import host
 from cfdapo.problems.sandbox.host import Job, Limits, run_many
 
@@ -131,6 +133,17 @@ def test_sleep(attack):
     outcome = attack("import time\ndef f(): time.sleep(600)", limits=Limits(wall_seconds=0.5))
     assert (outcome.status, outcome.detail) == ("time", "wall")
     assert outcome.wall_seconds < 10
+
+
+def test_sleep_counts_like_work(attack):
+    """In one piece or many, and whatever the wall limit is."""
+    for code in ("time.sleep(600)", "[time.sleep(0.01) for _ in range(10**6)]"):
+        limits = Limits(wall_seconds=120.0, idle_seconds=0.3)
+        outcome = attack(f"import time\ndef f(): {code}", limits=limits)
+        assert (outcome.status, outcome.detail) == ("time", "asleep")
+    # Who computes is not asleep, also while it waits for a processor.
+    code = "import time\ndef f():\n    while time.process_time() < 0.5: pass"
+    assert attack(code, limits=Limits(idle_seconds=0.3)).status == "finished"
 
 
 def test_endless_output(attack):
@@ -293,6 +306,81 @@ ATTEMPTS = [tcp, udp, abstract, name_service, raw, packet]"""
                 listener.recv(1) if listener is udp else listener.accept()
 
 
+def test_a_pair_of_sockets_reaches_nobody(attack, walls, tmp_path):
+    """What an event loop wakes itself by; datagrams go to whoever has a name."""
+    if "seccomp" not in walls:
+        pytest.skip("what seccomp is for")
+    name = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(name)
+        listener.setblocking(False)
+        code = f"""{HARNESS}
+def datagrams(name): socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b"x", name)
+def packets(name): socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+def internet(name): socket.socketpair(socket.AF_INET, socket.SOCK_STREAM)
+def named(name): socket.socketpair()[0].sendto(b"x", name)
+def connect(name): socket.socketpair()[0].connect(name)
+def bind(name): socket.socketpair()[0].bind("here")
+def rights(name): socket.send_fds(socket.socketpair()[0], [b"x"], [1])
+def signals(name):
+    import fcntl
+    fcntl.ioctl(socket.socketpair()[0], 0x8901, ctypes.byref(ctypes.c_int(1)))  # FIOSETOWN
+def asynchronous(name):
+    import fcntl
+    fcntl.ioctl(socket.socketpair()[0], 0x5452, ctypes.byref(ctypes.c_int(1)))  # FIOASYNC
+ATTEMPTS = [datagrams, packets, internet, named, connect, bind, rights, signals, asynchronous]"""
+        assert succeeded(attack(code, name)) == []
+        with pytest.raises(BlockingIOError):
+            listener.recv(1)
+
+
+def test_no_device_but_the_null_device(attack):
+    code = f"""{HARNESS}
+def make(): os.mknod("null", 0o666 | 0x2000, os.makedev(1, 3))
+def memory(): open("/dev/mem", "rb")
+def terminal(): open("/dev/tty", "rb")
+def disk(): os.listdir("/dev/disk")
+def beside(): open("/dev/shm/x", "w")
+def replace(): os.rename("/dev/null", "/dev/other")
+def remove(): os.remove("/dev/null")
+ATTEMPTS = [make, memory, terminal, disk, beside, replace, remove]"""
+    before = os.stat(os.devnull)
+    assert succeeded(attack(code)) == []
+    assert os.stat(os.devnull).st_mode == before.st_mode
+
+
+def test_installed_packages_cannot_be_read(attack):
+    """Those of the interpreter that runs the guest, and the system's."""
+    folders = {
+        str(Path(folder).resolve())
+        for base in (sys.base_prefix, "/usr", "/usr/local")
+        for kind in ("site", "dist")
+        for folder in Path(base, "lib").glob(f"python*/{kind}-packages")
+    }
+    assert folders
+    code = """
+import os, sys
+def f(folders):
+    sys.path += folders
+    for name in ("pip", "numpy", "setuptools", "_pytest", "six"):
+        try:
+            return __import__(name).__file__
+        except ImportError:
+            pass
+        except OSError as error:
+            pass
+    read = []
+    for folder in folders:
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                try:
+                    read.append(open(parent + "/" + name, "rb").read())
+                except OSError:
+                    pass
+    return len(read)"""
+    assert succeeded(attack(code, sorted(folders))) == 0
+
+
 def test_no_new_rights(attack, walls):
     if "seccomp" not in walls:
         pytest.skip("what seccomp is for: a user namespace of the guest's own")
@@ -352,6 +440,82 @@ host.run(host.Job("import time\\ndef f(): time.sleep(600)", "f", [[]]), walls={h
     finally:
         process.kill()
         process.wait()
+    wait_until_gone(mark)
+
+
+# The keeper is killed when its guest comes to a point, which then goes on a little later.
+KILLED_KEEPER = """
+import os, signal, time
+from cfdapo.problems.sandbox import keeper, walls
+heard, told = os.pipe()
+def come(name):
+    if name == POINT:
+        os.write(told, b"x")
+        time.sleep(0.3)
+def fork(original=os.fork):
+    guest = original()
+    if guest:
+        os.read(heard, 1)
+        os.kill(os.getpid(), signal.SIGKILL)
+    come("fork")
+    return guest
+os.fork = fork
+def behind(name, original):
+    def wrapped(*arguments):
+        result = original(*arguments)
+        come(name)
+        return result
+    return wrapped
+for name in ("enter_root", "leave_root", "set_limits", "drop_capabilities"):
+    setattr(walls, name, behind(name, getattr(walls, name)))
+keeper.run_calls = behind("never", keeper.run_calls)
+main()"""
+
+
+@pytest.mark.parametrize("point", ["fork", "enter_root", "leave_root", "set_limits"])
+def test_a_guest_ends_with_its_keeper(point, walls, mark, monkeypatch):
+    """Also where that is killed while the walls are put up, before a limit of time holds."""
+    if point.endswith("root") and "namespaces" not in walls:
+        pytest.skip("without namespaces there is no root of its own")
+    killed = KILLED_KEEPER.replace("POINT", repr(point))
+    monkeypatch.setattr(host, "_BOOT", host._BOOT.replace("; main()", killed))
+    job = Job("import time\ntime.sleep(600)\ndef f(): pass", "f", [[]])
+    with pytest.raises(UserError, match="gave no answer"):
+        host.run(job, walls=walls, allow_weak=True)
+    wait_until_gone(mark)
+
+
+class Stopped(BaseException):
+    """What a signal's handler raises."""
+
+
+def test_a_stop_gives_up_what_runs_and_what_waits(mark):
+    """Of twenty jobs, two of which sleep, for ten minutes each if they may."""
+    started = []
+
+    def stop(*_):
+        raise Stopped
+
+    def ask():
+        for _ in range(200):
+            if len(marked_processes(mark)) >= 4:
+                break
+            time.sleep(0.05)
+        started.append(len(marked_processes(mark)))
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    limits = Limits(wall_seconds=600.0, idle_seconds=600.0)
+    jobs = [Job("import time\ndef f(): time.sleep(600)", "f", [[]], limits)] * 20
+    before = signal.signal(signal.SIGUSR1, stop)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        with pytest.raises(Stopped):
+            run_many(jobs, workers=2)
+    finally:
+        asking.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert started == [4]  # two keepers and their guests
     wait_until_gone(mark)
 
 

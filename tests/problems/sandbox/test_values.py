@@ -1,9 +1,22 @@
 """The notation of values: what is written comes back, and hostile text is refused, fast."""
 
 import contextlib
+import decimal
 import json
 import math
-from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+import types
+from collections import (
+    ChainMap,
+    Counter,
+    OrderedDict,
+    UserDict,
+    UserList,
+    UserString,
+    defaultdict,
+    deque,
+    namedtuple,
+)
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +26,7 @@ from cfdapo.problems.sandbox.values import MAX_DEPTH, dumps, loads
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
-    | st.complex_numbers()
+    | st.complex_numbers() | st.fractions() | st.decimals().filter(lambda x: not x.is_snan())
 )  # fmt: skip
 HASHABLE = st.recursive(SCALARS.filter(lambda x: x == x), lambda s: st.tuples(s, s), max_leaves=4)
 VALUES = st.recursive(
@@ -61,8 +74,39 @@ def test_subclasses_are_what_they_inherit_from():
     assert loads(dumps(deque([1]))) == deque([1]) != [1]
 
 
+def test_what_python_makes_to_equal_a_plain_value_is_written_as_that():
+    for value, plain in (
+        (UserList([1, UserList()]), [1, []]),
+        (UserDict(a=UserDict()), {"a": {}}),
+        (UserString("a"), "a"),
+        (ChainMap({"a": 1}, {"a": 2, "b": 3}), {"a": 1, "b": 3}),
+        (types.MappingProxyType({1: 2}), {1: 2}),
+        ({1: 2}.keys(), {1}),
+        ({1: 2}.items(), {(1, 2)}),
+        (memoryview(b"ab"), b"ab"),
+        (bytearray(b"ab"), b"ab"),
+    ):
+        assert value == plain
+        assert loads(dumps(value)) == plain and type(loads(dumps(value))) is type(plain)
+
+
+def test_exact_numbers_stay_exact():
+    for value in (Fraction(-1, 3), decimal.Decimal("0.10"), decimal.Decimal("-Infinity")):
+        assert loads(dumps(value)) == value and type(loads(dumps(value))) is type(value)
+    assert loads(dumps(decimal.Decimal("NaN"))).is_nan()
+    # Too long to be worth it, or not even comparable.
+    huge = Fraction(1, 10**20_000), decimal.Decimal(10**20_000), decimal.Decimal("sNaN")
+    for value in huge:
+        assert repr(loads(dumps(value))) == f"<{type(value).__name__}>"
+
+
 def test_other_types_equal_nothing():
-    for value in (range(3), object(), map(str, []), len, int, NotImplemented):
+    class Equal:
+        def __eq__(self, other):
+            return True
+
+    views = {1: [2]}.items(), {1: 2}.values(), iter([1])
+    for value in (range(3), object(), map(str, []), len, int, NotImplemented, Equal(), *views):
         read = loads(dumps(value))
         assert read != value and read != read and repr(read) == f"<{type(value).__name__}>"
 
@@ -99,6 +143,9 @@ def test_what_is_not_the_notation_is_refused():
         '["set",["list"]]', '["dict",1]', '["dict",["list",1,2]]', '["int"]', '["int","x"]',
         '["int",1]', '["float","1"]', '["bytes","0"]', '["complex",1]', '["complex",1,"a"]',
         '["complex",true,1]', "1" * 5000, '["list",' + "9" * 5000 + "]", '["other",1]', "\xff",
+        '["fraction","1"]', '["fraction","1","0"]', '["fraction","1","-2"]', '["fraction",1,2]',
+        '["fraction","' + "1" * 20_000 + '","1"]', '["decimal","' + "1" * 20_000 + '"]',
+        '["decimal","x"]', '["decimal","sNaN"]', '["decimal",1]',
     ):  # fmt: skip
         with pytest.raises(ValueError):
             loads(text)

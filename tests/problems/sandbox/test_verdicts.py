@@ -1,6 +1,12 @@
 """Attacks on the verdict: whatever the code does to the channel, it can only say values."""
 
 import math
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -176,6 +182,44 @@ BROKEN_LANDLOCK = """
 from cfdapo.problems.sandbox import walls
 walls.landlock_abi = lambda: 0
 main()"""
+
+
+def test_capabilities_ask_whether_the_library_can_be_imported(open_folder, monkeypatch):
+    """An interpreter that was installed with umask 077 is its owner's alone."""
+    if os.geteuid() or not {"namespaces", "landlock"} <= capabilities().walls:
+        pytest.skip("only a guest that root starts is somebody else, and only in namespaces")
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    library = open_folder / "lib" / version
+    left_out = shutil.ignore_patterns(
+        "site-packages", "test", "idlelib", "ensurepip", "__pycache__"
+    )
+    shutil.copytree(sysconfig.get_path("stdlib"), library, ignore=left_out)
+    (open_folder / "bin").mkdir()
+    python = open_folder / "bin" / version
+    shutil.copy(Path(sys._base_executable).resolve(), python)
+    monkeypatch.setattr(host, "_python", lambda: str(python))
+    assert host.capabilities.__wrapped__().walls == capabilities().walls
+    for path in (library / "heapq.py", library / "random.py"):
+        path.chmod(0o600)
+    found = host.capabilities.__wrapped__()
+    assert "namespaces" not in found.walls and "heapq" in found.missing["namespaces"]
+    # Where its owner runs it, it works.
+    assert found.sufficient
+    job = Job("import heapq\ndef f(): return heapq.nlargest(1, [1, 2])", "f", [[]])
+    assert run(job, walls=found.walls).calls == [Call([2])]
+
+
+def test_a_host_that_ignores_its_children():
+    """As what starts it may do; nobody then tells a keeper how its guest ended."""
+    script = """
+import signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+sys.path.insert(0, sys.argv[1])
+from cfdapo.problems.sandbox.host import Job, capabilities, run
+print(sorted(capabilities().missing), run(Job("def f(): return 1", "f", [[]])).calls[0].value)"""
+    source = str(Path(host.__file__).parents[3])
+    done = subprocess.run([sys.executable, "-c", script, source], capture_output=True, text=True)
+    assert done.stdout == f"{sorted(capabilities().missing)} 1\n", done.stderr
 
 
 def test_capabilities_name_every_wall():

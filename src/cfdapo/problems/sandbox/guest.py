@@ -14,9 +14,9 @@ def run_calls(job: dict[str, Any], pipe: int) -> None:
     """Write a line for every call of `job`: ["ok", value] or ["raised", what].
 
     Where the code does not define the function, the only line is ["undefined", why]. `job` has
-    `code`, `function`, `calls` (lists of arguments) and `stop_at_error`; arguments and lines are in
-    the notation of `values`. From `exec` on nothing here can be relied on: the code shares this
-    interpreter and may write lines of its own.
+    `code`, `function`, `calls` (lists of arguments), `listed` and `stop_at_error`; arguments and
+    lines are in the notation of `values`. From `exec` on nothing here can be relied on: the code
+    shares this interpreter and may write lines of its own.
     """
     calls = [loads(call) for call in job["calls"]]
     function, error = _define(job["code"], job["function"])
@@ -24,7 +24,7 @@ def run_calls(job: dict[str, Any], pipe: int) -> None:
         _write(pipe, dumps(["undefined", error]))
         return
     for arguments in calls:
-        line, succeeded = _answer(function, arguments)
+        line, succeeded = _answer(function, arguments, job["listed"])
         _write(pipe, line)
         if job["stop_at_error"] and not succeeded:
             return
@@ -42,10 +42,11 @@ def _define(code: str, name: str) -> tuple[Any, str]:
         return None, _describe(error)
 
 
-def _answer(function: Any, arguments: list[Any]) -> tuple[str, bool]:
+def _answer(function: Any, arguments: list[Any], listed: bool) -> tuple[str, bool]:
     """The line for one call, and whether it gave a value."""
     try:
-        return dumps(["ok", function(*arguments)]), True
+        value = function(*arguments)
+        return dumps(["ok", list(value) if listed else value]), True
     except BaseException as error:
         return dumps(["raised", _describe(error)]), False
 

@@ -22,8 +22,13 @@ _MOST_DESCRIPTORS = 256
 
 
 def main() -> None:
+    # A host that ignores it hands that down, and then nobody learns how the guest ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     job = json.loads(_read_line(0))
     paths = walls.readable_paths()
+    processes = -1
+    with contextlib.suppress(OSError):
+        processes = os.open("/proc", os.O_PATH)
     try:
         if "namespaces" in job["walls"]:
             walls.enter_namespaces()
@@ -32,7 +37,7 @@ def main() -> None:
         _report({"ended": "walls", "detail": str(error)})
         return
     began = time.monotonic()
-    ended, output = _watch(pipe, began + job["wall_seconds"], job["output_bytes"])
+    ended, output = _watch(pipe, _Clock(guest, processes, began), job)
     wall = time.monotonic() - began
     status, usage = _end(guest)
     _report(
@@ -53,6 +58,8 @@ def _start(job: dict[str, Any], paths: list[str]) -> tuple[int, int]:
     guest = os.fork()
     if guest == 0:
         try:
+            # Now nobody but the keeper reads from this pipe.
+            os.close(ready_read)
             _be_guest(job, paths, ready_write, pipe_write)
         finally:
             os._exit(1)
@@ -70,8 +77,9 @@ def _start(job: dict[str, Any], paths: list[str]) -> tuple[int, int]:
 def _be_guest(job: dict[str, Any], paths: list[str], ready: int, pipe: int) -> NoReturn:
     """Put up the walls around this process, then run the code; `ready` hears what went wrong."""
     try:
+        walls.die_with_parent(ready)
         os.setsid()
-        _put_up(job, paths)
+        _put_up(job, paths, ready)
     except BaseException as error:
         os.write(ready, f"{type(error).__name__}: {error}".encode())
         os._exit(1)
@@ -81,7 +89,7 @@ def _be_guest(job: dict[str, Any], paths: list[str], ready: int, pipe: int) -> N
     os._exit(0)
 
 
-def _put_up(job: dict[str, Any], paths: list[str]) -> None:
+def _put_up(job: dict[str, Any], paths: list[str], ready: int) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nothing, standard)
@@ -93,8 +101,8 @@ def _put_up(job: dict[str, Any], paths: list[str]) -> None:
         writable = walls.PRIVATE
     walls.set_limits(job["cpu_seconds"], job["memory_bytes"], job["disk_bytes"])
     walls.drop_capabilities()
-    # After the last change of users, which would undo it.
-    walls.die_with_parent()
+    # Again: a change of users undid it.
+    walls.die_with_parent(ready)
     if "landlock" in job["walls"]:
         walls.restrict_files(paths, writable)
     # Last: it forbids what the others need.
@@ -102,14 +110,51 @@ def _put_up(job: dict[str, Any], paths: list[str]) -> None:
         walls.restrict_calls()
 
 
-def _watch(pipe: int, deadline: float, most: int) -> tuple[str, bytes]:
-    """Why to end the guest, and what it wrote: "closed", "time", "output" or "host" is gone."""
+class _Clock:
+    """How long a guest has run, and how much of that it was asleep.
+
+    That is neither computing nor waiting for a processor, as the scheduler counts; a kernel that
+    does not say has guests that never sleep.
+    """
+
+    def __init__(self, guest: int, processes: int, began: float):
+        self.began = began
+        self.statistics = -1
+        # By the open folder: the guest takes away the root that both see.
+        with contextlib.suppress(OSError):
+            self.statistics = os.open(f"{guest}/schedstat", os.O_RDONLY, dir_fd=processes)
+        self.busy_before = self._busy() or 0.0
+
+    def wall(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.began
+
+    def asleep(self) -> float:
+        """Seconds of them."""
+        wall, busy = self.wall(), self._busy()
+        return 0.0 if busy is None else wall - (busy - self.busy_before)
+
+    def _busy(self) -> float | None:
+        try:
+            running, waiting, *_ = os.pread(self.statistics, 100, 0).split()
+        except (OSError, ValueError):
+            return None
+        return (int(running) + int(waiting)) / 1e9
+
+
+def _watch(pipe: int, clock: _Clock, job: dict[str, Any]) -> tuple[str, bytes]:
+    """Why to end the guest, and what it wrote: it "closed" the pipe, its "time" or the time that it
+    may be "asleep" is over, its "output" is too long, or the "host" is gone."""
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     poll.register(0, 0)  # only hang-ups
     output = bytearray()
-    while (left := deadline - time.monotonic()) > 0:
-        ready = dict(poll.poll(left * 1000))
+    while (left := job["wall_seconds"] - clock.wall()) > 0:
+        awake = job["idle_seconds"] - clock.asleep()
+        if awake <= 0:
+            return "asleep", bytes(output)
+        # It cannot fall asleep for longer than time passes.
+        ready = dict(poll.poll(min(left, awake) * 1000 + 1))
         if 0 in ready:
             return "host", b""
         if pipe in ready:
@@ -117,7 +162,7 @@ def _watch(pipe: int, deadline: float, most: int) -> tuple[str, bytes]:
             if not piece:
                 return "closed", bytes(output)
             output += piece
-            if len(output) > most:
+            if len(output) > job["output_bytes"]:
                 return "output", b""
     return "time", bytes(output)
 

@@ -2,8 +2,9 @@
 
 What one process needs that computes, reads files that the other walls leave it, and writes into its
 private folder. Not among them, so that new kernels add nothing either: other processes and threads
-(clone, fork, execve), sockets, signals, ptrace, prlimit64 (which reaches other processes), System V
-and POSIX shared memory, mounts, namespaces, keys, io_uring, bpf, changing owners and modes.
+(clone, fork, execve), sockets but a pair that is connected to itself, signals, ptrace, prlimit64
+(which reaches other processes), System V and POSIX shared memory, mounts, namespaces, keys,
+io_uring, bpf, changing owners and modes.
 """
 
 import os
@@ -42,11 +43,24 @@ ALLOWED: dict[str, tuple[int, int | None]] = {
     "sched_getaffinity": (204, 123), "sched_yield": (24, 124), "rseq": (334, 293),
     "set_robust_list": (273, 99), "arch_prctl": (158, None),
     "exit": (60, 93), "exit_group": (231, 94),
+    # Of the pair of sockets.
+    "recvfrom": (45, 207), "getsockname": (51, 204),
 }  # fmt: skip
-FCNTL = (72, 25)
-# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC. With F_SETOWN and F_SETSIG a process
-# has the kernel send signals for it.
-FCNTL_COMMANDS = (0, 1, 2, 3, 4, 1030)
+# Calls that pass with some values of some arguments, by their place: their lower 32 bits, which is
+# all that the kernel reads of an int, or, for an address, all 64.
+SOME: dict[str, tuple[tuple[int, int], dict[int, tuple[int, ...]]]] = {
+    # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC. With F_SETOWN and F_SETSIG a
+    # process has the kernel send signals for it.
+    "fcntl": ((72, 25), {1: (0, 1, 2, 3, 4, 1030)}),
+    # FIONBIO, FIONCLEX, FIOCLEX: what F_SETFL and F_SETFD do.
+    "ioctl": ((16, 29), {1: (0x5421, 0x5450, 0x5451)}),
+    # AF_UNIX and SOCK_STREAM, with SOCK_NONBLOCK and SOCK_CLOEXEC or without: an event loop wakes
+    # itself by such a pair. It reaches nobody else, and passes no descriptors without sendmsg.
+    "socketpair": ((53, 199), {0: (1,), 1: (1, 0x801, 0x80001, 0x80801)}),
+    # To nobody but the other end.
+    "sendto": ((44, 206), {4: (0,)}),
+}
+ADDRESSES = frozenset({("sendto", 4)})
 
 # AUDIT_ARCH_* of linux/audit.h, and the column of the tables above. Calls of the x32 ABI pass for
 # x86_64 and have another bit set: none is on the list.
@@ -54,7 +68,7 @@ ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 
 # Instructions of classic BPF (linux/filter.h), and where struct seccomp_data has its fields.
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
-_NUMBER, _ARCHITECTURE, _SECOND_ARGUMENT = 0, 4, 24
+_NUMBER, _ARCHITECTURE, _ARGUMENTS, _BYTES = 0, 4, 16, 8
 _ALLOW, _KILL, _FAIL_EPERM = 0x7FFF0000, 0x80000000, 0x00050001
 
 
@@ -76,15 +90,32 @@ def filter_program(machine: str | None = None) -> bytes:
     for numbers in ALLOWED.values():
         if numbers[column] is not None:
             program += _return_if_equal(numbers[column], _ALLOW)
-    # Everything but fcntl ends here.
-    program.append(_instruction(_JUMP_IF_EQUAL, FCNTL[column], skip_if_true=1))
-    program.append(_instruction(_RETURN, _FAIL_EPERM))
-    # The argument is an int: of its 64 bits the kernel reads the lower 32, which stand first.
-    program.append(_instruction(_LOAD, _SECOND_ARGUMENT))
-    for command in FCNTL_COMMANDS:
-        program += _return_if_equal(command, _ALLOW)
+    for name, (numbers, arguments) in SOME.items():
+        checks = _checks(name, arguments)
+        program.append(_instruction(_JUMP_IF_EQUAL, numbers[column], skip_if_false=len(checks)))
+        program += checks
     program.append(_instruction(_RETURN, _FAIL_EPERM))
     return b"".join(program)
+
+
+def _checks(name: str, arguments: dict[int, tuple[int, ...]]) -> list[bytes]:
+    """Instructions that allow a call with these values of its arguments, and fail it otherwise."""
+    found = []
+    for place, values in arguments.items():
+        # Both architectures are little-endian: the lower 32 bits stand first.
+        found += _fail_unless(_ARGUMENTS + _BYTES * place, values)
+        if (name, place) in ADDRESSES:
+            found += _fail_unless(_ARGUMENTS + _BYTES * place + 4, (0,))
+    return [*found, _instruction(_RETURN, _ALLOW)]
+
+
+def _fail_unless(offset: int, values: tuple[int, ...]) -> list[bytes]:
+    """Go on behind these instructions where the 32 bits at `offset` are one of `values`."""
+    jumps = [
+        _instruction(_JUMP_IF_EQUAL, value, skip_if_true=len(values) - number)
+        for number, value in enumerate(values)
+    ]
+    return [_instruction(_LOAD, offset), *jumps, _instruction(_RETURN, _FAIL_EPERM)]
 
 
 def _return_if_equal(value: int, verdict: int) -> list[bytes]:

@@ -3,13 +3,18 @@
 None, booleans, strings, integers below 2**53 and finite floats are JSON's own. Everything else is a
 list whose first item names what it is: ["list", ...], ["tuple", ...], ["set", ...],
 ["frozenset", ...], ["deque", ...], ["dict", [key, value], ...], ["int", hexadecimal],
-["float", "nan"], ["complex", real, imaginary], ["bytes", hexadecimal] and ["other", type name] for
-values of other types, which equal nothing. Subclasses are written as what they inherit from.
+["float", "nan"], ["complex", real, imaginary], ["bytes", hexadecimal], ["decimal", digits],
+["fraction", hexadecimal, hexadecimal] and ["other", type name] for values of other types, which
+equal nothing. Subclasses are written as what they inherit from, and what Python's library makes to
+equal a value of a type with a notation (UserList, a dictionary's keys, memoryview) as that value.
 """
 
+import contextlib
 import json
 import math
-from collections import deque
+import sys
+import types
+from collections import ChainMap, UserDict, UserList, UserString, deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +22,10 @@ MAX_DEPTH = 100
 # Hash tables are filled with a writer's own items: so many may share a hash before it is an attack.
 MAX_COLLISIONS = 64
 _EXACT_IN_JSON = 2**53
+# Longer ones are other values: to make a fraction of two numbers takes time that grows faster than
+# their digits.
+_MOST_HEX_DIGITS, _MOST_DECIMAL_DIGITS = 10_000, 10_000
+_VIEWS = (type({}.keys()), type({}.items()))
 
 
 class Other:
@@ -65,7 +74,7 @@ def _tag(value: Any, depth: int) -> Any:
         return float(value) if math.isfinite(value) else ["float", repr(float(value))]
     if isinstance(value, complex):
         return ["complex", _tag(value.real, 0), _tag(value.imag, 0)]
-    if isinstance(value, bytes | bytearray):
+    if isinstance(value, bytes | bytearray | memoryview):
         return ["bytes", value.hex()]
     if isinstance(value, dict):
         pairs = list(dict.items(value))
@@ -73,6 +82,33 @@ def _tag(value: Any, depth: int) -> Any:
     for kind in (list, tuple, set, frozenset, deque):
         if isinstance(value, kind):
             return [kind.__name__, *(_tag(item, depth - 1) for item in kind.__iter__(value))]
+    return _tag_exact(value) or _tag_equal(value, depth)
+
+
+def _tag_exact(value: Any) -> list[str] | None:
+    """A Decimal or a Fraction, which only a program has that imports their modules."""
+    decimal, fractions = sys.modules.get("decimal"), sys.modules.get("fractions")
+    if decimal and isinstance(value, decimal.Decimal) and not value.is_snan():
+        text = str(decimal.Decimal(value))
+        return ["decimal", text] if len(text) <= _MOST_DECIMAL_DIGITS else None
+    if fractions and isinstance(value, fractions.Fraction):
+        parts = [hex(value.numerator), hex(value.denominator)]
+        return ["fraction", *parts] if max(map(len, parts)) <= _MOST_HEX_DIGITS else None
+    return None
+
+
+def _tag_equal(value: Any, depth: int) -> list[Any]:
+    """What equals a value of another type, as that; all else as other."""
+    plain = None
+    if isinstance(value, UserList | UserString):
+        plain = value.data
+    elif isinstance(value, UserDict | ChainMap | types.MappingProxyType):
+        plain = dict(value)
+    elif isinstance(value, _VIEWS):
+        with contextlib.suppress(TypeError):  # items that cannot be hashed equal no set
+            plain = set(value)
+    if isinstance(plain, list | str | dict | set):
+        return _tag(plain, depth - 1)
     return ["other", str(type(value).__name__)]
 
 
@@ -105,6 +141,8 @@ def _scalar(tag: Any, items: list[Any]) -> Any:
         parts = [_untag(item, 0) for item in items]
         if all(type(part) in (int, float) for part in parts):
             return complex(*parts)
+    elif tag == "fraction" and len(items) == 2:
+        return _fraction(*items)
     elif len(items) == 1 and isinstance(items[0], str):
         (text,) = items
         if tag == "int":
@@ -113,9 +151,34 @@ def _scalar(tag: Any, items: list[Any]) -> Any:
             return float(text)
         if tag == "bytes":
             return bytes.fromhex(text)
+        if tag == "decimal":
+            return _decimal(text)
         if tag == "other":
             return Other(text)
     raise ValueError(f"no value is written as {str(tag)[:20]!r} with {len(items)} items")
+
+
+def _fraction(numerator: Any, denominator: Any) -> Any:
+    from fractions import Fraction  # slow to load, and hardly ever needed in a fresh interpreter
+
+    for part in (numerator, denominator):
+        if not isinstance(part, str) or len(part) > _MOST_HEX_DIGITS:
+            raise ValueError("a fraction has two hexadecimal numbers")
+    if (below := int(denominator, 16)) <= 0:
+        raise ValueError("a fraction is of a positive number")
+    return Fraction(int(numerator, 16), below)
+
+
+def _decimal(text: str) -> Any:
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        value = Decimal(text) if len(text) <= _MOST_DECIMAL_DIGITS else Decimal("sNaN")
+    except InvalidOperation:
+        value = Decimal("sNaN")
+    if value.is_snan():  # which cannot even be compared
+        raise ValueError("no decimal number")
+    return value
 
 
 def _check_hashes(items: Iterable[Any]) -> None:

@@ -8,8 +8,10 @@ import contextlib
 import ctypes
 import os
 import resource
+import select
 import struct
 import sys
+from collections.abc import Iterable
 
 from cfdapo.problems.sandbox.syscalls import filter_program
 
@@ -34,9 +36,10 @@ _SIGKILL, _LAST_CAPABILITY = 9, 63
 _SYS_MOUNT_SETATTR, _SYS_LANDLOCK = 442, (444, 445, 446)  # the same on every architecture
 
 # Landlock's rights (linux/landlock.h): all on files up to ABI 3, then ioctl on devices (ABI 5).
-_FS_READ, _FS_ALL_3, _FS_IOCTL_DEV = (1 << 2) | (1 << 3), (1 << 15) - 1, 1 << 15
+_FS_LIST, _FS_READ = 1 << 3, (1 << 2) | (1 << 3)
+_FS_ALL_3, _FS_IOCTL_DEV = (1 << 15) - 1, 1 << 15
 _FS_WRITE = (1 << 1) | (1 << 4) | (1 << 5) | (1 << 7) | (1 << 8) | (1 << 14)
-_FS_OF_A_FILE = 1 << 2
+_FS_OF_A_FILE = (1 << 1) | (1 << 2) | (1 << 14)
 _TCP, _SCOPES = 3, 3
 # Before it, Landlock lets files be truncated.
 LEAST_LANDLOCK_ABI = 3
@@ -45,7 +48,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def readable_paths() -> list[str]:
-    """What a guest may read: the standard library and the shared libraries that it loads."""
+    """What a guest may read, but for `hidden_folders`: the standard library and the shared
+    libraries that it loads."""
     own = [
         path for path in (*sys.path, os.path.join(sys.base_prefix, "lib")) if os.path.isabs(path)
     ]
@@ -53,9 +57,33 @@ def readable_paths() -> list[str]:
     return [p for p in found if not any(p != q and p.startswith(f"{q}/") for q in found)]
 
 
-def die_with_parent() -> None:
-    """Be killed when the process that made this one ends."""
+def hidden_folders(paths: list[str]) -> list[str]:
+    """Where below `paths` packages are installed that are not Python's own."""
+    found = []
+    for path in paths:
+        beside = [path, *(entry.path for entry in _pythons(path))]
+        found += [f"{one}/{name}" for one in beside for name in ("site-packages", "dist-packages")]
+    return [folder for folder in found if os.path.isdir(folder)]
+
+
+def _pythons(path: str) -> list[os.DirEntry[str]]:
+    """The folders in `path` that are some Python's library."""
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        return [entry for entry in entries if entry.name.startswith("python") and entry.is_dir()]
+    return []
+
+
+def die_with_parent(pipe: int) -> None:
+    """Be killed when the process that made this one ends, also where it has ended already.
+
+    Only the parent reads from `pipe`. (In a namespace of its own a process cannot tell by its
+    parent's number.)
+    """
     _call("prctl", _PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    poll = select.poll()
+    poll.register(pipe, 0)  # only that nobody reads
+    if poll.poll(0):
+        os._exit(1)
 
 
 def enter_namespaces() -> None:
@@ -80,8 +108,9 @@ def enter_namespaces() -> None:
 
 
 def enter_root(paths: list[str], disk_bytes: int) -> None:
-    """See no files but those below `paths`, read-only, and `PRIVATE`, empty, of at most
-    `disk_bytes`; there is no /proc, /dev, /sys or home. Needs the namespaces."""
+    """See no files but those below `paths`, read-only and without the packages installed there,
+    /dev/null, and `PRIVATE`, empty, of at most `disk_bytes`; there is no /proc, /sys or home. Needs
+    the namespaces."""
     base = "/sys"  # any folder that is everywhere and below which no path lies
     os.umask(0o022)
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
@@ -90,11 +119,15 @@ def enter_root(paths: list[str], disk_bytes: int) -> None:
         if os.path.isdir(path):
             os.makedirs(f"{base}{path}")
         else:
-            os.makedirs(os.path.dirname(f"{base}{path}"), exist_ok=True)
-            os.close(os.open(f"{base}{path}", os.O_CREAT | os.O_WRONLY, 0o644))
+            _make_file(f"{base}{path}")
         _mount(path, f"{base}{path}", None, _MS_BIND | _MS_REC)
+    for folder in hidden_folders(paths):
+        _mount("tmpfs", f"{base}{folder}", "tmpfs", _MS_NOSUID | _MS_NODEV, "size=4k,nr_inodes=1")
     os.mkdir(f"{base}{PRIVATE}")
+    _make_file(f"{base}{os.devnull}")
     _set_read_only(base)
+    # A device, so not among what has just been told to have none.
+    _mount(os.devnull, f"{base}{os.devnull}", None, _MS_BIND)
     user, group = _ordinary_user()
     _mount(
         "tmpfs", f"{base}{PRIVATE}", "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC,
@@ -105,6 +138,11 @@ def enter_root(paths: list[str], disk_bytes: int) -> None:
     _call("pivot_root", b".", b".")
     _call("umount2", b".", _MNT_DETACH)
     os.chdir(PRIVATE)
+
+
+def _make_file(path: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
 
 
 def leave_root() -> None:
@@ -171,10 +209,11 @@ def landlock_abi() -> int:
 
 
 def restrict_files(readable: list[str], writable: str | None) -> None:
-    """Landlock: read below `readable`, read and write below `writable`, and no other file.
+    """Landlock: read below `readable`, but no installed packages there, read and write below
+    `writable` and in /dev/null, and no other file.
 
-    As far as the kernel's version knows them, also no TCP, and no signals or abstract sockets to
-    processes outside.
+    Names can be seen everywhere, and what `stat` says of a file. As far as the kernel's version
+    knows them, also no TCP, and no signals or abstract sockets to processes outside.
     """
     abi = landlock_abi()
     if abi < LEAST_LANDLOCK_ABI:
@@ -184,17 +223,38 @@ def restrict_files(readable: list[str], writable: str | None) -> None:
     create, add_rule, restrict_self = map(ctypes.c_long, _SYS_LANDLOCK)
     attributes = attributes[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
     ruleset = _call("syscall", create, attributes, ctypes.c_size_t(len(attributes)), 0)
-    rights = dict.fromkeys(readable, _FS_READ)
+    # In a root of its own (`enter_root`) nothing lies there.
+    hidden = [] if writable else hidden_folders(readable)
+    rights = _reading([(path, os.path.isdir(path)) for path in readable], hidden)
+    rights[os.devnull] = (_FS_READ | _FS_WRITE) & _FS_OF_A_FILE
     if writable:
         rights[writable] = _FS_READ | _FS_WRITE
     for path, right in rights.items():
         folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        right = right if os.path.isdir(path) else right & _FS_OF_A_FILE
         _call("syscall", add_rule, ruleset, 1, struct.pack("=Qi", right, folder), 0)
         os.close(folder)
     _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _call("syscall", restrict_self, ruleset, 0)
     os.close(ruleset)
+
+
+def _reading(paths: Iterable[tuple[str, bool]], hidden: list[str]) -> dict[str, int]:
+    """Landlock's rights to read `paths`, each with whether it is a folder, without `hidden` ones.
+
+    A right holds for all that is below, so in a folder with a hidden one only listing is allowed,
+    and reading in each of the others.
+    """
+    rights = {}
+    for path, is_folder in paths:
+        if not is_folder:
+            rights[path] = _FS_READ & _FS_OF_A_FILE
+        elif not any(folder.startswith(f"{path}/") for folder in hidden):
+            rights |= {} if path in hidden else {path: _FS_READ}
+        else:
+            rights[path] = _FS_LIST
+            with os.scandir(path) as entries:
+                rights |= _reading([(entry.path, entry.is_dir()) for entry in entries], hidden)
+    return rights
 
 
 def restrict_calls() -> None:

@@ -1,0 +1,1 @@
+"""Pages of completions whose tokens are coloured by weight."""

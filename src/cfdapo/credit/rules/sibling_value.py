@@ -1,0 +1,97 @@
+"""What a step was worth by the siblings that passed the same state; nothing is sampled or measured.
+
+A reading of IBPO (arXiv 2605.16302), whose own estimator is not known to us: trajectories of one
+prompt are compared, and where they differ stands for the decision that was made. GiGPO (arXiv
+2505.10978) groups the states of agents in this way.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from cfdapo.credit.rule import CreditRule, Rollout, TokenAdvantages, with_group_mass
+from cfdapo.credit.states import calculation_states, program_states
+from cfdapo.credit.steps import Step, find_steps, spread
+
+FORMS = ("return", "difference")
+_START = ("start",)
+
+
+class Rule(CreditRule):
+    """The value V of a state is the mean reward of the *other* completions that pass it.
+
+    The state after a step is what the completion has worked out so far (`credit.states`; of
+    programs where `config.spans` is "code"); the start is shared by all. Form "return": a step has
+    R_i - V(the state before it), and 0 where no sibling shares that state. Form "difference": it
+    has V(after) - V(before); a state that no sibling shares has the value of the one before it,
+    and the last one R_i, so that a completion's steps add up to R_i minus its siblings' mean.
+    `shrink` pulls V towards the siblings' mean as that many more visits would. Every group's sum
+    of |A| is DAPO's.
+    """
+
+    keeps = "group"
+
+    @dataclass(frozen=True)
+    class Options:
+        """form: return or difference. shrink: visits that the siblings' mean counts for."""
+
+        form: str = "return"
+        shrink: float = 0.0
+
+        def __post_init__(self) -> None:
+            if self.form not in FORMS:
+                raise ValueError(
+                    f"options of sibling_value: form is {self.form!r}; allowed: {', '.join(FORMS)}"
+                )
+            if self.shrink < 0:
+                raise ValueError("options of sibling_value: shrink is at least 0")
+
+    def assign(self, rollout: Rollout) -> TokenAdvantages:
+        find = program_states if self.config.spans == "code" else calculation_states
+        steps = [
+            find_steps(text, ids, self.tokenizer)
+            for text, ids in zip(rollout.texts, rollout.completions, strict=True)
+        ]
+        states = [find(text, found) for text, found in zip(rollout.texts, steps, strict=True)]
+        rewards = rollout.rewards.tolist()
+        values = [[0.0] * len(found) for found in steps]
+        for members in rollout.members():
+            siblings = _Siblings(
+                {i: [_START, *states[i]] for i in members}, rewards, self.options.shrink
+            )
+            for i in members:
+                values[i] = self._step_values(siblings, i, len(steps[i]))
+        advantages = [_spread(*one) for one in zip(steps, values, rollout.completions, strict=True)]
+        return TokenAdvantages(with_group_mass(rollout, advantages))
+
+    def _step_values(self, siblings: "_Siblings", completion: int, steps: int) -> list[float]:
+        visited = [siblings.value(completion, number) for number in range(steps)]
+        reward = siblings.rewards[completion]
+        if self.options.form == "return":
+            return [0.0 if value is None else reward - value for value in visited]
+        known, last = [], 0.0
+        for value in visited:
+            last = last if value is None else value
+            known.append(last)
+        return [after - before for before, after in pairwise([*known, reward])]
+
+
+class _Siblings:
+    """One group's states, by completion, from the start on, and its rewards."""
+
+    def __init__(self, states: dict[int, list[Hashable]], rewards: Sequence[float], shrink: float):
+        self.states, self.rewards, self.shrink = states, rewards, shrink
+
+    def value(self, completion: int, number: int) -> float | None:
+        """V of the completion's state after `number` steps; None where no sibling passes it."""
+        state = self.states[completion][number]
+        others = [i for i in self.states if i != completion]
+        passed = [self.rewards[i] for i in others if state in self.states[i]]
+        if not passed:
+            return None
+        mean = sum(self.rewards[i] for i in others) / len(others)
+        return (sum(passed) + self.shrink * mean) / (len(passed) + self.shrink)
+
+
+def _spread(steps: Sequence[Step], values: Sequence[float], completion: Sequence[int]):
+    return spread(steps, values, len(completion))

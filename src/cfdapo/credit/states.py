@@ -1,0 +1,73 @@
+"""What a completion has worked out after each of its steps, so that siblings can be compared."""
+
+import ast
+import re
+from collections.abc import Hashable, Sequence
+from decimal import Decimal
+
+from cfdapo.credit.expressions import find_expressions
+from cfdapo.credit.steps import Step
+from cfdapo.problems.code_blocks import parse_code, source_of
+from cfdapo.problems.code_places import find_code
+
+_EQUALS = re.compile(r"=|\bis\b|\bequals\b")
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+
+
+def calculation_states(text: str, steps: Sequence[Step]) -> list[Hashable]:
+    """The set of results of all calculations up to the end of each step, (steps,).
+
+    A calculation is an expression that `credit.expressions` finds with an equals sign; its result
+    is the last number behind the last one. What is said in words alone is not seen.
+    """
+    results = [(end, _result(text[start:end])) for start, end, _ in find_expressions(text)]
+    return [
+        frozenset(value for end, value in results if end <= step.end and value is not None)
+        for step in steps
+    ]
+
+
+def program_states(text: str, steps: Sequence[Step]) -> list[Hashable]:
+    """The program up to the end of each step, whatever its variables are called, (steps,).
+
+    Equal states are programs of the same statements, so that equal values which were computed in
+    different ways count as different states. A step at which the code so far does not parse (it
+    ends in the head of a loop, say) has the state of the step before it, or () at the beginning.
+    """
+    lines = find_code(text).lines
+    states: list[Hashable] = []
+    for step in steps:
+        so_far = [line for line in lines if line[0] < step.end]
+        tree = parse_code(source_of(text, so_far)) if so_far else None
+        states.append(_shape(tree) if tree is not None else states[-1] if states else ())
+    return states
+
+
+def _result(expression: str) -> Decimal | None:
+    *_, last = _EQUALS.split(expression)
+    if last == expression:
+        return None
+    found = _NUMBER.findall(last)
+    return Decimal(found[-1].replace(",", "")).normalize() if found else None
+
+
+class _Numbered(ast.NodeTransformer):
+    """Calls names in the order in which they come up."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}
+
+    def _number(self, name: str) -> str:
+        return self.names.setdefault(name, f"v{len(self.names)}")
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        node.id = self._number(node.id)
+        return node
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.arg = self._number(node.arg)
+        return node
+
+
+def _shape(tree: ast.AST) -> str:
+    return ast.dump(_Numbered().visit(tree))

@@ -1,0 +1,88 @@
+"""Flags that several stages share: a study's runs, its results, and what is said of them."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cfdapo.analysis.records.results import Results, Runs
+from cfdapo.files import UserError
+from cfdapo.vocabulary import PAPER_MODES, TASKS, named_modes
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that say which runs belong to the study."""
+    parser.add_argument("--models", nargs="+", required=True, help="models, in the tables' order")
+    parser.add_argument(
+        "--modes", nargs="+", required=True, help="weightings, and the study's variants of them"
+    )
+    parser.add_argument("--seeds", nargs="+", required=True, type=int, help="seeds of the runs")
+
+
+def add_results_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of a stage that sums up a study: its results, its runs, its settings and labels."""
+    parser.add_argument("--results", type=Path, required=True, help="the study's results folder")
+    add_run_arguments(parser)
+    parser.add_argument(
+        "--labels", type=json_object, default={}, help='display names, as {"model": "Label"}'
+    )
+    parser.add_argument(
+        "--mode-labels",
+        type=json_object,
+        default={},
+        help='display names of variants, as {"mode": "Label"}',
+    )
+    parser.add_argument("--task", choices=TASKS, help="the study's task")
+    parser.add_argument(
+        "--weight-groups",
+        type=json_object,
+        default={},
+        help='modes that differ in their weighting only, as {"raw": {"weighting": "mode"}}',
+    )
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object given as a flag; raises `ArgumentTypeError`, which argparse reports."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object")
+    return value
+
+
+def results_of(given: argparse.Namespace) -> Results:
+    """What the flags of `add_results_arguments` name.
+
+    JSON from the workflow is sorted; the order is that of `--models` and `--modes`.
+
+    Raises:
+        UserError: a label of a model that the study does not have, or a mode that is neither
+            a weighting nor labelled as a variant.
+    """
+    unknown = [model for model in given.labels if model not in given.models]
+    if unknown:
+        raise UserError(f"--labels: no such model: {', '.join(unknown)}")
+    known = [*PAPER_MODES, *given.mode_labels]
+    strange = [mode for mode in given.modes if mode not in known]
+    if strange:
+        raise UserError(f"--modes: no such mode: {', '.join(strange)}; {', '.join(known)}")
+    variants = {mode: given.mode_labels[mode] for mode in given.modes if mode not in PAPER_MODES}
+    modes = named_modes(given.modes, variants)
+    return Results(
+        folder=given.results,
+        runs=Runs(given.results / "runs", given.models, given.modes, given.seeds),
+        labels={model: given.labels.get(model, model) for model in given.models},
+        modes=modes,
+        task=given.task,
+        weight_groups=_in_order(given.weight_groups, list(modes)),
+    )
+
+
+def _in_order(groups: Mapping[str, Mapping[str, str]], modes: list[str]) -> dict[str, Any]:
+    """The groups by their modes' places; without any, every mode is a weighting of its own."""
+    if not groups:
+        return {"raw": {mode: mode for mode in modes}}
+    return dict(sorted(groups.items(), key=lambda item: [modes.index(m) for m in item[1].values()]))

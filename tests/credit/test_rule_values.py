@@ -1,0 +1,310 @@
+"""Every rule's token advantages, computed by hand on a batch of two groups."""
+
+import pytest
+import torch
+from made_rollouts import GOLD, SOLUTIONS, make_rollout, tokenizer
+
+from cfdapo.credit.assigner import CreditConfig
+from cfdapo.credit.edits import distance, unchanged
+from cfdapo.credit.rule import Rollout, TokenAdvantages
+from cfdapo.credit.rules import get_rule, rule_names
+from cfdapo.credit.states import calculation_states, program_states
+from cfdapo.credit.steps import find_steps, spread
+
+
+def assign(name: str, rollout: Rollout, **options) -> TokenAdvantages:
+    rule = get_rule(name)(tokenizer(), CreditConfig(mode=name, options=options))
+    return rule(rollout)
+
+
+def by_step(rollout: Rollout, given: TokenAdvantages, completion: int) -> list[float]:
+    """The advantage of each step, which all of its tokens must have."""
+    ids, tokens = rollout.completions[completion], given.advantages[completion]
+    steps = find_steps(rollout.texts[completion], ids, tokenizer())
+    for step in steps:
+        assert tokens[step.tokens].unique().numel() == 1
+    return [float(tokens[step.tokens][0]) for step in steps]
+
+
+def sampled(right: dict[str, int]):
+    """A sampler: of n continuations of a start, `right` says how many state the right answer."""
+
+    def sample(prefixes, n):
+        found = []
+        for prompt, start in prefixes:
+            text = tokenizer().decode(start)
+            gold = GOLD["Tom" in tokenizer().decode(prompt)]
+            answers = [gold] * right.get(text, 0) + ["0"] * (n - right.get(text, 0))
+            found.append([tokenizer()(f"#### {answer}")["input_ids"] for answer in answers])
+        return found
+
+    return sample
+
+
+@pytest.fixture
+def rollout() -> Rollout:
+    return make_rollout(sample=sampled({}))
+
+
+def test_the_made_batch_is_what_the_hand_computed_values_go_by(rollout):
+    assert rollout.rewards.tolist() == [1, 1, 0, 0] * 2
+    assert rollout.active() == [True] * 8 and rollout.members() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert rollout.texts == list(SOLUTIONS)
+
+
+# Promises of every rule -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", rule_names())
+def test_a_group_whose_rewards_agree_teaches_nothing(name):
+    rollout = make_rollout(rewards=[1, 1, 1, 1, 0, 0, 0, 0], sample=sampled({}), **known())
+    for advantages, ids in zip(assign(name, rollout).advantages, rollout.completions, strict=True):
+        assert advantages.shape == (len(ids),) and advantages.dtype == torch.float32
+        assert advantages.eq(0).all()
+
+
+@pytest.mark.parametrize("name", rule_names())
+def test_a_rule_keeps_what_it_says_and_gives_numbers(name):
+    rollout = make_rollout(sample=sampled({}), **known())
+    given = assign(name, rollout)
+    assert all(one.isfinite().all() for one in given.advantages)
+    base = [
+        torch.full((len(ids),), float(advantage))
+        for ids, advantage in zip(rollout.completions, rollout.advantages, strict=True)
+    ]
+    keeps = get_rule(name).keeps
+    units = {"nothing": [], "completion": [[i] for i in range(8)], "group": rollout.members()}
+    for unit in units[keeps]:
+        masses = [sum(float(one[i].abs().sum()) for i in unit) for one in (given.advantages, base)]
+        assert masses[0] == pytest.approx(masses[1], rel=1e-4)
+    assert (given.generations > 0) == get_rule(name).generates
+    assert (given.passes > 0) == (get_rule(name).measures_drops or name == "entropy")
+    assert bool(given.credits) >= get_rule(name).measures_drops
+
+
+@pytest.mark.parametrize("name", rule_names())
+def test_a_rule_gives_the_same_twice_and_empty_completions_nothing(name):
+    empty = make_rollout(
+        rewards=[1, 0, 0, 1], solutions=["", "x", "", "#### 7"], sample=sampled({}), **known(4)
+    )
+    assign(name, empty)
+    twice = [assign(name, make_rollout(sample=sampled({}), **known())) for _ in range(2)]
+    for one, other in zip(*(given.advantages for given in twice), strict=True):
+        assert torch.equal(one, other)
+
+
+def known(count: int = 8) -> dict:
+    """The columns that the oracle reads, of the two problems."""
+    from made_rollouts import QUESTIONS
+
+    results = ([7, 14], [7])
+    rows = [
+        {
+            "answer": GOLD[i // 4],
+            "prompt": [{"role": "user", "content": QUESTIONS[i // 4]}],
+            "question": QUESTIONS[i // 4],
+            "sentences": [{"label": "causal", "result": value} for value in results[i // 4]],
+        }
+        for i in range(count)
+    ]
+    return {"rows": rows}
+
+
+# One by one -------------------------------------------------------------------------------------
+
+
+def test_siblings_values_in_the_return_form(rollout):
+    given = assign("sibling_value", rollout)
+    raw = [
+        # R - the others' mean, then R - the mean of those that also have {7}, {7, 14}.
+        [2 / 3, 1 / 2, 0],
+        [2 / 3, 1 / 2, 1 / 2, 0],
+        [-2 / 3, 0, 0],
+        [-2 / 3, -1, 0],
+    ]
+    assert proportional(rollout, given, raw, range(4))
+
+
+def test_siblings_values_in_the_difference_form_add_up(rollout):
+    given = assign("sibling_value", rollout, form="difference")
+    raw = [
+        [1 / 2 - 1 / 3, 1 - 1 / 2, 0],
+        [1 / 2 - 1 / 3, 0, 1 - 1 / 2, 0],
+        # Nobody else has {5}, so that the value stays until the end.
+        [0, 0, 0 - 2 / 3],
+        [1 - 2 / 3, 0, 0 - 1],
+    ]
+    assert proportional(rollout, given, raw, range(4))
+
+
+def test_siblings_values_shrink_towards_the_siblings_mean(rollout):
+    given = assign("sibling_value", rollout, shrink=2.0)
+    raw = [[2 / 3, 1 - (1 + 2 / 3) / 4, 1 - (1 + 2 / 3) / 3]]
+    assert proportional(rollout, given, raw, [0])
+
+
+def test_monte_carlo_is_the_difference_of_sampled_values():
+    right = {"Now 3 + 4 = 7.\n": 3, "Now 3 + 4 = 7.\nSo 7 * 2 = 14.\n": 4}
+    rollout = make_rollout(sample=sampled(right))
+    given = assign("monte_carlo", rollout, continuations=4, raw=True)
+    assert by_step(rollout, given, 0) == pytest.approx([0.75 - 0.5, 1 - 0.75, 1 - 1])
+    # The third and fourth begin otherwise and alike: "Now 3 + 4 = 7." is asked once for both.
+    assert by_step(rollout, given, 3) == pytest.approx([0.75 - 0.5, 0 - 0.75, 0])
+    # So is "So 9 - 2 = 7.", which begins two solutions of the second group.
+    assert given.generations == 4 * (2 + 3 + 2 + 1 + 1 + 2 + 1 + 1)
+
+
+def test_monte_carlo_stays_within_its_budget_but_asks_every_prefix(rollout):
+    assert assign("monte_carlo", rollout, continuations=8, budget=30).generations == 2 * 13
+    assert assign("monte_carlo", rollout, continuations=8, budget=1).generations == 13
+
+
+def test_the_oracle_blames_the_first_wrong_line():
+    rollout = make_rollout(**known())
+    given = assign("oracle", rollout)
+    good, bad = float(rollout.advantages[0]), float(rollout.advantages[2])
+    raw = [[good, good, good], [good, 0, good, good], [bad, 0, 0], [good, bad, 0]]
+    assert proportional(rollout, given, raw, range(4))
+    raw = [[good, good], [0, good, good], [bad, 0], [good, bad, 0]]
+    assert proportional(rollout, given, raw, range(4, 8))
+
+
+def test_edits_get_the_credit_beside_the_nearest_sibling_of_the_other_outcome(rollout):
+    given = assign("ibpo_edit", rollout)
+    # Five digits differ in either wrong sibling; of equally near ones the first counts.
+    ids = rollout.completions
+    assert distance(ids[0], ids[2]) == distance(ids[0], ids[3]) == 5
+    kept = torch.tensor(unchanged(ids[0], ids[2]))
+    assert int((~kept).sum()) == 5
+    weights = given.advantages[0] / rollout.advantages[0]
+    assert weights[kept].unique().numel() == weights[~kept].unique().numel() == 1
+    assert float(weights[~kept][0] / weights[kept][0]) == pytest.approx(10)
+    assert float(weights.mean()) == pytest.approx(1)
+
+
+def test_a_revision_that_is_right_gives_a_part_of_the_reward_and_its_edits_the_credit():
+    asked = []
+
+    def sample(prefixes, n):
+        asked.extend(tokenizer().decode(prompt) for prompt, start in prefixes)
+        # The first wrong solution of the first group is set right, all others stay wrong.
+        right = tokenizer()(SOLUTIONS[0])["input_ids"] + [tokenizer().eos_token_id]
+        return [[right if i == 0 else [5]] for i in range(len(prefixes))]
+
+    rollout = make_rollout(sample=sample)
+    given = assign("ibpo_revision", rollout)
+    assert given.generations == 4 == len(asked)
+    assert SOLUTIONS[2] in asked[0] and SOLUTIONS[0] in asked[0]
+    rewards = torch.tensor([1.0, 1.0, 0.3, 0.0])
+    base = (rewards - rewards.mean()) / (rewards.std() + 1e-4)
+    torch.testing.assert_close(given.advantages[0], base[0].expand(len(rollout.completions[0])))
+    kept = torch.tensor(unchanged(rollout.completions[2], rollout.completions[0]))
+    expected = torch.where(kept, 0.0, base[2])
+    torch.testing.assert_close(given.advantages[2], expected)
+    # In the second group nothing was set right: all of it is DAPO's.
+    for i in range(4, 8):
+        assert given.advantages[i].unique().tolist() == [float(rollout.advantages[i])]
+
+
+def test_only_the_most_uncertain_tokens_learn(rollout):
+    given = assign("entropy", rollout, top=0.25)
+    weights = torch.cat(given.weights)
+    count = round(0.25 * len(weights))
+    assert int(weights.gt(0).sum()) == count and float(weights.mean()) == pytest.approx(1)
+    other = torch.cat(assign("entropy", rollout, top=0.25, normalizer="all").weights)
+    assert torch.equal(other, weights.gt(0).float())
+
+
+def test_shuffled_weights_are_the_same_numbers_on_other_spans():
+    one = assign("counterfactual", make_rollout())
+    found = 0
+    for seed in range(6):
+        other = assign("shuffled", make_rollout(generator=torch.Generator().manual_seed(seed)))
+        for mine, theirs in zip(one.credits, other.credits, strict=True):
+            values = [sorted(float(c.weights[t][0]) for t in c.tokens) for c in (mine, theirs)]
+            assert values[0] == pytest.approx(values[1])
+            found += not torch.equal(mine.weights, theirs.weights)
+    assert found > 3
+
+
+def test_a_budgeted_inverse_falls_where_counterfactual_rises_and_keeps_the_sum():
+    one, other = (assign(name, make_rollout()) for name in ("counterfactual", "budgeted_inverse"))
+    compared = 0
+    for rising, falling in zip(one.credits, other.credits, strict=True):
+        for first in rising.tokens:
+            for second in rising.tokens:
+                rise = float(rising.weights[first][0] - rising.weights[second][0])
+                fall = float(falling.weights[first][0] - falling.weights[second][0])
+                assert rise * fall <= 0
+                compared += rise != 0
+    assert compared
+
+
+# Parts ------------------------------------------------------------------------------------------
+
+
+def test_steps_are_lines_and_tile_the_tokens():
+    text = "\nMia has 3.\n\n  So 3 + 4 = 7.\n#### 7\n\n"
+    ids = [*tokenizer()(text)["input_ids"], tokenizer().eos_token_id]
+    steps = find_steps(text, ids, tokenizer())
+    assert [text[step.start : step.end].strip() for step in steps] == [
+        "Mia has 3.",
+        "So 3 + 4 = 7.",
+        "#### 7",
+    ]
+    stops = [step.tokens.stop for step in steps]
+    assert [step.tokens.start for step in steps] == [0, *stops[:-1]] and stops[-1] == len(ids)
+    assert tokenizer().decode(ids[steps[1].tokens]).strip() == "So 3 + 4 = 7."
+    assert spread(steps, [1, 2, 3], len(ids)).unique().tolist() == [1, 2, 3]
+
+
+def test_states_of_calculations_and_programs():
+    text = "So 1,000 + 500 = 1500.\nThat is nice.\nNow 1500 * 2 = 3000.0\n#### 3000"
+    states = calculation_states(text, lines(text))
+    assert [sorted(map(int, state)) for state in states] == [
+        [1500],
+        [1500],
+        [1500, 3000],
+        [1500, 3000],
+    ]
+    one = "def f(a, b):\n x = a + b\n y = x * 2\n return y"
+    other = "def f(p, q):\n r = p + q\n s = r * 3\n return s"
+    ours, theirs = (program_states(text, lines(text)) for text in (one, other))
+    assert ours[0] == theirs[0] == () and ours[1] == theirs[1] and ours[2] != theirs[2]
+
+
+def lines(text: str):
+    from cfdapo.credit.steps import Step
+
+    found, start = [], 0
+    for line in text.split("\n"):
+        found.append(Step(start, start + len(line), slice(0, 0)))
+        start += len(line) + 1
+    return found
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "edits", "kept"),
+    [
+        # k -> s, e -> i, and a g behind: what stays is itt and n.
+        ("kitten", "sitting", 3, "011101"),
+        ("", "abc", 3, ""),
+        ("abc", "", 3, "000"),
+        ("abc", "abc", 0, "111"),
+        ("abcd", "bcd", 1, "0111"),
+    ],
+)
+def test_levenshtein(one, other, edits, kept):
+    ids = [[ord(letter) for letter in word] for word in (one, other)]
+    assert distance(*ids) == edits
+    assert "".join("1" if same else "0" for same in unchanged(*ids)) == kept
+
+
+def proportional(rollout, given, raw, completions) -> bool:
+    """Whether the steps' advantages are those by hand times one positive number for the group."""
+    found = [value for i in completions for value in by_step(rollout, given, i)]
+    wanted = [value for steps in raw for value in steps]
+    (scale,) = {round(f / w, 4) for f, w in zip(found, wanted, strict=True) if w} or {1.0}
+    return scale > 0 and all(
+        f == pytest.approx(w * scale, abs=1e-4) for f, w in zip(found, wanted, strict=True)
+    )
