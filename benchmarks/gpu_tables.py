@@ -241,21 +241,21 @@ def resume(units: dict[str, Results]) -> Iterator[Table]:
     """Two trainings left alone, and one that was killed and resumed, each against the first."""
     yield table(
         "Killed and resumed",
-        ("precision", "algorithms", "against the first", "same bits", "max difference")
+        ("training in", "against the first", "same bits", "max difference")
         + ("largest weight", "from step", "columns"),
         [
-            [name, setting, compared]
+            [setting, compared]
             + picked(values[compared], "same bits", "max difference", "largest weight", "from step")
             + [", ".join(values[compared]["columns"])]
-            for name, results in units.items()
+            for results in units.values()
             for setting, values in results.items()
             for compared in ("left alone twice", "killed and resumed")
             if compared in values
         ],
         *(
-            f"{name}, deterministic algorithms: torch warned of {'; '.join(values['warned of'])}"
-            for name, results in units.items()
-            for values in results.values()
+            f"{setting}: torch warned of {'; '.join(values['warned of'])}"
+            for results in units.values()
+            for setting, values in results.items()
             if values.get("warned of")
         ),
     )

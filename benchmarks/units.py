@@ -146,6 +146,8 @@ def _child(unit: Unit, machine: Machine, clock: Clock, log: Path, sender: Any) -
         )
     except OutOfTime as error:
         sender.send(("end", "cut", str(error)))
+    except KeyboardInterrupt:
+        sender.send(("end", "cut", "it was interrupted"))
     except Exception as error:
         traceback.print_exc()
         sender.send(("end", "failed", describe(error), traceback.format_exc()))

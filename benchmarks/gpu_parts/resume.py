@@ -11,6 +11,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import tiny_run
 import torch
 from safetensors.torch import load_file
-from units import Clock, Emit, Machine, end_with_parent, redirect
+from units import Clock, Emit, Machine, attempt, end_with_parent, redirect
 
 from cfdapo.files import read_json, read_jsonl, write_json
 from cfdapo.policy import training
@@ -27,22 +28,32 @@ from cfdapo.stages.train import train
 from gpu_parts.sizes import head_of
 
 STEPS, PROBLEMS = 3, 100
+# The paper's first.
+PRECISIONS = ("bfloat16", "float32")
+COMPARED = ("left alone twice", "killed and resumed")
 # Killed as soon as this step's checkpoint is whole; one is written in every step.
 KILLED_AFTER = 1
 # What NVIDIA's matrix products need to be deterministic; torch raises or warns without it.
 WORKSPACE = ":4096:8"
 
 
-def run(emit: Emit, clock: Clock, machine: Machine, precision: str) -> None:
-    """Emits how far runs are apart, as torch is set and, where they are, deterministic."""
+def run(emit: Emit, clock: Clock, machine: Machine) -> None:
+    """Emits how far runs are apart, by precision, and where they are, deterministic ones."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         _wait_for([_start(machine, folder / "log", _prepare, folder, machine)])
-        plain = experiment(machine, folder, precision, deterministic=False)
-        emit("as it is", plain)
-        if not all(plain[name]["same bits"] for name in ("left alone twice", "killed and resumed")):
+        for precision in PRECISIONS:
             clock.check()
-            emit("deterministic", experiment(machine, folder, precision, deterministic=True))
+            attempt(emit, precision, partial(_compare, emit, clock, machine, folder, precision))
+
+
+def _compare(emit: Emit, clock: Clock, machine: Machine, folder: Path, precision: str) -> None:
+    found = experiment(machine, folder, precision, deterministic=False)
+    emit(precision, found)
+    if not all(found[name]["same bits"] for name in COMPARED):
+        clock.check()
+        found = experiment(machine, folder, precision, deterministic=True)
+        emit(f"{precision}, deterministic", found)
 
 
 def _prepare(folder: Path, machine: Machine) -> None:
@@ -56,7 +67,7 @@ def experiment(
 
     That holds what `_prepare` made.
     """
-    root = folder / ("deterministic" if deterministic else "plain")
+    root = folder / f"{precision}-{'deterministic' if deterministic else 'plain'}"
     outs = {name: root / name for name in ("alone", "again", "killed")}
     root.mkdir()
 
