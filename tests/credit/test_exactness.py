@@ -168,6 +168,18 @@ def test_automatic_casting_of_the_trainer_does_not_reach_a_measurement_in_float3
     assert (drops(cast) - exact).abs().max() > 1e-3
 
 
+def test_float32_is_whole_and_what_was_set_before_comes_back():
+    torch.set_float32_matmul_precision("high")
+    try:
+        with measuring(build("Llama"), "float32"):
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "high"
+        with measuring(build("Llama"), "policy"):
+            assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 def test_rounding_is_the_weights_and_grows_with_the_tokens_scored():
     assert rounding(torch.float32, 400) == EPSILON
     assert rounding(torch.bfloat16, 1) == pytest.approx(0.05)

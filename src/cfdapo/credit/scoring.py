@@ -55,14 +55,20 @@ def _in_float32(model: nn.Module) -> Iterator[None]:
     # accelerate casts in a forward of its own, in front of which it keeps the model's.
     casting = vars(model).get("forward") if "_original_forward" in vars(model) else None
     device = model.get_input_embeddings().weight.device
+    # A GPU may be told to multiply float32 matrices by fewer bits.
+    products = torch.get_float32_matmul_precision()
     try:
         for tensor, weights in held:
             tensor.data = weights.float()
         if casting is not None:
             model.forward = model._original_forward
+        if products != "highest":
+            torch.set_float32_matmul_precision("highest")
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
+        if products != "highest":
+            torch.set_float32_matmul_precision(products)
         if casting is not None:
             model.forward = casting
         for tensor, weights in held:
