@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from families import PLACEHOLDER, build, requests
 from peft import LoraConfig, get_peft_model
 
@@ -160,6 +161,15 @@ def test_a_measurement_in_float32_forgets_the_policys_rounding():
     assert {value.dtype for value in half.state_dict().values()} == {torch.bfloat16}
 
 
+@pytest.fixture
+def fresh_accelerate():
+    """The library keeps one precision a process: that of whichever trainer was made first."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.usefixtures("fresh_accelerate")
 def test_automatic_casting_of_the_trainer_does_not_reach_a_measurement_in_float32():
     model = get_peft_model(build("Qwen2"), LoraConfig(r=2, target_modules="all-linear"))
     exact = drops(model)
