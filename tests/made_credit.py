@@ -54,6 +54,7 @@ def _completion(name: str, source: str, group: int, problem: dict[str, Any]) -> 
         "correct": correct,
         "group": group if sampled else None,
         "advantage": (0.5 if correct else -0.5) if sampled else None,
+        "noise": False,
     }
 
 

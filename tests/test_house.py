@@ -204,7 +204,7 @@ def test_source_files_hold_a_modules_page_style_and_script():
 
 # What stands in problems/ for every task: the interface, numbers' grader, code's places for spans.
 COMMON = {"task", "labels", "answers", "code_places", "code_blocks"}
-COMMON |= {"clauses", "number_words", "numerals", "statements", "thinking"}
+COMMON |= {"clauses", "lexing", "number_words", "numerals", "statements", "thinking"}
 SANDBOX = {f"sandbox/{name}" for name in ("guest", "host", "keeper", "syscalls", "values", "walls")}
 CODE = {"code_task", "code_tests"} | SANDBOX
 

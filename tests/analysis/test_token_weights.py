@@ -22,6 +22,7 @@ def completion(name, weights, answer=None, advantage=None, correct=True):
         "weights": weights,
         "answer": span,
         "advantage": advantage,
+        "noise": False,
         "correct": correct,
     }
 

@@ -24,8 +24,9 @@ from cfdapo.credit.importance import (
 from cfdapo.credit.interventions import INTERVENTIONS, SINKS, longest_request, make_plan
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rules import get_rule, rule_names
+from cfdapo.credit.scoring import PRECISIONS, measuring
 from cfdapo.credit.spans import SELECTIONS, Span, find_answer, find_spans, select_spans
-from cfdapo.credit.weights import rescale_to_mean_one, token_weights
+from cfdapo.credit.weights import rescale_to_mean_one, rounding, token_weights
 
 # What finds spans before an answer, and what finds the answer.
 SPANS = {"arithmetic": find_spans, "code": find_code_spans}
@@ -44,6 +45,7 @@ CHOICES = {
     "select": SELECTIONS,
     "spans": tuple(SPANS),
     "answer": tuple(ANSWERS),
+    "precision": PRECISIONS,
 }
 
 
@@ -71,6 +73,8 @@ class CreditConfig:
     spans: arithmetic (the paper's patterns) or code (from its syntax tree).
     answer: number (the stated answer), or in code returns (the expression of the entry point's
         last return) or function (all of it).
+    precision: float32, in which drops are computed whatever the weights are, or policy, as the
+        model itself computes.
 
     Raises ValueError for an unknown name (`CHOICES`), and where
     select_k or every is below 1, or cache below 0.
@@ -94,6 +98,7 @@ class CreditConfig:
     spans: str = "arithmetic"
     answer: str = "number"
     options: Mapping[str, Any] = field(default_factory=dict)
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
@@ -116,6 +121,7 @@ class Credit:
 
     `weights`: float32, shape (length,). `spans` are character ranges of `text`, `tokens` their
     slices of the completion and `drops` their drops (equation 3; nan where none was measured).
+    `noise`: whether there are drops, and none is beyond the rounding of what measured it.
     """
 
     weights: Tensor
@@ -124,6 +130,7 @@ class Credit:
     tokens: list[slice] = field(default_factory=list)
     answer: slice | None = None
     drops: Tensor = field(default_factory=lambda: torch.empty(0))
+    noise: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,7 +176,8 @@ class CreditAssigner:
         model, tokenizer = self._measuring(model)
         request = longest_request(prompt, completion, config.max_spans)
         plan = make_plan(request, placeholder_id(tokenizer), config.intervention, config.sink)
-        choose_way(model, [plan] * group, config.method, config.intervention)
+        with measuring(model, config.precision):
+            choose_way(model, [plan] * group, config.method, config.intervention)
 
     def assign(
         self,
@@ -208,6 +216,9 @@ class CreditAssigner:
             self._weigh(credit, measured, generator)
             for (credit, _), measured in zip(located, drops, strict=True)
         ]
+        if self.config.measures_drops:
+            dtype = self._measuring(model)[0].dtype
+            weighted = [replace(own, noise=self._is_noise(own, dtype)) for own in weighted]
         return Assignment(weighted, **costs)
 
     def locate(
@@ -287,6 +298,7 @@ class CreditAssigner:
             intervention=config.intervention,
             sink=config.sink,
             token_budget=config.token_budget,
+            precision=config.precision,
         )
 
     def _measuring(self, model: nn.Module) -> tuple[nn.Module, Any]:
@@ -298,8 +310,9 @@ class CreditAssigner:
     def _crosscheck(self, model: nn.Module, request: DropRequest, placeholder: int) -> None:
         config = self.config
         plan = make_plan(request, placeholder, config.intervention, config.sink)
-        way = choose_way(model, [plan], config.method, config.intervention)
-        found = crosscheck(model, plan, way, config.method, placeholder, config.token_budget)
+        with measuring(model, config.precision):
+            way = choose_way(model, [plan], config.method, config.intervention)
+            found = crosscheck(model, plan, way, config.method, placeholder, config.token_budget)
         print(f"credit: {found}", flush=True)
         self.crosschecked = True
 
@@ -319,6 +332,19 @@ class CreditAssigner:
         if config.rescale_to_mean_one:
             weights = rescale_to_mean_one(weights)
         return replace(credit, weights=weights, drops=drops)
+
+    def _is_noise(self, credit: Credit, dtype: torch.dtype) -> bool:
+        """Whether all drops are within rounding, though equation 6 spreads them over the range."""
+        answer, drops = credit.answer, credit.drops.tolist()
+        if answer is None or not drops:
+            return False
+        begins = [
+            answer.start if self.config.sink == "answer" else span.stop for span in credit.tokens
+        ]
+        return all(
+            abs(drop) <= rounding(dtype, answer.stop - begin)
+            for drop, begin in zip(drops, begins, strict=True)
+        )
 
 
 def find_sink(text: str, answer: str, function: str | None = None) -> Span | None:

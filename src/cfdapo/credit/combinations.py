@@ -10,7 +10,7 @@ from cfdapo.credit.crosscheck import Crosscheck, crosscheck
 from cfdapo.credit.exactness import Way
 from cfdapo.credit.importance import TOKEN_BUDGET, choose_way, measure_plans
 from cfdapo.credit.interventions import DropRequest, Plan, make_plan
-from cfdapo.credit.scoring import Scorer, evaluating
+from cfdapo.credit.scoring import Scorer, measuring
 
 # An intervention and a sink.
 Combination = tuple[str, str]
@@ -22,6 +22,7 @@ def measure_combinations(
     placeholder_id: int,
     combinations: Sequence[Combination],
     token_budget: int = TOKEN_BUDGET,
+    precision: str = "policy",
 ) -> list[dict[Combination, Tensor]]:
     """Drops by combination for every request, as `measure_drops_batch` by "prefix" has them, (K,).
 
@@ -32,8 +33,8 @@ def measure_combinations(
         return [{} for _ in requests]
     plans = [_merged(request, placeholder_id, combinations) for request in requests]
     scorer = Scorer(model)
-    way = _choose_way(model, plans, combinations)
-    with evaluating(model), torch.no_grad():
+    with measuring(model, precision):
+        way = _choose_way(model, plans, combinations)
         measured = measure_plans(scorer, plans, way, "prefix", placeholder_id, token_budget)
     return [
         dict(zip(combinations, drops.split(len(request.spans)), strict=True))
@@ -48,11 +49,13 @@ def settle_combinations(
     request: DropRequest,
     placeholder_id: int,
     combinations: Sequence[Combination],
+    precision: str = "policy",
 ) -> None:
     """Choose how to measure requests as large as `request`; warnings and errors as in measuring."""
     if combinations:
         plan = _merged(request, placeholder_id, combinations)
-        _choose_way(model, [plan], combinations)
+        with measuring(model, precision):
+            _choose_way(model, [plan], combinations)
 
 
 def crosscheck_combinations(
@@ -61,11 +64,13 @@ def crosscheck_combinations(
     placeholder_id: int,
     combinations: Sequence[Combination],
     token_budget: int = TOKEN_BUDGET,
+    precision: str = "policy",
 ) -> Crosscheck:
     """Measure one completion by all combinations twice (see `credit.crosscheck`)."""
     plan = _merged(request, placeholder_id, combinations)
-    way = _choose_way(model, [plan], combinations)
-    return crosscheck(model, plan, way, "prefix", placeholder_id, token_budget)
+    with measuring(model, precision):
+        way = _choose_way(model, [plan], combinations)
+        return crosscheck(model, plan, way, "prefix", placeholder_id, token_budget)
 
 
 def _choose_way(

@@ -13,7 +13,7 @@ from torch import nn
 from cfdapo.credit.exactness import SINGLE, Way, model_name
 from cfdapo.credit.importance import measure_plans
 from cfdapo.credit.interventions import Plan
-from cfdapo.credit.scoring import Scorer, evaluating
+from cfdapo.credit.scoring import Scorer
 from cfdapo.files import UserError
 
 # How far the two may be apart, in nats and as a part of the larger of the largest drop and the
@@ -42,17 +42,16 @@ class Crosscheck:
 def crosscheck(
     model: nn.Module, plan: Plan, way: Way, method: str, placeholder_id: int, token_budget: int
 ) -> Crosscheck:
-    """Measure `plan` by `way` and one whole sequence at a time.
+    """Measure `plan` by `way` and one whole sequence at a time; to be called while `measuring`.
 
     Raises `UserError` where drops, or the answer's log-probabilities, differ by more than rounding.
     """
     began = time.perf_counter()
     scorer = Scorer(model)
-    with evaluating(model), torch.no_grad():
-        (own, reference) = (
-            measure_plans(scorer, [plan], tried, method, placeholder_id, token_budget)[0]
-            for tried in (way, SINGLE)
-        )
+    own, reference = (
+        measure_plans(scorer, [plan], tried, method, placeholder_id, token_budget)[0]
+        for tried in (way, SINGLE)
+    )
     one, other = (torch.cat([drops, torch.tensor([score])]) for drops, score in (own, reference))
     nats, part = _ALLOWED[model.dtype.itemsize < 4]
     found = Crosscheck(

@@ -13,7 +13,7 @@ from cfdapo.credit.exactness import Way, model_name, settle
 from cfdapo.credit.gradient import gradient_drops, single_gradient_drops
 from cfdapo.credit.interventions import INTERVENTIONS, SINKS, DropRequest, Plan, make_plan
 from cfdapo.credit.prefix import Forest, prefix_drops
-from cfdapo.credit.scoring import Scorer, evaluating
+from cfdapo.credit.scoring import PRECISIONS, Scorer, measuring
 from cfdapo.credit.serial import batched_drops, length, sequences
 
 METHODS = ("prefix", "serial", "gradient")
@@ -63,6 +63,7 @@ def measure_drops_batch(
     intervention: str = "pad",
     sink: str = "answer",
     token_budget: int = TOKEN_BUDGET,
+    precision: str = "policy",
 ) -> Measurement:
     """Equation 3 for every span of every request: the sink's log-probability without less with it.
 
@@ -83,22 +84,24 @@ def measure_drops_batch(
     and "rest" (all that follows the span, up to the answer's last token; "truncate" then equals
     "delete").
 
-    `token_budget` bounds a packed pass's tokens, unless one segment (prompt, completion or branch)
-    is longer, and with it the memory for activations, keys and values.
+    `token_budget` bounds a pass's tokens, unless one segment (prompt, completion or branch) or one
+    whole sequence is longer, and with it the memory for activations, keys and values. `precision`
+    "policy" computes as the model does, "float32" with float32 copies of weights of 16 bits, which
+    take twice the weights' memory meanwhile: in 16 bits many a drop is rounding alone.
 
     Raises ValueError for unknown names, an empty prompt, an empty answer, a span that is empty,
     out of range or not before the answer, and for models that an intervention or a method cannot
     serve ("attention" where tokens go forward by more than attention; "gradient" where more is read
     of a token than its embedding).
     """
-    _check_names(method, intervention, sink)
+    _check_names(method, intervention, sink, precision)
     plans = [make_plan(request, placeholder_id, intervention, sink) for request in requests]
     distinct = list(dict.fromkeys(plan for plan in plans if plan.spans))
     scorer = Scorer(model)
     measured: dict[Plan, tuple[Tensor, float]] = {}
     if distinct:
-        way = choose_way(model, distinct, method, intervention)
-        with evaluating(model), torch.no_grad():
+        with measuring(model, precision):
+            way = choose_way(model, distinct, method, intervention)
             results = measure_plans(scorer, distinct, way, method, placeholder_id, token_budget)
         measured = dict(zip(distinct, results, strict=True))
     nothing = torch.empty(0), float("nan")
@@ -167,11 +170,12 @@ def placeholder_id(tokenizer: Any) -> int:
     raise ValueError("the tokenizer has neither a pad nor an end-of-text token")
 
 
-def _check_names(method: str, intervention: str, sink: str) -> None:
+def _check_names(method: str, intervention: str, sink: str, precision: str) -> None:
     for name, value, allowed in (
         ("method", method, METHODS),
         ("intervention", intervention, INTERVENTIONS),
         ("sink", sink, SINKS),
+        ("precision", precision, PRECISIONS),
     ):
         if value not in allowed:
             raise ValueError(f"unknown {name} {value!r}; allowed: {', '.join(allowed)}")

@@ -1,7 +1,8 @@
 """Forward passes that score tokens: evaluation mode, masks, logits only where they are needed."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from transformers.masking_utils import (
 
 from cfdapo.credit.packing import Inexact, MaskFunction, PackedPass, running
 
+# How drops are computed: in float32 whatever the weights are, or as the policy itself computes.
+PRECISIONS = ("float32", "policy")
 # Logits of one pass hold at most this many numbers (256 MiB in float32) unless one sequence's do.
 LOGITS = 2**26
 
@@ -28,6 +31,42 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+@contextmanager
+def measuring(model: nn.Module, precision: str) -> Iterator[None]:
+    """What a measurement needs of `model`: no dropout, no gradients, and arithmetic in `precision`.
+
+    "float32" computes with float32 copies of weights of 16 bits and casts nothing down; "policy"
+    computes as the model does. Afterwards everything is as before, the weights to the bit.
+    """
+    arithmetic = _in_float32(model) if precision == "float32" else nullcontext()
+    with evaluating(model), torch.no_grad(), arithmetic:
+        yield
+
+
+@contextmanager
+def _in_float32(model: nn.Module) -> Iterator[None]:
+    held = [
+        (tensor, tensor.data)
+        for tensor in chain(model.parameters(), model.buffers())
+        if tensor.is_floating_point() and tensor.itemsize == 2
+    ]
+    # accelerate casts in a forward of its own, in front of which it keeps the model's.
+    casting = vars(model).get("forward") if "_original_forward" in vars(model) else None
+    device = model.get_input_embeddings().weight.device
+    try:
+        for tensor, weights in held:
+            tensor.data = weights.float()
+        if casting is not None:
+            model.forward = model._original_forward
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        if casting is not None:
+            model.forward = casting
+        for tensor, weights in held:
+            tensor.data = weights
 
 
 class Scorer:

@@ -87,7 +87,13 @@ class Recorder:
         request = longest_request(prompt, completion, self.credit.max_spans)
         try:
             self.assigner.settle(self.model, prompt, completion)
-            settle_combinations(model, request, placeholder_id(tokenizer), self.combinations)
+            settle_combinations(
+                model,
+                request,
+                placeholder_id(tokenizer),
+                self.combinations,
+                self.credit.precision,
+            )
         except ValueError as error:
             raise UserError(f"credit, measurement.combinations: {error}") from error
 
@@ -131,7 +137,8 @@ class Recorder:
 
     def _combinations(self, requests: list[DropRequest]) -> list[dict[Combination, Tensor]]:
         model, tokenizer = self.measuring
-        how = placeholder_id(tokenizer), self.combinations, self.credit.token_budget
+        credit = self.credit
+        how = placeholder_id(tokenizer), self.combinations, credit.token_budget, credit.precision
         if requests and self.combinations and not self.crosschecked:
             found = crosscheck_combinations(model, requests[0], *how)
             print(f"combinations: {found}", flush=True)
@@ -160,6 +167,7 @@ class Recorder:
             "correct": bool(self.reward(one.problem, one.ids)),
             "group": one.group,
             "advantage": one.advantage,
+            "noise": credit.noise,
         }
 
     def _answer(self, one: Completion, credit: Credit) -> Row | None:

@@ -19,6 +19,7 @@ from cfdapo.policy.rollouts import make_rollout
 # and where the rule samples.
 WEIGHT_MEAN, WEIGHT_STD = "credit/weight_mean", "credit/weight_std"
 SPANS, PASSES = "credit/spans_per_completion", "credit/passes"
+NOISE = "credit/noise_completions"
 SECONDS_GENERATION, SECONDS_CREDIT = "seconds/generation", "seconds/credit"
 CACHE_HITS = "credit/cache_hits"
 GENERATIONS = "credit/generations"
@@ -121,6 +122,7 @@ class CFDAPOTrainer(ResumableTrainer):
             # that teaches nothing.
             SPANS: sum(spans) / len(spans) if spans else 0.0,
             PASSES: float(assigned.passes),
+            NOISE: float(sum(one.noise for one in assigned.credits)),
             SECONDS_GENERATION: generation,
             SECONDS_CREDIT: credit,
         }

@@ -42,6 +42,7 @@ COLUMNS = {
     "zero_advantage_groups": "frac_reward_zero_std",
     "completion_tokens": "completions/mean_length",
     "credit_passes": "credit/passes",
+    "noise_completions": "credit/noise_completions",
     "seconds_generation": "seconds/generation",
     "seconds_credit": "seconds/credit",
     "seconds_step": "step_time",

@@ -7,14 +7,15 @@ Only what stands behind a completion's thinking counts (`thinking`). There an an
 2. else by a phrase whose number follows directly, but for words such as "about" ("The answer is x",
    "Final answer: x", and "Answer: x" or "A: x" where at most a unit follows); the last one counts;
 3. else by whichever comes last: a phrase that begins a sentence ("The answer is that she makes x",
-   and "Final Answer: In 7 days she makes x" where the text has no later number), or bold type in
-   the last line that holds a number. `clauses` says which number a sentence states.
+   and "Final Answer: In 7 days she makes x" where no number follows), or bold type in the last line
+   that holds a number. `clauses` says which number a sentence states.
 
-A text that states nothing is graded by its last number. What `numerals` reads as a number is
-compared exactly, as a fraction: "2 dozen" is 24, "1.8 million" 1,800,000. (So where a problem asks
-for dozens, "2 dozen" is not 2.) A number in words counts only where a value is expected: as a box's
-content, or directly behind a statement. Where it is ambiguous what is stated ("one of these: 5",
-"the answer is less than 20"), nothing is; an option's letter is the stated text "b", not a number.
+A text that states nothing is graded by its last number, but for such as bound the answer. What
+`numerals` and `lexing` read as a number is compared exactly, as a fraction: "2 dozen" is 24, "$1.2k"
+1,200. (So where a problem asks for dozens, a stated "2 dozen" is not 2.) A number in words counts
+only where a value is expected: as a box's content, directly behind a statement, or as all of the
+text. Where it is ambiguous what is stated ("one of these: 5", "two or three", "less than 20"),
+nothing is. An option's letter is the stated text "b", and no number.
 
 The grader is all here, and not in a library such as Math-Verify: the reward of a training run must
 not change with a release of a parser, needs the place of the answer in the text (credit is measured

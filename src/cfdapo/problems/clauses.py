@@ -16,7 +16,7 @@ answer that is not in it, so that a clause of bounds alone states nothing.
 from enum import IntEnum
 from typing import NamedTuple
 
-from cfdapo.problems.numerals import VARIABLES, Token, beside, is_dress, lex, word_set
+from cfdapo.problems.lexing import VARIABLES, Token, beside, is_dress, lex, word_set
 
 # A clause "18, because 3 * 6 = 18" is no equation chain: these words end the chain's left side.
 _CHAIN_STOPS = frozenset(
@@ -95,7 +95,7 @@ def results(text: str, tokens: list[Token], indices: list[int]) -> list[int]:
 def is_direct(text: str, tokens: list[Token]) -> bool:
     """Whether a number comes before any word that counts.
 
-    None are the words of `numerals.is_dress`, x in "x = 5" and what is written against the number,
+    None are the words of `lexing.is_dress`, x in "x = 5" and what is written against the number,
     as in 赚18美元, but not in 第3 ("the third").
     """
     for index, token in enumerate(tokens):

@@ -22,7 +22,8 @@ from cfdapo.problems.clauses import (
     results,
     whole_value,
 )
-from cfdapo.problems.numerals import Token, beside, fold, is_dress, lex
+from cfdapo.problems.lexing import Token, beside, is_dress, lex
+from cfdapo.problems.numerals import fold
 
 # The gap in "the answer to the question is" is bounded, so that no text takes quadratic work.
 _MARKER = re.compile(

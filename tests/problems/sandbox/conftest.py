@@ -1,6 +1,8 @@
 """Runs behind every combination of walls that stands by itself, where this machine has it."""
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +34,11 @@ def attack(walls: tuple[str, ...]) -> Callable[..., Outcome]:
         return run(Job(code, "f", [arguments], limits), walls=walls, allow_weak=True)
 
     return run_attack
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can reach; pytest's own become their user's again and again."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)

@@ -46,18 +46,14 @@ def interpreter_for(user: dict[str, object]) -> str | None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="who runs the tests is an ordinary user already")
-def test_the_walls_stand_for_a_user_without_rights(tmp_path):
+def test_the_walls_stand_for_a_user_without_rights(open_folder):
     as_nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     python = interpreter_for(as_nobody)
     if python is None:
         pytest.skip("the checkout, or every fitting Python, lies where only root can read")
-    home = tmp_path / "home"
+    home = open_folder / "home"
     home.mkdir()
     os.chown(home, NOBODY, NOBODY)
-    for folder in (tmp_path, *tmp_path.parents):
-        # What pytest makes is for its own user alone.
-        if folder.stat().st_uid == os.geteuid() and folder.is_relative_to("/tmp"):
-            folder.chmod(folder.stat().st_mode | 0o011)
     found = subprocess.run(
         [
             *(python, "-m", "pytest", "-q", "-p", "no:cacheprovider"),

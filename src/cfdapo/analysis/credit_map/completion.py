@@ -46,7 +46,7 @@ class MappedCompletion:
         return (
             f'<article id="{self.key}" class="{self.classes()}" aria-labelledby="{self.key}h">\n'
             f'<header><h3 id="{self.key}h">{number}<span class="id"> · '
-            f"{as_text(row['completion'])}</span></h3>{self._verdict()}</header>\n"
+            f"{as_text(row['completion'])}</span></h3>{self._verdict()}{self._noise()}</header>\n"
             f'<p class="question">{as_text(row["question"])}</p>\n'
             f'<div class="text" dir="auto" translate="no">{self.text()}</div>\n'
             f"{self.numbers()}</article>"
@@ -61,6 +61,11 @@ class MappedCompletion:
         elif not row["correct"]:
             said += f", right is {row['gold']}"
         return f'<p class="verdict">{head}: {as_text(said)}</p>'
+
+    def _noise(self) -> str:
+        if not self.completion["noise"]:
+            return ""
+        return '<p class="noise">⚠ no drop is beyond rounding: the weights here say nothing</p>'
 
     def text(self) -> str:
         """The completion's text, a token an element, a span a link to its row of numbers.

@@ -56,6 +56,7 @@ COMPLETION_COLUMNS = {
     "correct": "whether it is right",
     "group": "number of the group of completions of one prompt; null for gold",
     "advantage": "equation 1 within the group; null for gold",
+    "noise": "whether there are drops, and none beyond the rounding of the policy's own arithmetic",
 }
 
 # model -> its spans and its completions.
