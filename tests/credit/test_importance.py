@@ -487,27 +487,34 @@ def test_an_empty_prompt_is_refused(qwen3):
         measure_drops(qwen3, [], random_ids(10, 1), [slice(0, 2)], slice(6, 8), PLACEHOLDER)
 
 
-def test_a_sliding_window_shorter_than_the_sequence_is_refused_where_it_would_be_ignored():
-    changes = {"use_sliding_window": True, "max_window_layers": 0}
-    short = build("qwen2", sliding_window=8, **changes)
-    for options in ({}, {"method": "serial", "intervention": "attention"}):
-        with pytest.raises(ValueError, match="sliding window of 8"):
-            measure_drops_batch(short, mixed_requests(), PLACEHOLDER, **options)
-    serial = measure_drops_batch(short, mixed_requests(), PLACEHOLDER, method="serial")
-    assert_same(serial.drops, references(short, mixed_requests()))
-    wide = build("qwen2", sliding_window=64, **changes)
-    found = measure_drops_batch(wide, mixed_requests(), PLACEHOLDER)
-    assert_same(found.drops, references(wide, mixed_requests()))
+@pytest.mark.parametrize("sink", SINKS)
+@pytest.mark.parametrize("intervention", INTERVENTIONS)
+@pytest.mark.parametrize("method", ["prefix", "serial"])
+def test_a_sliding_window_shorter_than_the_sequence_is_kept_to(method, intervention, sink):
+    changes = {"use_sliding_window": True, "max_window_layers": 1}
+    short, wide = (build("qwen2", sliding_window=size, **changes) for size in (8, 64))
+    options = {"intervention": intervention, "sink": sink}
+    if intervention == "attention":
+        # The reference's mask takes the place of the window's: other layers cannot be told apart.
+        expected = measure_drops_batch(short, mixed_requests(), PLACEHOLDER, **options).drops
+    else:
+        expected = references(short, mixed_requests(), **options)
+    found = measure_drops_batch(short, mixed_requests(), PLACEHOLDER, method=method, **options)
+    assert_same(found.drops, expected)
+    far = measure_drops_batch(wide, mixed_requests(), PLACEHOLDER, method=method, **options)
+    assert max((a - b).abs().max() for a, b in zip(far.drops, found.drops, strict=True)) > 0.01
 
 
-def test_a_model_with_attention_of_its_own_is_refused_and_left_to_serial():
+def test_a_model_with_attention_of_its_own_is_run_whole_with_a_warning():
     torch.manual_seed(0)
     config = BloomConfig(vocab_size=VOCABULARY, hidden_size=16, n_layer=1, n_head=2)
     bloom = BloomForCausalLM(config).eval()
-    with pytest.raises(ValueError, match="serial"):
-        measure_drops_batch(bloom, mixed_requests(), PLACEHOLDER)
-    found = measure_drops_batch(bloom, mixed_requests(), PLACEHOLDER, method="serial")
-    assert_same(found.drops, references(bloom, mixed_requests()))
+    with pytest.warns(UserWarning, match="times as many tokens"):
+        prefix = measure_drops_batch(bloom, mixed_requests(), PLACEHOLDER)
+    serial = measure_drops_batch(bloom, mixed_requests(), PLACEHOLDER, method="serial")
+    assert_same(prefix.drops, references(bloom, mixed_requests()))
+    assert_same(serial.drops, references(bloom, mixed_requests()))
+    assert prefix.passes < serial.passes
 
 
 def tokenizer(**special):

@@ -124,7 +124,7 @@ def test_a_proxy_reads_the_prompts_by_its_own_template_and_does_not_learn(build,
     assert sum(column(rows, "credit_passes")) > 0
     assert [call[5] for call in calls] == list(range(STEPS))
     tokenizer, proxy = trainer.processing_class, trainer.rule.assigner.proxy
-    for _, prompts, _, _, _, _, read in calls:
+    for _, prompts, _, _, _, _, read, _ in calls:
         for own, other in zip(prompts, read, strict=True):
             question = tokenizer.decode(own).removeprefix("<|user|>").removesuffix("<|assistant|>")
             assert tokenizer.decode(other) == f"Q: {question}\nA:"

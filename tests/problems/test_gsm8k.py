@@ -125,7 +125,9 @@ def test_missing_row_is_counted(copied_test_split: Path) -> None:
 def test_row_without_text_is_named(tmp_path: Path, row: object) -> None:
     good = {"question": "How many?", "answer": "#### 1"}
     (tmp_path / "test.jsonl").write_text(f"{json.dumps(good)}\n{json.dumps(row)}\n")
-    with pytest.raises(UserError, match=r"test\.jsonl, row 2: no text under '(question|answer)'"):
+    with pytest.raises(
+        UserError, match=r"test\.jsonl, (row 2: no text under|line 2: is no JSON object)"
+    ):
         gsm8k.load("test", tmp_path)
 
 

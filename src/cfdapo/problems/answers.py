@@ -11,10 +11,10 @@ Only what stands behind a completion's thinking counts (`thinking`). There an an
    that holds a number. `clauses` says which number a sentence states.
 
 A text that states nothing is graded by its last number, but for such as bound the answer. What
-`numerals` and `lexing` read as a number is compared exactly, as a fraction: "2 dozen" is 24, "$1.2k"
-1,200. (So where a problem asks for dozens, a stated "2 dozen" is not 2.) A number in words counts
-only where a value is expected: as a box's content, directly behind a statement, or as all of the
-text. Where it is ambiguous what is stated ("one of these: 5", "two or three", "less than 20"),
+`numerals` and `lexing` read as a number is compared exactly, as a fraction: "2 dozen" is 24, and
+"$1.2k" 1,200. (So where a problem asks for dozens, a stated "2 dozen" is not 2.) A number in words
+counts only where a value is expected: as a box's content, directly behind a statement, or as all of
+the text. Where it is ambiguous what is stated ("one of these: 5", "two or three", "less than 20"),
 nothing is. An option's letter is the stated text "b", and no number.
 
 The grader is all here, and not in a library such as Math-Verify: the reward of a training run must
