@@ -7,7 +7,8 @@ in pieces that are bounded in time and written to FILE as they go: cut at any mo
 what was measured until then. No network, no study, no Snakemake; models are random, of the paper's
 shapes. What the pieces print goes to FILE.log. gpu_tables.py turns FILE into tables.
 
-Exits with 0 if every piece was done, else with 1: something failed or its time was up.
+Exits with 0 if every piece was done and all in it agrees, else with 1: something failed, did not
+fit, differs, or its time was up.
 """
 
 import argparse
@@ -144,8 +145,20 @@ def main() -> None:
         for unit in part["units"].values()
     ]
     counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    print(f"{given.out}: {counted}")
-    sys.exit(int(set(states) != {"done"}))
+    wrong = complaints(record.content)
+    print("\n".join([*wrong, f"{given.out}: {counted}"]))
+    sys.exit(int(set(states) != {"done"} or bool(wrong)))
+
+
+def complaints(content: dict[str, Any]) -> list[str]:
+    """A line for all that failed within a piece, and for all that does not agree or work."""
+    return [
+        f"{part}: {unit}: {name}: {values.get('error', 'does not do what it is to do')}"
+        for part, found in content["parts"].items()
+        for unit, piece in found["units"].items()
+        for name, values in piece.get("results", {}).items()
+        if "error" in values or False in (values.get("agrees"), values.get("works"))
+    ]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -186,13 +199,12 @@ def measure(units: list[Unit], machine: Machine, record: Record, end: float) -> 
     """
     log = record.path.with_name(f"{record.path.name}.log").resolve()
     modules = sorted({f"gpu_parts.{unit.module}" for unit in units})
-    context = start_processes(machine.method, modules)
+    machine, context = start_processes(machine, modules)
     for index, unit in enumerate(units):
         weight = unit.weight / sum(one.weight for one in units[index:])
         outcome = _run(unit, context, machine, record, log, end, weight)
         if unit.part == "machine" and outcome.status == "failed":
-            machine = replace(machine, method="spawn")
-            context = start_processes(machine.method, modules)
+            machine, context = start_processes(replace(machine, method="spawn"), modules)
             outcome = _run(unit, context, machine, record, log, end, weight)
             if (outcome.error or "").startswith("NoDevice"):
                 break

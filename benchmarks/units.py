@@ -13,10 +13,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
+
+# What the start of a process raises where the one that was to fork it has died.
+_DEAD_SERVER = (EOFError, OSError)
 
 # Takes a name and values to keep under it; what was there under it before stays.
 Emit = Callable[[str, dict[str, Any]], None]
@@ -83,18 +86,22 @@ class Outcome:
     traceback: str | None = None
 
 
-def start_processes(method: str, preload: Sequence[str]) -> Any:
-    """A multiprocessing context whose processes have imported the modules `preload`.
+def start_processes(machine: Machine, preload: Sequence[str]) -> tuple[Machine, Any]:
+    """A multiprocessing context, and the machine with the method of starting that it has.
 
-    Returns once they are imported, which takes a while.
+    Forked processes have imported the modules `preload`; returns once that is done, which takes a
+    while. Where it fails, processes start anew.
     """
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
+    if machine.method == "forkserver":
+        context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(preload))
         first = context.Process(target=int)
-        first.start()
-        first.join()
-    return context
+        try:
+            first.start()
+            first.join()
+        except _DEAD_SERVER:
+            machine = replace(machine, method="spawn")
+    return machine, multiprocessing.get_context(machine.method)
 
 
 def run_unit(
@@ -108,7 +115,10 @@ def run_unit(
     limit = time.monotonic() + seconds
     clock = Clock(limit - 0.1 * seconds)
     process = context.Process(target=_child, args=(unit, machine, clock, log, sender))
-    process.start()
+    try:
+        process.start()
+    except _DEAD_SERVER as error:
+        return Outcome("failed", f"no process could be started: {describe(error)}")
     sender.close()
     try:
         return _listen(receiver, process, limit, emit)

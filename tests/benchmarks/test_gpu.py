@@ -310,6 +310,21 @@ def test_the_record_is_json_also_for_numbers_that_json_has_not(tmp_path):
     assert found["results"]["prefix"] == {"within": None, "seconds": [1.5, None], **rest}
 
 
+def test_what_failed_or_disagrees_within_a_piece_is_complained_of():
+    results = {
+        "float32": {"agrees": True, "max diff": 0.0},
+        "tf32": {"agrees": False},
+        "vanilla": {"works": False},
+        "batched": {"error": "OutOfMemoryError: tried to allocate 9 GiB"},
+    }
+    content = {"parts": {"exactness": {"units": {"a": {"results": results}, "b": {}}}}}
+    assert gpu.complaints(content) == [
+        "exactness: a: tf32: does not do what it is to do",
+        "exactness: a: vanilla: does not do what it is to do",
+        "exactness: a: batched: OutOfMemoryError: tried to allocate 9 GiB",
+    ]
+
+
 @pytest.mark.parametrize(
     ("reserved", "allocated", "failed", "expected"),
     [
