@@ -1,6 +1,7 @@
 """Shared fixtures: real data where there is some, and a tiny model made on the spot."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,18 @@ ENTRY = {
     "vocabulary": 300,
     "pretraining": PRETRAINING,
 }
+
+
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """A test leaves the environment variables as it found them, whatever the code under it sets.
+
+    (A GPU that was taken in one test would be all that a later test's processes are given.)
+    """
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture

@@ -135,9 +135,11 @@ def run_training(folder: Path, out: Path, precision: str, deterministic: bool, t
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = WORKSPACE
         torch.use_deterministic_algorithms(True, warn_only=True)
     small = {"batch_size": 8, "group_size": 4, "max_completion_tokens": 24} if tiny else {}
+    # With a reference policy, which is one adapter more to be saved and loaded.
     settings = tiny_run.settings(
-        "counterfactual", steps=STEPS, checkpoint_every=STEPS, precision=precision, **small
-    )
+        "counterfactual", steps=STEPS, checkpoint_every=STEPS, precision=precision,
+        kl_coefficient=0.05, **small,
+    )  # fmt: skip
     training._reward = lambda task: tiny_run.reward_by_parity
     paths = {"model_dir": folder / "model", "problems": folder / "train.jsonl"}
     with warnings.catch_warnings(record=True) as caught:

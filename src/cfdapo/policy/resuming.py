@@ -101,6 +101,16 @@ class ResumableTrainer(GRPOTrainer):
             raise _cannot_save(folder, error) from error
         thin_out(state)
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        model = self.model if model is None else model
+        # Beside another adapter, such as a reference's, transformers 5.17 leaves out the one that
+        # learns: training would go on with a new one, without a word. Newer versions load both.
+        if len(getattr(model, "peft_config", {})) > 1:
+            active, *_ = model.active_adapters
+            model.load_adapter(resume_from_checkpoint, "default", is_trainable=active == "default")
+            model.set_adapter(active)
+
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None and (file := Path(checkpoint) / OWN_FILE).is_file():
