@@ -263,6 +263,11 @@ def credit_settings(study: dict[str, Any], mode: str) -> dict[str, Any]:
     return settings | {"options": settings["options"].get(variant["mode"], {})}
 
 
+def training_settings(study: dict[str, Any], mode: str) -> dict[str, Any]:
+    """Settings of training for a mode of the study; a variant may have its own learning rate."""
+    return study["training"] | study["variants"].get(mode, {"training": {}})["training"]
+
+
 def measured_credit(study: dict[str, Any]) -> dict[str, Any]:
     """Settings of credit with which the mode `measurement.mode` has its drops measured.
 

@@ -29,6 +29,7 @@ from cfdapo.study import (
     credit_settings,
     load_study,
     measured_credit,
+    training_settings,
     mode_labels,
     requested,
     weight_groups,
@@ -124,7 +125,8 @@ def _common_settings(wildcards):
 
 
 def train_settings(wildcards):
-    return as_json(_credit_settings(wildcards, credit_settings(STUDY, wildcards.mode)))
+    settings = _credit_settings(wildcards, credit_settings(STUDY, wildcards.mode))
+    return as_json(settings | {"training": training_settings(STUDY, wildcards.mode)})
 
 
 def _credit_settings(wildcards, credit):

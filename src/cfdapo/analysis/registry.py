@@ -193,6 +193,14 @@ TABLES = (
         "however the numbers were rounded, goes first.",
         fits=_no_code,
     ),
+    Spec(
+        "table18_tournament",
+        "outcomes",
+        "Every mode ranked by its accuracy after the last training step: difference to DAPO with "
+        "its interval and Holm's correction, the step and the time at which it reaches DAPO's "
+        "accuracy, and what a step costs (not in the paper).",
+        needs=("curves", "histories"),
+    ),
 )
 
 FIGURES = (
