@@ -1,4 +1,4 @@
-"""Problems with an aside before every step: reproducible, solvable, labelled, wrong on their own."""
+"""Problems with an aside before every step: reproducible, solvable, labelled; wrong turns apart."""
 
 from dataclasses import asdict
 from itertools import islice

@@ -19,12 +19,12 @@ def require_same_settings(descriptions: Sequence[dict[str, Any]]) -> None:
     """Refuse runs whose settings differ where a study's runs do not.
 
     All runs must share the task, the LoRA and training settings and the proxy; runs of a model, its
-    chat template's arguments and how many problems were trained on; runs of a mode, the settings
-    of credit and, of a variant, the learning rate, which may be its own. The four weightings must share these too, but for the mode itself; only a study's
-    own variants may differ from them. Where runs say what they were made from, all must share the
-    problems' hash and the proxy, and runs of a model the hash of the prompts and the base model's
-    source, commit and hashes; records of older versions do not say, and are taken at their
-    settings.
+    chat template's arguments and how many problems were trained on; runs of a mode, the settings of
+    credit and, of a variant, the learning rate, which may be its own. The four weightings must
+    share these too, but for the mode itself; only a study's own variants may differ from them.
+    Where runs say what they were made from, all must share the problems' hash and the proxy, and
+    runs of a model the hash of the prompts and the base model's source, commit and hashes; records
+    of older versions do not say, and are taken at their settings.
 
     Args:
         descriptions: every run's `run.json`.
