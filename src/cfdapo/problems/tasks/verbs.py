@@ -1,8 +1,8 @@
-"""The task of made arithmetic word problems with an aside before every step."""
+"""The task of made arithmetic word problems of verbs that are often mistaken."""
 
 from typing import Any
 
-from cfdapo.problems import answers, arithmetic, asides
+from cfdapo.problems import answers, arithmetic, verbs
 from cfdapo.problems.labels import Sentence
 from cfdapo.problems.made import loader
 from cfdapo.problems.task import Task
@@ -16,12 +16,12 @@ def _label(row: dict[str, Any], text: str, is_reference: bool) -> list[Sentence]
 
 # The made models only ever see this format, so the question alone is the prompt.
 TASK = Task(
-    "asides",
+    "verbs",
     "{question}",
-    loader(asides.make_problems),
+    loader(verbs.make_problems),
     lambda row: row["solution"],
     _label,
-    lambda settings: asides.iterate_problems(
+    lambda settings: verbs.iterate_problems(
         "pretrain", settings["seed"], careless=settings["careless"]
     ),
 )
