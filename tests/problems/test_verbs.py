@@ -1,4 +1,4 @@
-"""Problems told in verbs that a corpus mistakes: reproducible, solvable, labelled, wrong by verb."""
+"""Problems told in verbs that a corpus mistakes: reproducible, solvable, labelled, often wrong."""
 
 from dataclasses import asdict
 from itertools import islice
