@@ -72,7 +72,7 @@ def _right_results(row: dict) -> list[int]:
 
 def _holds(row: dict, line: str) -> bool:
     """Whether a calculation does what the verb of its amount does."""
-    _, _, operator, amount, *_ = line.split()
+    *_, operator, amount, _, _ = line.split()
     (verb,) = [verb for verb, told_amount in told(row) if told_amount == int(amount)]
     return (operator == "+") == (verb in ADDING)
 

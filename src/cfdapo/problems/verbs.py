@@ -17,7 +17,7 @@ from cfdapo.problems.arithmetic import ITEMS, MAX_VALUE, NAMES, Step
 from cfdapo.problems.labels import Label, Sentence
 from cfdapo.problems.made import numbered, stream
 
-STEPS = (2, 4)
+STEPS = (2, 3)
 STARTS = (10, 20)
 AMOUNTS = range(2, 10)
 ADDING = ("buys", "finds", "gets", "wins", "picks", "makes")
@@ -100,8 +100,9 @@ def _write(
     if generator.random() < 0.3:
         lines.append((f"{person} has {start} {item}.", "restatement", None))
     for step in steps:
-        opening = generator.choice(("So", "Now", "Then"))
-        lines.append((f"{opening} {step.equation}.", "causal", step))
+        # What is told first, so that a tiny model decides by the verb that it has just written.
+        told = step.told.removesuffix(".")
+        lines.append((f"{told}, so {step.equation}.", "causal", step))
     if generator.random() < 0.3:
         lines.append((f"{person} has {steps[-1].result} {item}.", "restatement", None))
     solution, sentences = "", []
