@@ -352,10 +352,18 @@ def test_states_of_calculations_and_programs():
         [1500, 3000],
         [1500, 3000],
     ]
+    assert set.union(*map(set, calculation_states(RESULTS, lines(RESULTS)))) == {
+        *("-4", "0.5", "1/3", "15.5", "12000")
+    }
     one = "def f(a, b):\n x = a + b\n y = x * 2\n return y"
     other = "def f(p, q):\n r = p + q\n s = r * 3\n return s"
     ours, theirs = (program_states(text, lines(text)) for text in (one, other))
     assert ours[0] == theirs[0] == () and ours[1] == theirs[1] and ours[2] != theirs[2]
+
+
+RESULTS = """She has 3 - 7 = -4 left. That is 2 / 4 = 1/2 of it.
+Each gets 5 / 15 = 1/3. Then 31 / 2 = $15.50, and 6 * 2000 = 12,000 pounds.
+So 2 * 0.25 is .5 pounds, or 31 / 2 ≈ 15.5, or 24000 \\div 2 \\approx 12 000."""
 
 
 def lines(text: str):
