@@ -214,10 +214,10 @@ def _estimated(rewards: Sequence[float]) -> _Value:
 
 
 def _on_step(advantages: Any) -> dict[str, float]:
-    total = float(advantages.sum())
-    count = len(advantages)
-    mass = float(advantages.abs().sum())
-    return {"sum": total, "mean": total / count if count else 0.0, "mass": mass}
+    exact = advantages.double()
+    # Rounded to float32, as equal advantages must not differ by how many tokens a step has.
+    mean = float(exact.mean().float()) if len(exact) else 0.0
+    return {"sum": float(exact.sum()), "mean": mean, "mass": float(exact.abs().sum())}
 
 
 def _mass(advantages: Sequence[Any], members: Sequence[int]) -> float:
