@@ -98,7 +98,8 @@ STEP = {
 }
 RULE = {
     **{"problem": TEXT, "rule": TEXT, "group": COUNT, "completions": SIZE, "right": COUNT},
-    **dict.fromkeys(("mass", "variance", "signal"), NUMBER),
+    **dict.fromkeys(("mass", "variance", "signal", "square"), NUMBER),
+    "ascent": NUMBER.or_null(),
     **dict.fromkeys(("passes", "generations", "seconds"), NUMBER),
 }
 ON_STEP = dict.fromkeys(("sum", "mean", "mass"), NUMBER)

@@ -17,11 +17,15 @@ class Noise:
     """What two independent gradients g and h of one prompt say of their distribution.
 
     variance: |g - h|^2 / 2, whose mean is the trace of the gradient's covariance. signal: g . h,
-    whose mean is the squared length of the mean gradient.
+    whose mean is the squared length of the mean gradient. square: |h|^2. ascent: h . t, where t is
+    the first group's gradient by the true advantages, so that its mean is that of h times the
+    gradient of the expected reward; None without a truth.
     """
 
     variance: float
     signal: float
+    square: float
+    ascent: float | None
 
 
 def adapted_weights(model: Any) -> list[Tensor]:
@@ -41,20 +45,31 @@ class GroupGradients:
     """Gradients of a group's sum over tokens of A_{i,t} log pi(y_{i,t}), twice for one prompt.
 
     At the policy that sampled, where no ratio is clipped, this is DAPO's gradient but for the
-    number of tokens that it is divided by. `members` are the group's places in either rollout.
+    number of tokens that it is divided by. `members` are the group's places in either rollout,
+    `truth` the true advantages of the first one's tokens, a tensor a completion of the batch.
     """
 
-    def __init__(self, model: Any, rollouts: Sequence[Rollout], members: Sequence[int]):
+    def __init__(
+        self,
+        model: Any,
+        rollouts: Sequence[Rollout],
+        members: Sequence[int],
+        truth: Sequence[Tensor] | None = None,
+    ):
         self.weights, self.members = adapted_weights(model), list(members)
         self.logs = [token_log_probabilities(model, rollout, members) for rollout in rollouts]
+        self.true = self._gradient(0, truth) if truth else None
 
     def noise(self, advantages: Sequence[Sequence[Tensor]]) -> Noise:
         """By a rule's token advantages of each rollout, a tensor a completion."""
-        first, second = (self._gradient(number, own) for number, own in enumerate(advantages))
-        pairs = list(zip(first, second, strict=True))
-        signal = sum(float((g * h).double().sum()) for g, h in pairs)
-        variance = sum(float((g - h).double().square().sum()) for g, h in pairs) / 2
-        return Noise(variance, signal)
+        g, h = (self._gradient(number, own) for number, own in enumerate(advantages))
+        difference = [one - other for one, other in zip(g, h, strict=True)]
+        return Noise(
+            variance=_product(difference, difference) / 2,
+            signal=_product(g, h),
+            square=_product(h, h),
+            ascent=_product(h, self.true) if self.true else None,
+        )
 
     def _gradient(self, number: int, advantages: Sequence[Tensor]) -> list[Tensor]:
         own = torch.cat([advantages[index] for index in self.members])
@@ -63,6 +78,10 @@ class GroupGradients:
         total = (own.to(self.logs[number]) * self.logs[number]).sum()
         found = torch.autograd.grad(total, self.weights, retain_graph=True)
         return [one.float() for one in found]
+
+
+def _product(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    return sum(float((a * b).double().sum()) for a, b in zip(one, other, strict=True))
 
 
 def token_log_probabilities(model: Any, rollout: Rollout, members: Sequence[int]) -> Tensor:

@@ -4,15 +4,14 @@ import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
 from cfdapo.credit.rule import CreditRule, Rollout, TokenAdvantages
 from cfdapo.credit.step_values import StepValues
-from cfdapo.credit.steps import Step, find_steps
+from cfdapo.credit.steps import Step, find_steps, spread
 from cfdapo.files import UserError
 from cfdapo.policy.gradient_noise import GroupGradients, adapted_weights, differentiable
 from cfdapo.policy.measured import LoadedPolicy, Problem
@@ -34,6 +33,19 @@ class _Value:
         """Of the share, with a right and a wrong one added, so that no share is quite certain."""
         likely = (self.whole * self.of + 1) / (self.of + 2)
         return likely * (1 - likely) / self.of if self.of else 0.0
+
+
+@dataclass(frozen=True)
+class _Worth:
+    """A step, and the value of its completion before and after it."""
+
+    step: Step
+    before: _Value
+    after: _Value
+
+    @property
+    def advantage(self) -> float:
+        return self.after.whole - self.before.whole
 
 
 class TruthRecorder:
@@ -88,8 +100,14 @@ class TruthRecorder:
             # Before those whose time counts, as what comes first is also checked and warms up.
             of_twins[name], _ = self._assign(rule, twins, self._seed(first, f"{name} of twins"))
             given[name], costs[name] = self._assign(rule, groups, self._seed(first, name))
-        steps = self._steps(groups, first, given)
-        rules = self._rules((groups, twins), first, (given, of_twins), costs)
+        values = self._values(groups, first)
+        steps = [
+            row
+            for index, own in enumerate(values)
+            if own
+            for row in self._completion(groups, first, index, own, given)
+        ]
+        rules = self._rules((groups, twins), first, (given, of_twins), values, costs)
         return steps, rules
 
     def _seed(self, first: int, purpose: str) -> int:
@@ -109,9 +127,8 @@ class TruthRecorder:
 
     # Steps.
 
-    def _steps(
-        self, rollout: Rollout, first: int, given: Mapping[str, TokenAdvantages]
-    ) -> list[Row]:
+    def _values(self, rollout: Rollout, first: int) -> list[list[_Worth]]:
+        """Each completion's steps with their values; none for those that teach nothing."""
         active = rollout.active()
         steps = [
             find_steps(text, ids, self.policy.tokenizer) if taught else []
@@ -122,49 +139,46 @@ class TruthRecorder:
         drawn = StepValues(
             rollout, steps, self.policy.tokenizer, self.continuations, max(1, size), start=True
         )
-        return [
-            row
-            for index, found in enumerate(steps)
-            if found
-            for row in self._completion(rollout, first, index, found, drawn, given)
-        ]
+        found = []
+        for index, own in enumerate(steps):
+            values: list[_Value] = []
+            if own:
+                reward = float(rollout.rewards[index])
+                values = [*map(_estimated, [drawn.of_start(index), *drawn.rewards(index)])]
+                values.append(_Value(reward, (reward, reward)))
+            found.append([_Worth(*one) for one in zip(own, values, values[1:], strict=False)])
+        return found
 
     def _completion(
         self,
         rollout: Rollout,
         first: int,
         index: int,
-        steps: Sequence[Step],
-        drawn: StepValues,
+        values: Sequence[_Worth],
         given: Mapping[str, TokenAdvantages],
     ) -> list[Row]:
-        reward = float(rollout.rewards[index])
-        inner = [drawn.of_start(index), *drawn.rewards(index)]
-        values = [*map(_estimated, inner), _Value(reward, (reward, reward))]
         name = completion_name(first, index, self.samples)
-        verdicts = self._verdicts(rollout, index, steps)
+        verdicts = self._verdicts(rollout, index, [one.step for one in values])
         return [
             {
                 "completion": name,
                 "problem": rollout.rows[index]["id"],
                 "step": number,
-                "token_start": step.tokens.start,
-                "token_end": step.tokens.stop,
-                "correct": reward == 1,
+                "token_start": one.step.tokens.start,
+                "token_end": one.step.tokens.stop,
+                "correct": float(rollout.rewards[index]) == 1,
                 "first_wrong": verdict,
-                "value_before": before.whole,
-                "value_after": after.whole,
-                "advantage": after.whole - before.whole,
-                "error": math.sqrt(before.variance + after.variance),
-                "halves": [b - a for a, b in zip(before.halves, after.halves, strict=True)],
+                "value_before": one.before.whole,
+                "value_after": one.after.whole,
+                "advantage": one.advantage,
+                "error": math.sqrt(one.before.variance + one.after.variance),
+                "halves": [b - a for a, b in zip(one.before.halves, one.after.halves, strict=True)],
                 "rules": {
-                    rule: _on_step(one.advantages[index][step.tokens])
-                    for rule, one in given.items()
+                    rule: _on_step(own.advantages[index][one.step.tokens])
+                    for rule, own in given.items()
                 },
             }
-            for number, (step, verdict, (before, after)) in enumerate(
-                zip(steps, verdicts, pairwise(values), strict=True)
-            )
+            for number, (one, verdict) in enumerate(zip(values, verdicts, strict=True))
         ]
 
     def _verdicts(self, rollout: Rollout, index: int, steps: Sequence[Step]) -> list[bool | None]:
@@ -181,9 +195,14 @@ class TruthRecorder:
         rollouts: tuple[Rollout, Rollout],
         first: int,
         given: tuple[Mapping[str, TokenAdvantages], Mapping[str, TokenAdvantages]],
+        values: Sequence[Sequence[_Worth]],
         costs: Mapping[str, Mapping[str, float]],
     ) -> list[Row]:
         rows = []
+        truth = [
+            spread([one.step for one in own], [one.advantage for one in own], len(ids))
+            for own, ids in zip(values, rollouts[0].completions, strict=True)
+        ]
         members = rollouts[0].members()
         weights = adapted_weights(self.policy.model)
         for number, own in enumerate(members):
@@ -191,12 +210,12 @@ class TruthRecorder:
             common = {"group": first + number, "problem": rollouts[0].rows[own[0]]["id"]}
             common |= {"completions": len(own), "right": right}
             with differentiable(weights):
-                gradients = GroupGradients(self.policy.model, rollouts, own)
+                known = truth if values[own[0]] else None
+                gradients = GroupGradients(self.policy.model, rollouts, own, known)
                 for rule in self.rules:
                     pair = [one[rule].advantages for one in given]
-                    noise = gradients.noise(pair)
                     row = {"rule": rule, "mass": sum(_mass(one, own) for one in pair)}
-                    row |= {"variance": noise.variance, "signal": noise.signal}
+                    row |= asdict(gradients.noise(pair))
                     shared = {key: value / len(members) for key, value in costs[rule].items()}
                     rows.append(common | row | shared)
         return rows

@@ -15,12 +15,12 @@ from cfdapo.analysis.rendering.table import read_table
 from cfdapo.files import UserError
 from cfdapo.vocabulary import PAPER_MODES
 
-# Metric -> name of its axis, and where knowing nothing is; of "noise to signal" less is better.
+# Metric -> name of its axis, and where a rule that knows nothing is, or DAPO.
 _PANELS = {
     "within": ("ρ with the truth,\nin a completion", 0.0),
     "first_wrong": ("AUROC,\nfirst wrong line", 0.5),
     "idle_mass": ("mass on steps\nworth nothing", None),
-    "noise_to_signal": ("gradient's noise to signal,\nDAPO = 1", 1.0),
+    "ascent": ("ascent for a step's length,\nDAPO = 1", 1.0),
 }
 # Okabe and Ito's blue, and a grey for what rules are compared with.
 _RULE, _COMPARED = "#0072B2", "#555555"
@@ -57,8 +57,6 @@ def truth_dots(found: pd.DataFrame, labels: Mapping[str, str], modes: Mapping[st
                 panel.set_yticks(range(len(rules)), [names.get(rule, rule) for rule in rules])
                 panel.set_xlabel(axis if row is panels[-1] else "")
             row[0].set_title(labels[model], loc="left")
-        for panel in panels[:, list(_PANELS).index("noise_to_signal")]:
-            panel.set_xscale("log")
         figure.supxlabel(
             "bars: 95 % bootstrap intervals between problems; dotted: a rule that knows nothing, "
             "and DAPO",

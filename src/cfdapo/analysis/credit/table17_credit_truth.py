@@ -27,6 +27,7 @@ _COLUMNS = (
     ("AUROC, first wrong line", "first_wrong", ".2f"),
     ("Gradient noise", "noise", ".2f"),
     ("Noise to signal", "noise_to_signal", ".2f"),
+    ("Ascent", "ascent", ".2f"),
     ("Passes", "passes", ""),
     ("Samples", "generations", ""),
     ("Seconds", "seconds", ""),
@@ -39,6 +40,7 @@ _UNDEFINED = {
     "first_wrong": "no wrong completion has a line that is known to be its first wrong one",
     "noise": "no group taught anything",
     "noise_to_signal": "two groups of a problem do not agree on any direction",
+    "ascent": "no group taught anything, or DAPO's gradient does not ascend",
 }
 _OF_THE_TRUTH = "what rules are compared with"
 
@@ -135,11 +137,18 @@ def _notes() -> Iterator[Note]:
         "of the two, summed over problems, each rule scaled to the same sum of |A|, over that of "
         f"{PAPER_MODES[UNIFORM]}; it is smaller where a rule's mass lies on tokens that are sure "
         "anyway. Noise to signal: before that division, over the sum of the two gradients' inner "
-        "products, which is the squared length of the mean gradient, whatever the scale; but of "
-        "the mean gradient of that rule, which need not be the direction that helps."
+        "products, which is the squared length of the mean gradient, whatever the scale, "
+        "whether or not that is the direction that helps."
     )
     yield Note(
-        "Passes, samples and seconds: of a rule, a completion, in batches as they were measured; "
+        "Ascent: what a step along one group's gradient gains in expected reward to first order, "
+        "against a step of DAPO's of the same length. It is the inner product with the other "
+        "group's gradient by the true advantages, over the root of the mean square, summed over "
+        "the problems whose first group has a truth."
+    )
+    yield Note(
+        "Passes, samples and seconds: what a rule took, over all completions sampled, in batches "
+        "as they were measured; "
         f"other jobs may have shared the machine. Brackets: 95 % percentile intervals of "
         f"{RANKING_RESAMPLES} bootstrap samples of problems, too narrow where problems are few."
     )
@@ -159,10 +168,11 @@ def _counts(
         wrong = 0 if pd.isna(lines["completions"]) else int(lines["completions"])
         yield Note(
             f"{label}: {counted(int(steps['steps']), 'step')} of "
-            f"{counted(int(steps['completions']), 'completion')} of {int(steps['problems'])} "
-            f"problems, of {groups} measured; {100 * rows.loc['idle_mass', 'value']:.0f} % of "
-            f"steps are idle; reliability of the truth {_reliability(rows, 'within_raw')} in a "
-            f"completion, {_reliability(rows, 'pooled_raw')} over all steps; "
+            f"{counted(int(steps['completions']), 'completion')} of "
+            f"{counted(int(steps['problems']), 'problem')}, of {groups} measured; "
+            f"{100 * rows.loc['idle_mass', 'value']:.0f} % of steps are idle; reliability of the "
+            f"truth {_reliability(rows, 'within_raw')} in a completion, "
+            f"{_reliability(rows, 'pooled_raw')} over all steps; "
             f"{counted(wrong, 'wrong completion')} with a first wrong line."
         )
 

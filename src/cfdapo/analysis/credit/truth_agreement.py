@@ -118,6 +118,9 @@ def measure_agreement(
     Of the policy gradients of two groups a problem, against those of `UNIFORM`:
         noise: ratio of variances, every rule scaled to the same sum of |A| in all.
         noise_to_signal: ratio of variances over squared lengths of the mean gradients.
+        ascent: ratio of what a step along the gradient gains in expected reward to first order, for
+            steps of the same length: the mean product with the true gradient, which is another
+            group's, over the root of the mean square. Of problems whose first group has a truth.
     Of a completion: passes, generations, seconds. The rule `ITSELF` has the truth's reliability,
     within_raw and pooled_raw, its own first_wrong, and in idle_mass the share of idle steps.
     """
@@ -249,11 +252,12 @@ def _of_gradients(truth: Truth, groups: int, weights: Integers) -> list[dict[str
     def totals(rule: str, key: str) -> Floats:
         own = [row for row in truth.rules if row["rule"] == rule]
         values = np.zeros(groups)
-        values[[row["group"] for row in own]] = [row[key] for row in own]
+        values[[row["group"] for row in own]] = [_known(row, key) for row in own]
         return weights @ values
 
     rows = []
     mass, variance, signal = (totals(UNIFORM, key) for key in ("mass", "variance", "signal"))
+    uniform = _over(totals(UNIFORM, "ascent"), np.sqrt(totals(UNIFORM, "known_square")))
     taught = [row for row in truth.rules if row["rule"] == UNIFORM and row["variance"] > 0]
     counts = {
         "completions": sum(row["completions"] for row in taught),
@@ -263,14 +267,23 @@ def _of_gradients(truth: Truth, groups: int, weights: Integers) -> list[dict[str
         own_mass, own_variance, own_signal = (
             totals(rule, key) for key in ("mass", "variance", "signal")
         )
+        ascent = _over(totals(rule, "ascent"), np.sqrt(totals(rule, "known_square")))
         noise = _over(own_variance * mass**2, variance * own_mass**2)
         known = np.where((signal > 0) & (own_signal > 0), 1.0, np.nan)
         to_signal = known * _over(own_variance * signal, variance * own_signal)
         rows += [
             _row(rule, "noise", noise, counts),
             _row(rule, "noise_to_signal", to_signal, counts),
+            _row(rule, "ascent", _over(ascent, np.where(uniform > 0, uniform, 0.0)), counts),
         ]
     return rows
+
+
+def _known(row: Mapping[str, Any], key: str) -> float:
+    """A number of a row; what is measured against the truth is 0 where there is none."""
+    if key == "known_square":
+        return 0.0 if row["ascent"] is None else row["square"]
+    return row[key] or 0.0
 
 
 def _over(numerator: Floats, denominator: Floats) -> Floats:

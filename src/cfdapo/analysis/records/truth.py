@@ -40,6 +40,8 @@ RULE_COLUMNS = {
     "mass": "sum of |A| over the tokens of both groups",
     "variance": "|g - h|^2 / 2 of the policy gradients g and h of two groups of this problem",
     "signal": "g . h",
+    "square": "|h|^2",
+    "ascent": "h . t, t being g by the true advantages; null where the first group has no truth",
     "passes": "forward passes",
     "generations": "continuations that the rule sampled",
     "seconds": "what the rule took",
