@@ -175,6 +175,17 @@ def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
     # Of an untrained policy a mode is measured that nothing need be trained with.
     elif mode not in known:
         found.append(f"measurement.mode: {mode!r} is not one of {', '.join(known)}")
+    if measurement["rules"] != "modes":
+        found += [
+            f"measurement.rules: {rule!r} is not one of {', '.join(known)}"
+            for rule in measurement["rules"]
+            if rule not in known
+        ]
+    if measurement["truth"] and (measurement["prompts"] < 1 or measurement["samples"] < 2):
+        found.append(
+            "measurement.truth: needs groups, so measurement.prompts of at least 1 and "
+            "measurement.samples of at least 2"
+        )
     if not measurement["prompts"] + measurement["gold"]:
         found.append("measurement.prompts: must be at least 1 where measurement.gold is 0")
     return found
@@ -276,6 +287,13 @@ def measured_credit(study: dict[str, Any]) -> dict[str, Any]:
     settings = credit_settings(study, study["measurement"]["mode"])
     del settings["mode"]
     return settings | {"options": {}}
+
+
+def measured_rules(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Settings of `CreditConfig` by the modes that are held against the truth, vanilla first."""
+    wanted = study["measurement"]["rules"]
+    modes = study["modes"] if wanted == "modes" else wanted
+    return {mode: credit_settings(study, mode) for mode in dict.fromkeys(["vanilla", *modes])}
 
 
 def mode_labels(study: dict[str, Any]) -> dict[str, str]:

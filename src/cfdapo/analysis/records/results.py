@@ -12,6 +12,7 @@ from cfdapo.analysis.records.compatibility import require_same_settings
 from cfdapo.analysis.records.curves import read_curves
 from cfdapo.analysis.records.measured_credit import MeasuredCredit, read_credit
 from cfdapo.analysis.records.runs import RUN_COLUMNS, Run, collect_history, run_name
+from cfdapo.analysis.records.truth import Truth, read_truth
 from cfdapo.files import UserError
 from cfdapo.integrity import Parents
 
@@ -155,6 +156,14 @@ class Results:
             for model, path in paths.items()
             if path.is_file()
         }
+
+    def truth(self) -> dict[str, Truth]:
+        """Each model's true step advantages, and the credit rules that were held against them.
+
+        Raises:
+            UserError: a file is absent or faulty; see `cfdapo.analysis.records.truth`.
+        """
+        return {model: read_truth(self.folder / "credit", model) for model in self.runs.models}
 
     def credit(self) -> MeasuredCredit:
         """Each model's measured credit: its spans and its completions.
