@@ -55,7 +55,9 @@ _CLOCK = re.compile(r"(?<![0-9:])([0-9]{1,2}):([0-9]{2})(?![0-9:])")
 _TIMES_SIGN = re.compile(rf"[xX](?=[ ]?{CURRENCY}?[ ]?\.?[0-9])")
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
-    | (?P<mark>\*\*+|</?(?:b|i|u|em|p|br|h[1-6]|strong|span|div|mark|code|center)\b[^<>\n]{0,40}>|\\(?:[hv]space\*?|[hv]?phantom|label|tag|(?:eq)?ref|(?:text)?color(?:box)?)
+    | (?P<mark>\*\*+
+        |</?(?:b|i|u|em|p|br|h[1-6]|strong|span|div|mark|code|center)\b[^<>\n]{0,40}>
+        |\\(?:[hv]space\*?|[hv]?phantom|label|tag|(?:eq)?ref|(?:text)?color(?:box)?)
         [ ]?\{[^{}\n]{0,40}\}|\\\\\[[0-9.]+(?:pt|em|ex|mm|cm)\])
     | (?P<equals>=+>?|[≈≅→⇒])
     | (?P<operator>[-+*/×·⋅∗÷^]|(?<=[0-9])[:,.'_](?=[0-9])
@@ -83,9 +85,9 @@ def word_set(words: str) -> frozenset[str]:
 
 # Digits written against one of these are a number of their own.
 _CURRENCY_CODES = word_set(
-    "USD EUR GBP Php INR JPY CNY RMB CAD AUD NZD HKD SGD CHF SEK NOK DKK PLN CZK HUF RUB UAH TRY ZAR"
+    "USD EUR GBP INR JPY CNY RMB CAD AUD NZD HKD SGD CHF SEK NOK DKK PLN CZK HUF RUB UAH TRY ZAR"
     " NGN KES GHS EGP AED SAR QAR ILS PKR BDT LKR NPR IDR MYR PHP THB VND KRW TWD MXN BRL ARS CLP"
-    " COP PEN US Rs RS rs Re RM Rp Kr kr Tk KSh Ksh Fr zł Kč"
+    " COP PEN US Php Rs RS rs Re RM Rp Kr kr Tk KSh Ksh Fr zł Kč"
 )
 _GLUING_WORDS = word_set(
     "is are was were be been has have had of to for from by at in on with and or so because since"
@@ -104,9 +106,8 @@ _DRESS = word_set(
     " positive then now always actually definitely"
 )
 # What may stand between a sign and its number, where a value is expected: -(5), -**5**, -Rs 5.
-_BEHIND_SIGN = re.compile(
-    rf"(?:\*{{1,3}})?(?P<bracket>\()?(?:(?:{'|'.join(sorted(_CURRENCY_CODES, key=len, reverse=True))})\.?[ ]?)?"
-)
+_CODES = "|".join(sorted(_CURRENCY_CODES, key=len, reverse=True))
+_BEHIND_SIGN = re.compile(rf"(?:\*{{1,3}})?(?P<bracket>\()?(?:(?:{_CODES})\.?[ ]?)?")
 _OPERATIONS = {
     **dict.fromkeys(("+", "plus"), "+"),
     **dict.fromkeys(("-", "minus"), "-"),

@@ -62,7 +62,8 @@ def fold(text: str) -> str:
 CURRENCIES = "$€£¥₹₩₫₱฿₽₪₦₺₴₿"
 CURRENCY = rf"(?:(?:US|AU|CA|NZ|HK|[ACRS])?\\?[{CURRENCIES}])"
 _SPACE_COMMAND = (
-    r"(?:\\[,;:!> ]|~|\\(?:thin|med|thick|neg(?:thin)?)space\b[ ]?|\\(?:hspace|hskip|kern|mkern|mskip)"
+    r"(?:\\[,;:!> ]|~|\\(?:thin|med|thick|neg(?:thin)?)space\b[ ]?"
+    r"|\\(?:hspace|hskip|kern|mkern|mskip)"
     r"(?:\{[^{}\n]{1,12}\}|[ ]?-?[0-9.]{1,4}(?:mu|pt|em|ex)[ ]?)|\{(?:\\[,;:!> ]|[ ~])\}"
     r"|\\(?:text|mathrm|mbox)\{(?:[ ~]|\\[,;:!> ])\}|&(?:nbsp|thinsp|\#160|\#8239|\#x(?:A0|202F));)"
 )

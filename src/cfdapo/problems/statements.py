@@ -27,8 +27,8 @@ from cfdapo.problems.numerals import fold
 
 _TAG_NAME = r"(?:final[ _-]?)?answer"
 # "Answer" and what follows it in other languages that models are asked to answer in.
-_FOREIGN = r"""(?:\b(?:respuesta|réponse|antwort|ответ|resposta|risposta|antwoord|odpowiedź|cevap|jibu
-      |đáp[ ]án|jawaban)|答案|答え|答|정답|답|उत्तर|উত্তর|คำตอบ|సమాధానం|الإجابة|الجواب)
+_FOREIGN = r"""(?:\b(?:respuesta|réponse|antwort|ответ|resposta|risposta|antwoord|odpowiedź|cevap
+      |jibu|đáp[ ]án|jawaban)|答案|答え|答|정답|답|उत्तर|উত্তর|คำตอบ|సమాధానం|الإجابة|الجواب)
     [\s*_"]{0,4}(?:[:—]|-(?=\s)|[是为為はが은는]|คือ|হল|है|هي|هو
       |(?:es|est|ist|lautet|é|è|is|to|ni|là|adalah)\b)"""
 # The gap in "the answer to the question is" is bounded, so that no text takes quadratic work.
@@ -240,7 +240,9 @@ class Completion:
             rank = Rank.ASKED if marker["hashes"] or marker["tag"] else rank
             return _Statement(rank, *word.span("option" if word["option"] else "word"))
         tokens = lex(text, clause.start, clause.end, states=True)
-        value = self._bold_value(marker.end(), clause.end, clause.start) or clause_value(text, tokens)
+        value = self._bold_value(marker.end(), clause.end, clause.start) or clause_value(
+            text, tokens
+        )
         if value is None or (marker["foreign"] and self._is_ambiguous(tokens)):
             return None
         if not self._is_strong(marker) and not self._is_short(self._head(marker, tokens)):
