@@ -81,6 +81,7 @@ PHRASES = [
     "The answer is actually 18", "This gives an answer of 18", "we get the final answer of $18",
     "18 is the answer", "So 9 * 2 = 18 is the final answer", "Thus **18** dollars is our answer",
     "| **Answer** | **18** |", "Answer | 18", "Answer - 18", "Final Answer – $18", "Answer → 18",
+    "The answer you are looking for is 18",
     "Ans: 18", "ans = 18", "FinalAnswer: 18", "final_answer = 18", "Final Ans: 18",
     "{'final_answer': 18, 'steps': 5}", '{"final_answer": "18", "steps": 5}',
     "<final_answer>18</final_answer>", "[ANSWER]18[/ANSWER]", "[Answer] 18",
@@ -111,7 +112,12 @@ NOT_STATED = [
     ("The answer is 18 or 20.", "18 or 20"),
     ("#### 18 or 20", "18 or 20"),
     ("The answer is 18 to 20 eggs.", "18 to 20"),
-    ("The answer is 18 and 20.", "18 and 20"),
+    ("The answer is 18 or 18.00.", "18"),
+    ("The answer is 0.5 or 50%.", "0.5"),
+    ("The answer is 18 and 7 days later it is 25.", "18"),
+    ("Option 2 is the answer, as it costs $18.", "18"),
+    ("A) $3 B) $5 M) $7", "7"),
+    ("So 5 <b and 18> 4", "4"),
 ]
 
 THINKING = [

@@ -149,14 +149,17 @@ def clause_value(text: str, tokens: list[Token]) -> Value | None:
 
 
 def _either(text: str, tokens: list[Token], index: int) -> Token | None:
-    """The text "18 or 20" where another number is joined to the one at `index`, else None."""
+    """The text "18 or 20" where another number is joined to the one at `index`, else None.
+
+    Not "0.5 or 50%", which is one number in two units.
+    """
     joint, other = beside(tokens, index, 1), beside(tokens, index, 1, skip=1)
     if joint is None or other is None or other.kind != "number":
         return None
-    joins = text[joint.start : joint.end].casefold() in ("or", "to", "and")
-    number = tokens[index]
-    differs = joins and number.value != other.value
-    return Token("opaque", number.start, other.end) if differs else None
+    one, two = tokens[index].value or 0, other.value or 0
+    same = one in (two, 100 * two) or two == 100 * one
+    joined = text[joint.start : joint.end].casefold() in ("or", "to") and not same
+    return Token("opaque", tokens[index].start, other.end) if joined else None
 
 
 def whole_value(text: str, start: int = 0, end: int | None = None) -> Token | None:

@@ -56,7 +56,7 @@ _TIMES_SIGN = re.compile(rf"[xX](?=[ ]?{CURRENCY}?[ ]?\.?[0-9])")
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
     | (?P<mark>\*\*+
-        |</?(?:b|i|u|em|p|br|h[1-6]|strong|span|div|mark|code|center)\b[^<>\n]{0,40}>
+        |</?(?:b|i|u|em|p|br|h[1-6]|strong|span|div|mark|code|center)(?:\s+[\w-]+=[^<>\n]{0,40})?\s?/?>
         |\\(?:[hv]space\*?|[hv]?phantom|label|tag|(?:eq)?ref|(?:text)?color(?:box)?)
         [ ]?\{[^{}\n]{0,40}\}|\\\\\[[0-9.]+(?:pt|em|ex|mm|cm)\])
     | (?P<equals>=+>?|[≈≅→⇒])

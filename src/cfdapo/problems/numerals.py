@@ -112,7 +112,7 @@ _CENTS_BEHIND = re.compile(
     r"(?P<cents>[0-9]{1,2})(?:[ ](?:cents?|pence|paise|centavos?)|¢)(?!\w)"
 )
 _THOUSANDS_OF_MONEY = re.compile(
-    rf"{CURRENCY}[ ]?(?P<numeral>[0-9][0-9,.]*+)(?P<letter>[kKMB]|[bm]n|[ ](?:M|B|[bm]n))"
+    rf"{CURRENCY}[ ]?(?P<numeral>[0-9][0-9,.]*+)(?P<letter>[kKMB]|[bm]n|[ ](?:M|[bm]n)(?![):]))"
     r"(?![\w$^]|[ ]?[-+*/=])"
 )
 SCALE_LETTERS = {"k": 10**3, "K": 10**3, "M": 10**6, "mn": 10**6, "B": 10**9, "bn": 10**9}

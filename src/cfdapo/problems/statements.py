@@ -44,7 +44,8 @@ _MARKER = re.compile(
     | (?:(?P<final>(?<![^\W_])final[\s_-]{{0,3}})|(?<!/)(?<!\bper\s)(?<![^\W_]))
       (?:answer(?:s(?=\sare\b))?|ans(?![^\W_])\.?|(?<=final[ ])result)
       (?:\s(?P<of>of)(?=[\s*_]{{1,4}}[\\$€£₹(\[]{{0,4}}-?\.?[0-9])
-      |(?P<about>\s(?:to|for|of|in|here|now|below|above|rounded|we|I|you)\b[^.:=\n?!]{{0,80}}?
+      |(?P<about>\s(?:we|you)\sare\slooking\sfor
+        |\s(?:to|for|of|in|here|now|below|above|rounded|we|I|you)\b[^.:=\n?!]{{0,80}}?
         |,\s[^,.:=\n?!]{{1,60}},
         |\s?\([^()\n]{{0,40}}\)
         |,?\s(?:therefore|thus|then|hence),?)?
@@ -263,7 +264,7 @@ class Completion:
             return None
         value = clause_value(self.text, tokens[: found[-1] + 1])
         number = tokens[found[-1]]
-        if value is None or value.token != number or value.certainty > Certainty.NAMED:
+        if value is None or value.token != number or value.certainty >= Certainty.NAMED:
             return None
         return _Statement(Rank.PHRASE, number.start, number.end)
 
