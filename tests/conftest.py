@@ -71,10 +71,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def credit_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the made-up records of two models, `{model}.jsonl` and completions."""
-    from made_results import write_credit
+    """A folder with the made-up records of two models: spans, completions, steps and rules."""
+    from made_results import write_credit, write_truth
 
     folder = tmp_path_factory.mktemp("credit")
     for seed, model in enumerate(("qwen3-tiny", "llama-tiny")):
         write_credit(folder, model, seed)
+        write_truth(folder, model, seed)
     return folder

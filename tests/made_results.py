@@ -182,6 +182,94 @@ def _is_gold(row: dict[str, Any]) -> bool:
     return row["source"] == "gold"
 
 
+# By rule: what it makes of a step's truth, and what its gradients are like.
+RULES: dict[str, Callable[[float, float], float]] = {
+    "vanilla": lambda truth, advantage: advantage,
+    "monte_carlo": lambda truth, advantage: 2 * truth,
+    "oracle": lambda truth, advantage: min(truth, 0.0) + advantage / 4,
+}
+
+
+def write_truth(folder: Path, model: str, seed: int = 0, prompts: int = 6) -> None:
+    """The truth of a model, `RULES` on groups of two, one of them right, in `folder`.
+
+    The first problem's group is all right, so that it has no steps.
+    """
+    dice = random.Random(seed)
+    names = [f"arithmetic-train-{number}" for number in range(prompts)]
+    steps = [
+        row
+        for number, problem in enumerate(names[1:], start=1)
+        for place in range(2)
+        for row in _true_steps(dice, f"sampled-{number}-{place}", problem, place == 0)
+    ]
+    rules = [
+        _rule_row(number, problem, rule, scale)
+        for number, problem in enumerate(names)
+        for scale, rule in enumerate(RULES, start=1)
+    ]
+    measurement = {"prompts": prompts, "samples": 2, "truth": {"continuations": 16}}
+    credit = {rule: {"mode": rule, "proxy": None} for rule in RULES}
+    made_from = {
+        "settings": {"task": "arithmetic", "measurement": measurement, "rules": credit},
+        "policy": "untrained",
+        "model": origin(model),
+        "adapter": None,
+    }
+    finish(folder / f"{model}.rules.jsonl", as_jsonl(rules), made_from)
+    finish(folder / f"{model}.steps.jsonl", as_jsonl(steps), made_from)
+
+
+def _true_steps(dice: random.Random, name: str, problem: str, right: bool) -> list[dict[str, Any]]:
+    """Four steps; in a wrong completion the third is to blame."""
+    values = [0.5, *(0.5 + dice.randint(-2, 2) / 16 for _ in range(2)), float(right), float(right)]
+    halves = [[v + dice.choice((-1, 1)) / 32 for v in values[:3]] + values[3:] for _ in range(2)]
+    rows = []
+    for number in range(4):
+        truth, mean = values[number + 1] - values[number], 1.0 if right else -1.0
+        scores = {rule: score(truth, mean) for rule, score in RULES.items()}
+        rows.append(
+            {
+                "completion": name,
+                "problem": problem,
+                "step": number,
+                "token_start": 5 * number,
+                "token_end": 5 * number + 5,
+                "correct": right,
+                "first_wrong": not right and number == 2,
+                "value_before": values[number],
+                "value_after": values[number + 1],
+                "advantage": truth,
+                "error": 0.0 if number == 3 else 0.1,
+                "halves": [half[number + 1] - half[number] for half in halves],
+                "rules": {
+                    rule: {"sum": 5 * score, "mean": score, "mass": 5 * abs(score)}
+                    for rule, score in scores.items()
+                },
+            }
+        )
+    return rows
+
+
+def _rule_row(group: int, problem: str, rule: str, scale: int) -> dict[str, Any]:
+    active = group > 0
+    return {
+        "group": group,
+        "problem": problem,
+        "completions": 2,
+        "right": 1 if active else 2,
+        "rule": rule,
+        "mass": 40.0 * scale * active,
+        "variance": 3.0 * scale**3 * group,
+        "signal": 1.0 * scale**2 * active,
+        "square": 4.0 * scale**2 * active,
+        "ascent": 0.5 * scale**2 if active else None,
+        "passes": 1.0 * (scale == 2),
+        "generations": 4.0 * (scale == 2),
+        "seconds": 0.25,
+    }
+
+
 def write_profile(folder: Path, model: str, **changes: Any) -> Path:
     """What credit costs a model, in `folder`/overhead."""
     method = {"passes": 9, "tokens": 700, "seconds": 2.0, "max_difference": 0.0, "spearman": None}

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,19 @@ COMPLETION = {
     **{"group": COUNT.or_null(), "advantage": NUMBER.or_null()},
     **{"weights": LIST, "tokens": Kind("a list", lambda value: type(value) is list)},
 }
+STEP = {
+    **dict.fromkeys(("completion", "problem"), TEXT),
+    **dict.fromkeys(("step", "token_start", "token_end"), COUNT),
+    **dict.fromkeys(("value_before", "value_after", "advantage", "error"), NUMBER),
+    **{"correct": FLAG, "first_wrong": FLAG.or_null(), "halves": LIST, "rules": OBJECT},
+}
+RULE = {
+    **{"problem": TEXT, "rule": TEXT, "group": COUNT, "completions": SIZE, "right": COUNT},
+    **dict.fromkeys(("mass", "variance", "signal", "square"), NUMBER),
+    "ascent": NUMBER.or_null(),
+    **dict.fromkeys(("passes", "generations", "seconds"), NUMBER),
+}
+ON_STEP = dict.fromkeys(("sum", "mean", "mass"), NUMBER)
 PROFILE = {
     **{"model": TEXT, "repeats": COUNT, "completions": COUNT, "spans_per_completion": NUMBER},
     **{"seconds": OBJECT, "ratio": OBJECT, "methods": OBJECT},
@@ -343,19 +357,27 @@ def read_credit(spans: Path, completions: Path) -> tuple[list[Row], list[Row]]:
         raise _fault(completions, f"is of another measurement than {spans.name}")
     check_credit(spans, span_rows, completions, rows, said)
     parents, model = Parents(spans.parent.parent), spans.stem
-    _require_models(spans, said, model, said["settings"], parents)
+    _require_measured(spans, said, model, said["settings"], parents)
     if parents.measured:
-        problems, sha256 = parents.measured
-        _require_parent(spans, "other problems", said.get("problems"), sha256)
+        problems, _ = parents.measured
         for number, row in enumerate(rows, start=1):
             if row["problem"] != (own := problems[int(row["completion"].split("-")[1])]):
                 raise _fault(_line(completions, number), f"is of {row['problem']}, not of {own}")
+    return span_rows, rows
+
+
+def _require_measured(
+    path: Path, said: Row, model: str, settings: Mapping[str, Any], parents: Parents
+) -> None:
+    """Refuse what was measured of another base model, another adapter or on other problems."""
+    _require_models(path, said, model, settings, parents)
+    if parents.measured:
+        _require_parent(path, "other problems", said.get("problems"), parents.measured[1])
     if said["policy"] != "untrained":
         run, _, step = said["policy"].rpartition("/step")
         trained = read_run(parents.run_file(model, run, "run.json"))
         if said.get("adapter") is None or said["adapter"] != trained["adapters"].get(step):
-            raise _fault(spans, f"is of another adapter than that of {model}/{said['policy']}")
-    return span_rows, rows
+            raise _fault(path, f"is of another adapter than that of {model}/{said['policy']}")
 
 
 def check_credit(
@@ -433,6 +455,83 @@ def _require_spans_of_weights(path: Path, spans: Sequence[Row], rows: Sequence[R
         odd = [place for place, weight in enumerate(row["weights"]) if weight != 1]
         if lost := [place for place in odd if place not in own]:
             raise _fault(path, f"lacks a span of {row['completion']}, at its tokens {_names(lost)}")
+
+
+def read_truth(
+    steps: Path, rules: Path, step_columns: Iterable[str], rule_columns: Iterable[str]
+) -> tuple[list[Row], list[Row], Row]:
+    """The truth of one model, below credit/ in a study's results: its rows, and its settings.
+
+    Raises:
+        UserError: a file is damaged or incomplete, a row has other columns, the two are not of one
+            measurement, or they were made from other parents than are here, as in `read_credit`.
+    """
+    (step_rows, of_steps), (rule_rows, of_rules) = read_rows(steps), read_rows(rules)
+    said = of_steps.made_from
+    if said != of_rules.made_from:
+        raise _fault(rules, f"is of another measurement than {steps.name}")
+    for path, rows, columns in ((steps, step_rows, step_columns), (rules, rule_rows, rule_columns)):
+        for number, row in enumerate(rows, start=1):
+            if odd := sorted(row.keys() ^ set(columns)):
+                raise _fault(_line(path, number), f"lacks or should not have {', '.join(odd)}")
+    check_truth(steps, step_rows, rules, rule_rows, said)
+    model = steps.name.removesuffix(".steps.jsonl")
+    credits = said["settings"]["rules"].values()
+    for settings in ({"credit": credit} for credit in credits):
+        _require_measured(steps, said, model, settings, Parents(steps.parent.parent))
+    return step_rows, rule_rows, said["settings"]
+
+
+def check_truth(
+    steps: Path,
+    step_rows: Sequence[Row],
+    rules: Path,
+    rows: Sequence[Row],
+    made_from: Mapping[str, Any],
+) -> None:
+    """Refuse a truth that is not whole: every rule of every group once, every step in order.
+
+    `made_from` is what the measurement was made from, with policy and settings.
+    """
+    where = checksums.beside(rules)
+    _require_kinds(where, made_from, {"settings": OBJECT, "policy": TEXT}, "made_from.")
+    settings = made_from["settings"]
+    _require_kinds(where, settings, {"measurement": OBJECT, "rules": OBJECT}, "made_from.settings.")
+    measurement, names = settings["measurement"], list(settings["rules"])
+    _require_kinds(where, measurement, {"prompts": COUNT, "samples": SIZE, "truth": OBJECT})
+    _require_kinds(where, measurement["truth"], {"continuations": SIZE})
+    for number, row in enumerate(rows, start=1):
+        _require_kinds(_line(rules, number), row, RULE)
+    found = [(row["group"], row["rule"]) for row in rows]
+    groups = range(measurement["prompts"])
+    _require_same(rules, "group and rule", [(n, name) for n in groups for name in names], found)
+    size = measurement["samples"]
+    active = [row["group"] for row in rows[:: len(names)] if 0 < row["right"] < size]
+    expected = [f"sampled-{group}-{place}" for group in active for place in range(size)]
+    _check_steps(steps, step_rows, expected, names)
+
+
+def _check_steps(
+    path: Path, rows: Sequence[Row], completions: Sequence[str], rules: Sequence[str]
+) -> None:
+    for number, row in enumerate(rows, start=1):
+        where = _line(path, number)
+        _require_kinds(where, row, STEP)
+        if list(row["rules"]) != list(rules):
+            raise _fault(where, f"has other rules than {_names(rules)}")
+        for rule, values in row["rules"].items():
+            _require_kinds(where, values, ON_STEP, f"rules.{rule}.")
+        if len(row["halves"]) != 2:
+            raise _fault(where, f"halves are {len(row['halves'])}, not 2")
+    counts = Counter(row["completion"] for row in rows)
+    expected = [(name, step) for name in completions for step in range(max(1, counts[name]))]
+    _require_same(path, "step", expected, [(row["completion"], row["step"]) for row in rows])
+    for number, (row, after) in enumerate(pairwise(rows), start=2):
+        if after["step"] and (row["token_end"], row["value_after"]) != (
+            after["token_start"],
+            after["value_before"],
+        ):
+            raise _fault(_line(path, number), "does not go on where the step before it ends")
 
 
 # Costs, curves and tests.

@@ -77,7 +77,9 @@ def check_study(study: Any, source: str) -> dict[str, Any]:
 
 def _variant_errors(study: dict[str, Any], schema: dict[str, Any]) -> list[str]:
     """Faults in what variants change of `credit`, whose keys and values are the same there."""
-    validator = jsonschema.Draft202012Validator(schema["properties"]["credit"])
+    # With the definitions that it refers to.
+    alone = schema["properties"]["credit"] | {"$defs": schema["$defs"]}
+    validator = jsonschema.Draft202012Validator(alone)
     return [
         _explain(error, f"variants.{name}.credit")
         for name, variant in study["variants"].items()
@@ -175,6 +177,17 @@ def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
     # Of an untrained policy a mode is measured that nothing need be trained with.
     elif mode not in known:
         found.append(f"measurement.mode: {mode!r} is not one of {', '.join(known)}")
+    if measurement["rules"] != "modes":
+        found += [
+            f"measurement.rules: {rule!r} is not one of {', '.join(known)}"
+            for rule in measurement["rules"]
+            if rule not in known
+        ]
+    if measurement["truth"] and (measurement["prompts"] < 1 or measurement["samples"] < 2):
+        found.append(
+            "measurement.truth: needs groups, so measurement.prompts of at least 1 and "
+            "measurement.samples of at least 2"
+        )
     if not measurement["prompts"] + measurement["gold"]:
         found.append("measurement.prompts: must be at least 1 where measurement.gold is 0")
     return found
@@ -263,6 +276,11 @@ def credit_settings(study: dict[str, Any], mode: str) -> dict[str, Any]:
     return settings | {"options": settings["options"].get(variant["mode"], {})}
 
 
+def training_settings(study: dict[str, Any], mode: str) -> dict[str, Any]:
+    """Settings of training for a mode of the study; a variant may have its own learning rate."""
+    return study["training"] | study["variants"].get(mode, {"training": {}})["training"]
+
+
 def measured_credit(study: dict[str, Any]) -> dict[str, Any]:
     """Settings of credit with which the mode `measurement.mode` has its drops measured.
 
@@ -271,6 +289,13 @@ def measured_credit(study: dict[str, Any]) -> dict[str, Any]:
     settings = credit_settings(study, study["measurement"]["mode"])
     del settings["mode"]
     return settings | {"options": {}}
+
+
+def measured_rules(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Settings of `CreditConfig` by the modes that are held against the truth, vanilla first."""
+    wanted = study["measurement"]["rules"]
+    modes = study["modes"] if wanted == "modes" else wanted
+    return {mode: credit_settings(study, mode) for mode in dict.fromkeys(["vanilla", *modes])}
 
 
 def mode_labels(study: dict[str, Any]) -> dict[str, str]:

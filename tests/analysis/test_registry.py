@@ -50,9 +50,17 @@ def test_the_results_page_names_each_once():
 def test_what_is_made_of_credit_alone():
     assert [spec.name for spec in registry.of_credit_alone(ALL)] == [
         *("table4_drop_distribution", "table5_content", "table6_example"),
-        *("table9_credit_validity", "table15_span_statistics", "figure5_drop_histogram"),
+        *("table9_credit_validity", "table15_span_statistics", "table17_credit_truth"),
+        "figure5_drop_histogram",
         *("figure6_importance_position", "figure7_weights", "figure8_credit_validity"),
+        "figure9_credit_truth",
     ]
+
+
+def test_what_a_study_does_not_measure_makes_no_table_and_no_figure_of_it():
+    every = {spec.name for spec in registry.fitting(ALL, "arithmetic")}
+    left = {spec.name for spec in registry.fitting(ALL, "arithmetic", ("truth",))}
+    assert every - left == {"table17_credit_truth", "figure9_credit_truth"}
 
 
 def test_an_unknown_name_is_refused_with_the_names_there_are():

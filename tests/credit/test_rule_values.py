@@ -1,13 +1,18 @@
 """Every rule's token advantages, computed by hand on a batch of two groups."""
 
+import copy
+
 import pytest
 import torch
+import torch.nn.functional as F
 from made_rollouts import GOLD, SOLUTIONS, make_rollout, tokenizer
 
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.edits import distance, unchanged
+from cfdapo.credit.reshaping import Reshaping, reshaped
 from cfdapo.credit.rule import Rollout, TokenAdvantages
 from cfdapo.credit.rules import get_rule, rule_names
+from cfdapo.credit.scoring import Scorer
 from cfdapo.credit.states import calculation_states, program_states
 from cfdapo.credit.steps import find_steps, spread
 
@@ -78,7 +83,8 @@ def test_a_rule_keeps_what_it_says_and_gives_numbers(name):
         masses = [sum(float(one[i].abs().sum()) for i in unit) for one in (given.advantages, base)]
         assert masses[0] == pytest.approx(masses[1], rel=1e-4)
     assert (given.generations > 0) == get_rule(name).generates
-    assert (given.passes > 0) == (get_rule(name).measures_drops or name == "entropy")
+    passes = name in ("entropy", "oar_gradient", "oar_perturbation")
+    assert (given.passes > 0) == (get_rule(name).measures_drops or passes)
     assert bool(given.credits) >= get_rule(name).measures_drops
 
 
@@ -215,6 +221,85 @@ def test_only_the_most_uncertain_tokens_learn(rollout):
     assert torch.equal(other, weights.gt(0).float())
 
 
+def test_reshaped_weights_by_hand():
+    """log(1 + s) is 0, 1, 2, 3, 4: shares 0, 1/4, 1/2, 3/4, 1, whose lower quarter ends at 1/4."""
+    given = torch.tensor([2.0, 0.0, 4.0, 1.0, 3.0]).exp() - 1
+    weights = reshaped(given, Reshaping.Options(beta=0.6, keep_sum=False))
+    torch.testing.assert_close(weights, torch.tensor([1.2, 0.1, 1.6, 1.0, 1.4]))
+    # The quantile 0.4 is at 0.4; below it a weight is the share's part of that, or the floor.
+    low = reshaped(given, Reshaping.Options(quantile=0.4, floor=0.3, keep_sum=False))
+    wanted = [1 + 0.1 / 0.6, 0.3, 2.0, 0.25 / 0.4, 1 + 0.35 / 0.6]
+    torch.testing.assert_close(low, torch.tensor(wanted))
+    torch.testing.assert_close(reshaped(given, Reshaping.Options()).sum(), torch.tensor(5.0))
+    for equal in (torch.zeros(4), torch.full((4,), 2.5), torch.ones(1)):
+        assert reshaped(equal, Reshaping.Options()).eq(1).all()
+
+
+@pytest.mark.parametrize("name", ["oar_gradient", "oar_perturbation"])
+def test_only_what_stands_before_a_stated_answer_is_reshaped(name):
+    texts = ["Now 3 + 4 = 7.\n#### 14", "Nobody knows.", "#### 10", "So 9 - 2 = 7.\n#### 7"]
+    rollout = make_rollout(rewards=[1, 0, 0, 1], solutions=texts, **known(4))
+    given = assign(name, rollout)
+    answer = tokenizer()("14")["input_ids"]
+    assert given.weights[0][-len(answer) - 1 :].eq(1).all() and not given.weights[0].eq(1).all()
+    assert given.weights[1].eq(1).all()
+    sequences = [len(ids) - len(answer) - 1 for ids in rollout.completions[:1]]
+    # Of the third nothing but the answer's mark stands before it.
+    if name == "oar_gradient":
+        assert given.passes == 3
+    else:
+        before = sequences[0] + sum(_before_answer(rollout, i) for i in (2, 3))
+        assert given.passes == 2 * 3 and given.tokens > before
+
+
+def _before_answer(rollout: Rollout, index: int) -> int:
+    return len(tokenizer()(rollout.texts[index].rsplit(" ", 1)[0])["input_ids"])
+
+
+def test_a_gradient_s_sensitivity_is_what_a_small_change_of_an_embedding_does(rollout):
+    rule = get_rule("oar_gradient")(tokenizer(), CreditConfig(mode="oar_gradient"))
+    prompt, ids, answer = rollout.prompts[0], rollout.completions[0], answer_of(rollout, 0)
+    scorer = Scorer(rollout.policy)
+    found = rule.sensitivities(scorer, prompt, ids, answer)
+    assert found.shape == (answer.start,) and scorer.passes == 1
+    read = torch.tensor([[*prompt, *ids[: answer.stop]]])
+    # Its norms stay in float32, so that smaller steps drown in rounding.
+    exact = copy.deepcopy(rollout.policy).double().requires_grad_(False)
+    embedded = exact.get_input_embeddings()(read[:, :-1])
+    for token in range(answer.start):
+        ends = []
+        for step in (0.03, -0.03):
+            changed = embedded.clone()
+            changed[0, len(prompt) + token] *= 1 + step
+            logits = exact(inputs_embeds=changed).logits[0, -2:].log_softmax(-1)
+            ends.append(float(logits.gather(1, read[0, -2:, None]).mean()))
+        slope = (ends[0] - ends[1]) / 0.06
+        assert float(found[token]) == pytest.approx(abs(slope), rel=0.02, abs=1e-5)
+
+
+def test_a_perturbation_s_sensitivity_is_the_divergence_of_the_answer(rollout):
+    config = CreditConfig(mode="oar_perturbation", token_budget=100)
+    rule = get_rule("oar_perturbation")(tokenizer(), config)
+    prompt, ids, answer = rollout.prompts[0], rollout.completions[0], answer_of(rollout, 0)
+    with torch.no_grad():
+        found = rule.sensitivities(Scorer(rollout.policy), prompt, ids, answer)
+        assert found.shape == (answer.start,) and found.min() >= 0 and found.max() > 1e-4
+        read = torch.tensor([[*prompt, *ids[: answer.stop]]])
+        whole = rollout.policy(input_ids=read).logits[0, -3:-1].log_softmax(-1)
+        for token in range(answer.start):
+            changed = read.clone()
+            changed[0, len(prompt) + token] = tokenizer().pad_token_id
+            other = rollout.policy(input_ids=changed).logits[0, -3:-1].log_softmax(-1)
+            divergence = F.kl_div(other, whole, reduction="batchmean", log_target=True)
+            assert float(found[token]) == pytest.approx(float(divergence), abs=2e-6)
+
+
+def answer_of(rollout: Rollout, index: int) -> slice:
+    """The two tokens of the answer, in front of the end-of-text token."""
+    end = len(rollout.completions[index]) - 1
+    return slice(end - 2, end)
+
+
 def test_shuffled_weights_are_the_same_numbers_on_other_spans():
     one = assign("counterfactual", make_rollout())
     found = 0
@@ -267,6 +352,9 @@ def test_states_of_calculations_and_programs():
         [1500, 3000],
         [1500, 3000],
     ]
+    assert set.union(*map(set, calculation_states(RESULTS, lines(RESULTS)))) == {
+        *("-4", "0.5", "1/3", "15.5", "12000")
+    }
     one = "def f(a, b):\n x = a + b\n y = x * 2\n return y"
     other = "def f(p, q):\n r = p + q\n s = r * 3\n return s"
     ours, theirs = (program_states(text, lines(text)) for text in (one, other))
@@ -277,6 +365,11 @@ def test_states_of_calculations_and_programs():
     assert program_states(graded, lines(graded), "f") != program_states(
         changed, lines(changed), "f"
     )
+
+
+RESULTS = """She has 3 - 7 = -4 left. That is 2 / 4 = 1/2 of it.
+Each gets 5 / 15 = 1/3. Then 31 / 2 = $15.50, and 6 * 2000 = 12,000 pounds.
+So 2 * 0.25 is .5 pounds, or 31 / 2 ≈ 15.5, or 24000 \\div 2 \\approx 12 000."""
 
 
 def lines(text: str):

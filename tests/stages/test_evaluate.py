@@ -19,6 +19,7 @@ from cfdapo.files import UserError, read_jsonl, sha256_of, write_json
 from cfdapo.integrity import Parents, read_evaluation, read_run
 from cfdapo.policy.checkpoints import adapter_hashes
 from cfdapo.policy.models import add_lora, load_base
+from cfdapo.problems.task import Task
 from cfdapo.provenance import origin_of
 from cfdapo.stages.evaluate import _finished, _identity, evaluate
 
@@ -72,6 +73,18 @@ def test_a_record_for_every_step_and_problem(prepared, run_dir):
     assert all(
         row["gold"] == problem["answer"] for row, problem in zip(rows, problems, strict=False)
     )
+
+
+def test_a_batch_is_graded_once_and_at_once(prepared, run_dir, monkeypatch):
+    graded, grade = [], Task.grade_many
+
+    def grade_many(self, texts, golds):
+        graded.append(len(texts))
+        return grade(self, texts, golds)
+
+    monkeypatch.setattr(Task, "grade_many", grade_many)
+    run(prepared, run_dir)
+    assert graded == [4, 4, 2] * 3
 
 
 # 10 problems in batches of 4, 4 and 2: within a batch, at its end, within and at the end of a step.

@@ -12,10 +12,12 @@ from made_results import write_record
 from cfdapo import checksums
 from cfdapo.analysis.records.measured_credit import read_completions, read_credit, read_spans
 from cfdapo.credit.alignment import token_offsets
+from cfdapo.credit.assigner import CreditAssigner
 from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.checkpoints import adapter_hash
 from cfdapo.policy.models import add_lora, load_base
 from cfdapo.problems.answers import extract_answer
+from cfdapo.problems.task import Task
 from cfdapo.provenance import origin_of
 from cfdapo.stages.batches import run_batches
 from cfdapo.stages.measure_credit import measure_credit
@@ -253,6 +255,25 @@ def test_batches_from_a_damaged_one_on_are_measured_anew(tmp_path, damage):
     assert partial.read_bytes() == b"".join(lines)
     done.clear()
     assert work() == whole and not done
+
+
+def test_every_completion_is_graded_and_searched_once(prepared, tmp_path, measured, monkeypatch):
+    """Of code a verdict is a run in the sandbox; a batch's are made at once, on all cores."""
+    graded, located = [], []
+    grade, locate = Task.grade_many, CreditAssigner.locate
+
+    def grade_many(self, texts, golds):
+        graded.append(len(texts))
+        return grade(self, texts, golds)
+
+    def counted(self, *given):
+        located.append(given)
+        return locate(self, *given)
+
+    monkeypatch.setattr(Task, "grade_many", grade_many)
+    monkeypatch.setattr(CreditAssigner, "locate", counted)
+    assert run(prepared, tmp_path).read_bytes() == measured.read_bytes()
+    assert graded == [4, 4, 4, 4, 1] and len(located) == 17
 
 
 def test_the_study_s_own_combination_alone(prepared, tmp_path):

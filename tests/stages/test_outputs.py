@@ -26,7 +26,8 @@ FILES = {
     "histories": ["runs/*/*/seed*/history.jsonl", "runs/*/*/seed*/run.json"],
     "descriptions": ["runs/*/*/seed*/run.json"],
     "profiles": ["overhead/*.json"],
-    "credit": ["credit/*.jsonl"],
+    "credit": ["credit/*-tiny.jsonl", "credit/*.completions.jsonl"],
+    "truth": ["credit/*.steps.jsonl", "credit/*.rules.jsonl"],
 }
 # What was opened while somebody looks; a hook cannot be taken away again.
 _opened: list[str] | None = None

@@ -29,8 +29,10 @@ from cfdapo.study import (
     credit_settings,
     load_study,
     measured_credit,
+    measured_rules,
     mode_labels,
     requested,
+    training_settings,
     weight_groups,
 )
 
@@ -124,7 +126,8 @@ def _common_settings(wildcards):
 
 
 def train_settings(wildcards):
-    return as_json(_credit_settings(wildcards, credit_settings(STUDY, wildcards.mode)))
+    settings = _credit_settings(wildcards, credit_settings(STUDY, wildcards.mode))
+    return as_json(settings | {"training": training_settings(STUDY, wildcards.mode)})
 
 
 def _credit_settings(wildcards, credit):
@@ -161,8 +164,29 @@ def measurement_settings(wildcards):
     del settings["lora"]
     training = {key: STUDY["training"][key] for key in _SAMPLING}
     measurement = STUDY["measurement"]
-    kept = {key: measurement[key] for key in measurement if key not in ("policy", "mode")}
+    other = ("policy", "mode", "truth", "rules")
+    kept = {key: measurement[key] for key in measurement if key not in other}
     return as_json(settings | {"training": training, "measurement": kept})
+
+
+# What the truth depends on of the measurement of credit, whose completions it is about.
+_TRUE_OF = ("prompts", "samples", "max_completion_tokens", "batch_size", "seed", "truth")
+
+
+def truth_settings(wildcards):
+    """Of the rules in their own order, which is that of the table."""
+    measured = json.loads(measurement_settings(wildcards))
+    settings = {key: value for key, value in measured.items() if key != "credit"}
+    measurement = {key: STUDY["measurement"][key] for key in _TRUE_OF}
+    named = {rule: dict(sorted(own.items())) for rule, own in measured_rules(STUDY).items()}
+    return json.dumps(settings | {"measurement": measurement, "rules": named})
+
+
+def measured_rule_code():
+    """The source files of all rules that are held against the truth."""
+    modes = {credit["mode"] for credit in measured_rules(STUDY).values()}
+    files = {file for mode in modes for file in source_files(rule_module(mode))}
+    return list(map(in_clone, sorted(files)))
 
 
 def _measured_run():
@@ -212,8 +236,10 @@ def inputs_of(spec):
 
 
 def outputs_of(specs):
-    """The files of those tables and figures that say something about the study's task."""
-    return [getattr(rules, spec.name).output for spec in registry.fitting(specs, TASK)]
+    """The files of those tables and figures that say something about the study."""
+    unmeasured = () if STUDY["measurement"]["truth"] else ("truth",)
+    fitting = registry.fitting(specs, TASK, unmeasured)
+    return [getattr(rules, spec.name).output for spec in fitting]
 
 
 def report_labels(wildcards, output):

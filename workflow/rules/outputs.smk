@@ -7,6 +7,7 @@ NEEDED = {
     "descriptions": run_files("run.json"),
     "profiles": expand(rules.profile_overhead.output, model=MODELS),
     "credit": expand(rules.measure_credit.output, model=MODELS),
+    "truth": expand(rules.measure_truth.output, model=MODELS),
 }
 
 

@@ -21,6 +21,7 @@ NEEDS = {
     "descriptions": "every run's run.json",
     "profiles": "every model's overhead/{model}.json",
     "credit": "every model's credit/{model}.jsonl and credit/{model}.completions.jsonl",
+    "truth": "every model's credit/{model}.steps.jsonl and credit/{model}.rules.jsonl",
 }
 
 
@@ -193,6 +194,22 @@ TABLES = (
         "however the numbers were rounded, goes first.",
         fits=_no_code,
     ),
+    Spec(
+        "table17_credit_truth",
+        "credit",
+        "Credit rules held against what steps were truly worth by Monte-Carlo continuations: "
+        "correlation, sign, mass on steps worth nothing, the first wrong line, noise of the "
+        "gradient, and cost (not in the paper).",
+        needs=("truth",),
+    ),
+    Spec(
+        "table18_tournament",
+        "outcomes",
+        "Every mode ranked by its accuracy after the last training step: difference to DAPO with "
+        "its interval and Holm's correction, the step and the time at which it reaches DAPO's "
+        "accuracy, and what a step costs (not in the paper).",
+        needs=("curves", "histories"),
+    ),
 )
 
 FIGURES = (
@@ -252,21 +269,33 @@ FIGURES = (
         tables=("table9_credit_validity",),
         fits=_causes_known,
     ),
+    Spec(
+        "figure9_credit_truth",
+        "credit",
+        "Four measures of credit rules against the true worth of steps, with 95 % intervals "
+        "between problems.",
+        tables=("table17_credit_truth",),
+    ),
 )
 
 
-def fitting(specs: tuple[Spec, ...], task: str) -> list[Spec]:
-    """Those that have something to say of a study's task."""
-    return [spec for spec in specs if spec.fits(TASKS[task])]
+def fitting(specs: tuple[Spec, ...], task: str, unmeasured: tuple[str, ...] = ()) -> list[Spec]:
+    """Those that have something to say of a study's task.
+
+    `unmeasured` are needs that the study does not measure; what is made from them is left out.
+    """
+    absent = {spec.name for spec in TABLES if set(spec.needs) & set(unmeasured)}
+    fit = [spec for spec in specs if spec.fits(TASKS[task])]
+    return [s for s in fit if s.name not in absent and not {*s.needs, *s.tables} & absent]
 
 
 def of_credit_alone(specs: tuple[Spec, ...]) -> list[Spec]:
     """Those that measured credit decides, itself or by tables of it; they need no training."""
-    measured = {spec.name for spec in TABLES if spec.needs == ("credit",) and not spec.tables}
+    alone = [("credit",), ("truth",)]
+    measured = {spec.name for spec in TABLES if spec.needs in alone and not spec.tables}
+    known = {"credit", "truth", *measured}
     return [
-        spec
-        for spec in specs
-        if spec.needs + spec.tables and {*spec.needs, *spec.tables} <= {"credit", *measured}
+        spec for spec in specs if spec.needs + spec.tables and {*spec.needs, *spec.tables} <= known
     ]
 
 

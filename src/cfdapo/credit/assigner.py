@@ -121,6 +121,7 @@ class Credit:
 
     `weights`: float32, shape (length,). `spans` are character ranges of `text`, `tokens` their
     slices of the completion and `drops` their drops (equation 3; nan where none was measured).
+    `sink` is the answer in `text`, if one is stated, and `answer` its tokens, if there are spans.
     `noise`: whether there are drops, and none is beyond the rounding of what measured it.
     """
 
@@ -129,6 +130,7 @@ class Credit:
     spans: list[Span] = field(default_factory=list)
     tokens: list[slice] = field(default_factory=list)
     answer: slice | None = None
+    sink: Span | None = None
     drops: Tensor = field(default_factory=lambda: torch.empty(0))
     noise: bool = False
 
@@ -137,11 +139,13 @@ class Credit:
 class Assignment:
     """The credits of a batch, in its order, and what they took.
 
-    `passes`: forward passes. `hits`: completions whose drops the cache held. `tokens`: positions
-    that the passes computed.
+    `requests`: what there is to measure of each, None where that is nothing. `passes`: forward
+    passes. `hits`: completions whose drops the cache held. `tokens`: positions that the passes
+    computed.
     """
 
     credits: list[Credit]
+    requests: list[DropRequest | None]
     passes: int = 0
     hits: int = 0
     tokens: int = 0
@@ -199,7 +203,7 @@ class CreditAssigner:
         prompt asks for, where it asks for code.
         """
         if self.config.mode == "vanilla" or step % self.config.every:
-            return Assignment([_uniform(ids) for ids in completions])
+            return Assignment([_uniform(ids) for ids in completions], [None] * len(completions))
         active = [True] * len(completions) if active is None else active
         read = prompts if self.proxy is None else proxy_prompts
         if read is None:
@@ -219,7 +223,7 @@ class CreditAssigner:
         if self.config.measures_drops:
             dtype = self._measuring(model)[0].dtype
             weighted = [replace(own, noise=self._is_noise(own, dtype)) for own in weighted]
-        return Assignment(weighted, **costs)
+        return Assignment(weighted, requests, **costs)
 
     def locate(
         self, completion: Sequence[int], prompt: Sequence[int], function: str | None = None
@@ -228,8 +232,9 @@ class CreditAssigner:
 
         `prompt` is in the tokens of whichever model measures; `function` as in `assign`.
         """
-        credit = replace(_uniform(completion), text=completion_text(completion, self.tokenizer))
-        spans, answer = self._find(credit.text, function)
+        text = completion_text(completion, self.tokenizer)
+        spans, answer = self._find(text, function)
+        credit = replace(_uniform(completion), text=text, sink=answer)
         if answer is None or not spans:
             return credit, None
         # Spans and answer together, so that no token belongs to two of them.

@@ -2,16 +2,16 @@
 
 import ast
 import re
-from collections.abc import Hashable, Sequence
-from decimal import Decimal
+from collections.abc import Hashable, Mapping, Sequence
 
 from cfdapo.credit.expressions import find_expressions
 from cfdapo.credit.steps import Step
+from cfdapo.problems.answers import extract_answer
 from cfdapo.problems.code_blocks import parse_code, source_of
 from cfdapo.problems.code_places import find_code
 
-_EQUALS = re.compile(r"=|\bis\b|\bequals\b")
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+# As `credit.expressions` has it.
+_EQUALS = re.compile(r"[=＝≈≅]|\\(?:approx|equiv|simeq)(?![A-Za-z])|\bis\b|\bequals\b")
 
 
 def calculation_states(
@@ -20,7 +20,8 @@ def calculation_states(
     """The set of results of all calculations up to the end of each step, (steps,).
 
     A calculation is an expression that `credit.expressions` finds with an equals sign; its result
-    is the last number behind the last one. What is said in words alone is not seen.
+    is the last number behind the last one, spelled as the grader spells answers, so that 0.5 and
+    1/2 are one. What is said in words alone is not seen.
     `function` is for programs only.
     """
     results = [(end, _result(text[start:end])) for start, end, _ in find_expressions(text)]
@@ -48,12 +49,44 @@ def program_states(text: str, steps: Sequence[Step], function: str | None = None
     return states
 
 
-def _result(expression: str) -> Decimal | None:
+class Siblings:
+    """One group's states, by completion, in their order, and its rewards.
+
+    `shrink` pulls values towards the siblings' mean reward as that many more visits would.
+    """
+
+    def __init__(
+        self,
+        states: Mapping[int, Sequence[Hashable]],
+        rewards: Sequence[float],
+        shrink: float = 0.0,
+    ):
+        self.states, self.rewards, self.shrink = states, rewards, shrink
+
+    def value(self, completion: int, number: int) -> float | None:
+        """V of the completion's state `number`, the mean reward of the siblings that pass it.
+
+        None where none does.
+        """
+        state = self.states[completion][number]
+        passed = [self.rewards[i] for i in self._others(completion) if state in self.states[i]]
+        if not passed:
+            return None
+        mean = self.mean(completion)
+        return (sum(passed) + self.shrink * mean) / (len(passed) + self.shrink)
+
+    def mean(self, completion: int) -> float:
+        """Mean reward of the completion's siblings."""
+        others = self._others(completion)
+        return sum(self.rewards[i] for i in others) / len(others)
+
+    def _others(self, completion: int) -> list[int]:
+        return [i for i in self.states if i != completion]
+
+
+def _result(expression: str) -> str | None:
     *_, last = _EQUALS.split(expression)
-    if last == expression:
-        return None
-    found = _NUMBER.findall(last)
-    return Decimal(found[-1].replace(",", "")).normalize() if found else None
+    return extract_answer(last) if last != expression else None
 
 
 class _Numbered(ast.NodeTransformer):

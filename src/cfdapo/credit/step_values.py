@@ -15,7 +15,8 @@ class StepValues:
 
     `steps` holds each completion's, none for one that is not to be measured. `budget` bounds the
     samples of the batch: fewer are drawn from each prefix, but at least one. `generations` counts
-    them.
+    them. With `start`, prompts are continued too; else a completion is worth its group's mean
+    reward before its first step.
     """
 
     def __init__(
@@ -25,13 +26,17 @@ class StepValues:
         tokenizer: Any,
         continuations: int,
         budget: int,
+        start: bool = False,
     ):
         self.rollout, self.steps, self.tokenizer = rollout, steps, tokenizer
+        self.start = start
         # Each prefix with a completion that it stands in, whose problem its continuations answer.
         prefixes: dict[_Key, int] = {}
         for index, found in enumerate(steps):
+            if start and found:
+                prefixes.setdefault(self._key(index, 0), index)
             for step in found[:-1]:
-                prefixes.setdefault(self._key(index, step), index)
+                prefixes.setdefault(self._key(index, step.tokens.stop), index)
         each = max(1, min(continuations, budget // max(1, len(prefixes))))
         self.generations = each * len(prefixes)
         self._rewards = dict(zip(prefixes, self._sampled(prefixes, each), strict=True))
@@ -47,14 +52,21 @@ class StepValues:
 
     def rewards(self, completion: int) -> list[list[float]]:
         """The rewards of the continuations behind each step but the last."""
-        return [self._rewards[self._key(completion, s)] for s in self.steps[completion][:-1]]
+        stops = [step.tokens.stop for step in self.steps[completion][:-1]]
+        return [self._rewards[self._key(completion, stop)] for stop in stops]
 
-    def _key(self, completion: int, step: Step) -> _Key:
+    def of_start(self, completion: int) -> list[float]:
+        """The rewards of the prompt's continuations; KeyError where it was not continued."""
+        return self._rewards[self._key(completion, 0)]
+
+    def _key(self, completion: int, stop: int) -> _Key:
         rollout = self.rollout
-        start = rollout.completions[completion][: step.tokens.stop]
-        return tuple(rollout.prompts[completion]), tuple(start)
+        return tuple(rollout.prompts[completion]), tuple(rollout.completions[completion][:stop])
 
     def _start(self, completion: int) -> float:
+        if self.start:
+            rewards = self.of_start(completion)
+            return sum(rewards) / len(rewards)
         groups = self.rollout.groups
         own = [i for i, group in enumerate(groups) if group == groups[completion]]
         return float(self.rollout.rewards[own].mean())

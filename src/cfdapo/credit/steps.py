@@ -29,7 +29,7 @@ def find_steps(text: str, completion_ids: Sequence[int], tokenizer: Any) -> list
     A token belongs to the line in which its first character stands. A completion without a line
     that holds anything is one step. Raises ValueError as `alignment.token_offsets` does.
     """
-    lines = _lines(text) or [(0, len(text))]
+    lines = find_lines(text) or [(0, len(text))]
     offsets = token_offsets(completion_ids, tokenizer)
     starts = [0, *(begin for begin, _ in lines[1:])]
     begins = [_first_token(offsets, start) if start else 0 for start in starts]
@@ -48,7 +48,8 @@ def spread(steps: Sequence[Step], values: Sequence[float], length: int) -> Tenso
     return tokens
 
 
-def _lines(text: str) -> list[tuple[int, int]]:
+def find_lines(text: str) -> list[tuple[int, int]]:
+    """Characters [start, end) of each line that is not blank."""
     found, start = [], 0
     for line in text.split("\n"):
         if line.strip():

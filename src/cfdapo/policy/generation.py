@@ -87,6 +87,19 @@ def fitting_prompts(
     return [row for row, length in zip(rows, lengths, strict=True) if length <= limit]
 
 
+def generation_config(
+    model: Any, tokenizer: PreTrainedTokenizerBase, max_new_tokens: int, **sampling: Any
+) -> GenerationConfig:
+    """How completions end; greedy unless `sampling` (do_sample, temperature, top_p) says more."""
+    return GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=end_tokens(model, tokenizer),
+        bos_token_id=tokenizer.bos_token_id,
+        **{"do_sample": False, **sampling},
+    )
+
+
 def generate(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -100,13 +113,7 @@ def generate(
     Greedy unless `sampling` (do_sample, temperature, top_p) says otherwise. Batches are cut at
     fixed places, so an interrupted evaluation repeats its last batch to the bit.
     """
-    config = GenerationConfig(
-        max_new_tokens=max_new_tokens,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=end_tokens(model, tokenizer),
-        bos_token_id=tokenizer.bos_token_id,
-        **{"do_sample": False, **sampling},
-    )
+    config = generation_config(model, tokenizer, max_new_tokens, **sampling)
     for start in range(0, len(prompts), batch_size):
         yield from _batch(model, tokenizer, prompts[start : start + batch_size], config)
 

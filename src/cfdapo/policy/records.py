@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from cfdapo.credit.alignment import completion_text, to_tokens, token_offsets
-from cfdapo.credit.assigner import Credit, CreditAssigner, CreditConfig, find_sink
+from cfdapo.credit.assigner import Credit, CreditAssigner, CreditConfig
 from cfdapo.credit.combinations import (
     Combination,
     crosscheck_combinations,
@@ -32,8 +32,9 @@ Row = dict[str, Any]
 class Completion:
     """What is to be measured: token ids of a prompt and a completion, and where they come from.
 
-    `problem` is its row of the data. `proxy_prompt` is the prompt in the proxy's tokens, where
-    there is one. `group` and `advantage` are None for the data set's own solutions.
+    `problem` is its row of the data, and `correct` the grader's verdict, which costs a run of the
+    sandbox where it is code. `proxy_prompt` is the prompt in the proxy's tokens, where there is
+    one. `group` and `advantage` are None for the data set's own solutions.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Completion:
     problem: Row
     prompt: list[int]
     ids: list[int]
+    correct: bool
     proxy_prompt: list[int] | None = None
     group: int | None = None
     advantage: float | None = None
@@ -101,17 +103,14 @@ class Recorder:
         """(spans, completions) of a batch: `SPAN_COLUMNS` and `COMPLETION_COLUMNS`."""
         reads = [one.prompt if one.proxy_prompt is None else one.proxy_prompt for one in batch]
         functions = [self.task.entry_point(one.problem) for one in batch]
-        credits = self.assigner.assign(
+        assigned = self.assigner.assign(
             self.model,
             [one.prompt for one in batch],
             [one.ids for one in batch],
             proxy_prompts=reads,
             functions=functions,
-        ).credits
-        requests = [
-            self.assigner.locate(one.ids, read, function)[1]
-            for one, read, function in zip(batch, reads, functions, strict=True)
-        ]
+        )
+        credits, requests = assigned.credits, assigned.requests
         sentences = [
             self.task.label(one.problem, credit.text, one.source == "gold")
             for one, credit in zip(batch, credits, strict=True)
@@ -131,9 +130,10 @@ class Recorder:
         ]
         return spans, completions
 
-    def reward(self, problem: Row, ids: Sequence[int]) -> float:
-        """1 for a right answer, else 0: the reward of training."""
-        return float(self.task.grade(completion_text(ids, self.tokenizer), problem["answer"]))
+    def grade(self, problems: Sequence[Row], completions: Sequence[Sequence[int]]) -> list[bool]:
+        """Whether each completion, token ids, is right for its problem: the reward of training."""
+        texts = [completion_text(ids, self.tokenizer) for ids in completions]
+        return self.task.grade_many(texts, [problem["answer"] for problem in problems])
 
     def _combinations(self, requests: list[DropRequest]) -> list[dict[Combination, Tensor]]:
         model, tokenizer = self.measuring
@@ -164,15 +164,14 @@ class Recorder:
             "weights": _numbers(credit.weights),
             "answer": self._answer(one, credit),
             "extracted": self.task.extract(credit.text, one.problem["answer"]),
-            "correct": bool(self.reward(one.problem, one.ids)),
+            "correct": one.correct,
             "group": one.group,
             "advantage": one.advantage,
             "noise": credit.noise,
         }
 
     def _answer(self, one: Completion, credit: Credit) -> Row | None:
-        function = self.task.entry_point(one.problem)
-        answer = find_sink(credit.text, self.credit.answer, function)
+        answer = credit.sink
         if answer is None:
             return None
         (tokens,) = (
@@ -198,7 +197,6 @@ class Recorder:
         normalized = _numbers(normalized_importance(credit.drops))
         drops = _numbers(credit.drops)
         last_line = _line_start(text, credit.spans[-1].start)
-        correct = bool(self.reward(one.problem, one.ids))
         width = self.credit.w_max - self.credit.w_min
         rows = []
         for number, (span, tokens) in enumerate(zip(credit.spans, credit.tokens, strict=True)):
@@ -225,7 +223,7 @@ class Recorder:
                     "drops": _of(others, number, "/".join),
                     "padded_drops": _of(padded, number, str),
                     "entropy": float(entropies[tokens].mean()),
-                    "correct": correct,
+                    "correct": one.correct,
                     "label": sentence.label if sentence else None,
                     "dependants": sentence.dependants if sentence else None,
                 }

@@ -24,9 +24,14 @@ def sample(
 ) -> list[list[int]]:
     """One sampled completion a prompt, all at once, up to and with the end-of-text token."""
     torch.manual_seed(seed)
-    sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
+    how = as_in_training(temperature, top_p)
     with evaluating(model):
-        return list(generate(model, tokenizer, prompts, max_new_tokens, len(prompts), **sampling))
+        return list(generate(model, tokenizer, prompts, max_new_tokens, len(prompts), **how))
+
+
+def as_in_training(temperature: float, top_p: float) -> dict[str, Any]:
+    """Settings of generation by which the trainer samples completions."""
+    return {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
 
 
 def group_advantages(rewards: Sequence[float]) -> list[float]:

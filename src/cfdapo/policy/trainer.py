@@ -55,8 +55,7 @@ class CFDAPOTrainer(ResumableTrainer):
         self.proxy = proxy if credit.measures_drops else None
         self.proxy_chat = proxy_chat or {}
         self._check_processes()
-        if credit.measures_drops:
-            self._settle(max_prompt_tokens or self._longest_prompt())
+        self._settle(max_prompt_tokens or self._longest_prompt())
 
     def _settle(self, prompt: int) -> None:
         """Refuse, or warn of, what this model's credit costs before anything is generated."""

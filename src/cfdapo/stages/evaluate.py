@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from itertools import product, takewhile
+from collections.abc import Iterable, Sequence
+from itertools import islice, product, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,10 @@ def _evaluate(
                 training["max_completion_tokens"],
                 batch_size,
             )
-            for row, ids in zip(rows[skipped:], completions, strict=True):
-                record = of | _record(row, ids, tokenizer, task)
-                stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+            for first in range(skipped, len(rows), batch_size):
+                batch = rows[first : first + batch_size]
+                for record in _records(batch, islice(completions, len(batch)), tokenizer, task):
+                    stream.write(json.dumps(of | record, ensure_ascii=False) + "\n")
                 stream.flush()
             print(f"step {step}: evaluated", flush=True)
     check_evaluation(partial, read_jsonl(partial), settings, identity, names)
@@ -135,16 +137,24 @@ def _is_of(line: bytes, expected: tuple[int, str]) -> bool:
         return False
 
 
-def _record(row: dict[str, Any], ids: list[int], tokenizer: Any, task: Any) -> dict[str, Any]:
-    text = completion_text(ids, tokenizer)
-    return {
-        "problem": row["id"],
-        "completion": text,
-        "extracted": task.extract(text, row["answer"]),
-        "gold": task.gold_to_show(row["answer"]),
-        "correct": task.grade(text, row["answer"]),
-        "tokens": len(ids),
-    }
+def _records(
+    rows: Sequence[dict[str, Any]], completions: Iterable[list[int]], tokenizer: Any, task: Any
+) -> list[dict[str, Any]]:
+    """What is kept of a batch, which is graded at once: code runs on all cores."""
+    batch = list(completions)
+    texts = [completion_text(ids, tokenizer) for ids in batch]
+    correct = task.grade_many(texts, [row["answer"] for row in rows])
+    return [
+        {
+            "problem": row["id"],
+            "completion": text,
+            "extracted": task.extract(text, row["answer"]),
+            "gold": task.gold_to_show(row["answer"]),
+            "correct": right,
+            "tokens": len(ids),
+        }
+        for row, ids, text, right in zip(rows, batch, texts, correct, strict=True)
+    ]
 
 
 if __name__ == "__main__":

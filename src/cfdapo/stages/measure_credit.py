@@ -178,42 +178,47 @@ class _Work:
             # Of the batch's own, so that one that is repeated is the same.
             seed=self.measurement["seed"] * 1_000_003 + numbers.start,
         )
+        rows = [self.rows[number] for number in numbers for _ in range(samples)]
+        correct = self.recorder.grade(rows, ids)
         for index, number in enumerate(numbers):
-            group = ids[index * samples : (index + 1) * samples]
-            found += self._group(number, group)
+            own = slice(index * samples, (index + 1) * samples)
+            found += self._group(number, ids[own], correct[own])
         return found
 
-    def _group(self, number: int, group: list[list[int]]) -> list[Completion]:
-        row = self.rows[number]
-        rewards = [self.recorder.reward(row, ids) for ids in group]
+    def _group(self, number: int, group: list[list[int]], correct: list[bool]) -> list[Completion]:
         return [
             Completion(
                 f"sampled-{number}-{place}",
                 "sampled",
-                row,
+                self.rows[number],
                 self.prompts[number],
                 ids,
+                right,
                 self.proxy_prompts[number],
                 number,
                 advantage,
             )
-            for place, (ids, advantage) in enumerate(
-                zip(group, group_advantages(rewards), strict=True)
+            for place, (ids, right, advantage) in enumerate(
+                zip(group, correct, group_advantages(correct), strict=True)
             )
         ]
 
     def _gold(self, numbers: range) -> list[Completion]:
         """The data set's own solutions of the problems `numbers`."""
+        rows = [self.rows[number] for number in numbers]
+        solutions = [self._reference(row) for row in rows]
+        graded = zip(numbers, solutions, self.recorder.grade(rows, solutions), strict=True)
         return [
             Completion(
                 f"gold-{number}",
                 "gold",
                 self.rows[number],
                 self.prompts[number],
-                self._reference(self.rows[number]),
+                ids,
+                correct,
                 self.proxy_prompts[number],
             )
-            for number in numbers
+            for number, ids, correct in graded
         ]
 
     def _gold_rows(self) -> list[dict[str, Any]]:

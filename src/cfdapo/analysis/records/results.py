@@ -1,6 +1,6 @@
 """Where a study's results lie, and what tables and figures read of them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from cfdapo.analysis.records.compatibility import require_same_settings
 from cfdapo.analysis.records.curves import read_curves
 from cfdapo.analysis.records.measured_credit import MeasuredCredit, read_credit
 from cfdapo.analysis.records.runs import RUN_COLUMNS, Run, collect_history, run_name
+from cfdapo.analysis.records.truth import Truth, read_truth
 from cfdapo.files import UserError
 from cfdapo.integrity import Parents
 
@@ -58,7 +59,7 @@ class Runs:
         paths = {run_name(*key): path for key, path in self._places("evaluation.jsonl").items()}
         return {n: checksums.read(path).sha256 for n, path in paths.items() if path.is_file()}
 
-    def history(self, columns: list[str]) -> pd.DataFrame:
+    def history(self, columns: list[str], optional: Sequence[str] = ()) -> pd.DataFrame:
         """The named columns of all training histories; see `collect_history`.
 
         Raises:
@@ -70,7 +71,7 @@ class Runs:
         runs = (
             Run(*key, integrity.read_history(path, described[key])) for key, path in paths.items()
         )
-        return collect_history(runs, columns)
+        return collect_history(runs, columns, optional)
 
     def descriptions(self) -> list[dict[str, Any]]:
         """Every run's `run.json`.
@@ -155,6 +156,14 @@ class Results:
             for model, path in paths.items()
             if path.is_file()
         }
+
+    def truth(self) -> dict[str, Truth]:
+        """Each model's true step advantages, and the credit rules that were held against them.
+
+        Raises:
+            UserError: a file is absent or faulty; see `cfdapo.analysis.records.truth`.
+        """
+        return {model: read_truth(self.folder / "credit", model) for model in self.runs.models}
 
     def credit(self) -> MeasuredCredit:
         """Each model's measured credit: its spans and its completions.

@@ -177,6 +177,7 @@ _LATEX = str.maketrans(
         "≤": r"$\leq$",
         "≥": r"$\geq$",
         "→": r"$\rightarrow$",
+        "π": r"$\pi$",
         "ρ": r"$\rho$",
         "τ": r"$\tau$",
         "…": r"\ldots{}",

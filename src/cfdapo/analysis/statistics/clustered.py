@@ -122,25 +122,38 @@ def correlation(
     if ranked:
         x, y = stats.rankdata(x), stats.rankdata(y)
     value, p = float(found.statistic), float(found.pvalue)
-    # Standardised, so that sums of squares lose no digits.
-    x, y = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
     codes, names = pd.factorize(np.asarray(clusters, dtype=object), sort=True)
     if len(names) < 2:
         return Estimate(value, p=p, reason=FEW_CLUSTERS)
-    sums = np.column_stack(
-        [np.bincount(codes, weights=w) for w in (np.ones_like(x), x, y, x * x, y * y, x * y)]
-    )
     random = np.random.default_rng(seed)
     counts = random.multinomial(
         len(names), np.full(len(names), 1 / len(names)), size=CORRELATION_RESAMPLES
     )
-    n, sx, sy, sxx, syy, sxy = (counts @ sums).T
-    spread = (sxx - sx * sx / n) * (syy - sy * sy / n)
-    varied = spread > 1e-12
-    drawn = (sxy - sx * sy / n)[varied] / np.sqrt(spread[varied])
+    drawn = correlations(x, y, codes, counts)
+    drawn = drawn[~np.isnan(drawn)]
     if len(drawn) == 0:
         return Estimate(value, p=p, reason="no resample of problems varies")
     return Estimate(value, *percentile_interval(drawn), p)
+
+
+def correlations(
+    x: np.ndarray, y: np.ndarray, codes: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Pearson's r of x and y, (n,), under how often each of C clusters counts, (R, C); (R,).
+
+    `codes` are the rows' clusters, from 0. nan where x or y does not vary then.
+    """
+    # Standardised, so that sums of squares lose no digits.
+    x, y = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
+    parts = (np.ones_like(x), x, y, x * x, y * y, x * y)
+    count = weights.shape[1]
+    sums = np.column_stack([np.bincount(codes, weights=w, minlength=count) for w in parts])
+    n, sx, sy, sxx, syy, sxy = (weights @ sums).T
+    # A sample may have drawn clusters without rows alone.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = (sxx - sx * sx / n) * (syy - sy * sy / n)
+        r = (sxy - sx * sy / n) / np.sqrt(spread)
+    return np.where(spread > 1e-12, r, np.nan)
 
 
 def _join(first: np.ndarray, second: np.ndarray, clusters: tuple[Sequence, Sequence]) -> np.ndarray:

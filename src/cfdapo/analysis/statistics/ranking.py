@@ -89,6 +89,13 @@ def mean_of(values: Floats, clusters: Integers, weights: Integers) -> Floats:
     return _ratio(weights @ totals, weights @ np.bincount(clusters[known], minlength=count))
 
 
+def share_of(parts: Floats, wholes: Floats, clusters: Integers, weights: Integers) -> Floats:
+    """Sum of `parts` over that of `wholes`, both at least 0 and each in a cluster."""
+    count = weights.shape[1]
+    part, whole = (np.bincount(clusters, weights=v, minlength=count) for v in (parts, wholes))
+    return _ratio(weights @ part, weights @ whole)
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Pairs of rows within one group, of which `upper` should score above `lower`.

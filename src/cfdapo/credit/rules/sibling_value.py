@@ -5,12 +5,12 @@ prompt are compared, and where they differ stands for the decision that was made
 2505.10978) groups the states of agents in this way.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from cfdapo.credit.rule import CreditRule, Rollout, TokenAdvantages, with_group_mass
-from cfdapo.credit.states import calculation_states, program_states
+from cfdapo.credit.states import Siblings, calculation_states, program_states
 from cfdapo.credit.steps import Step, find_steps, spread
 
 FORMS = ("return", "difference")
@@ -59,7 +59,7 @@ class Rule(CreditRule):
         rewards = rollout.rewards.tolist()
         values = [[0.0] * len(found) for found in steps]
         for members in rollout.members():
-            siblings = _Siblings(
+            siblings = Siblings(
                 {i: [_START, *states[i]] for i in members}, rewards, self.options.shrink
             )
             for i in members:
@@ -67,7 +67,7 @@ class Rule(CreditRule):
         advantages = [_spread(*one) for one in zip(steps, values, rollout.completions, strict=True)]
         return TokenAdvantages(with_group_mass(rollout, advantages))
 
-    def _step_values(self, siblings: "_Siblings", completion: int, steps: int) -> list[float]:
+    def _step_values(self, siblings: Siblings, completion: int, steps: int) -> list[float]:
         visited = [siblings.value(completion, number) for number in range(steps)]
         reward = siblings.rewards[completion]
         if self.options.form == "return":
@@ -77,23 +77,6 @@ class Rule(CreditRule):
             last = last if value is None else value
             known.append(last)
         return [after - before for before, after in pairwise([*known, reward])]
-
-
-class _Siblings:
-    """One group's states, by completion, from the start on, and its rewards."""
-
-    def __init__(self, states: dict[int, list[Hashable]], rewards: Sequence[float], shrink: float):
-        self.states, self.rewards, self.shrink = states, rewards, shrink
-
-    def value(self, completion: int, number: int) -> float | None:
-        """V of the completion's state after `number` steps; None where no sibling passes it."""
-        state = self.states[completion][number]
-        others = [i for i in self.states if i != completion]
-        passed = [self.rewards[i] for i in others if state in self.states[i]]
-        if not passed:
-            return None
-        mean = sum(self.rewards[i] for i in others) / len(others)
-        return (sum(passed) + self.shrink * mean) / (len(passed) + self.shrink)
 
 
 def _spread(steps: Sequence[Step], values: Sequence[float], completion: Sequence[int]):
