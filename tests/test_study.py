@@ -147,14 +147,18 @@ def test_rules_that_are_held_against_the_truth_begin_with_vanilla():
     assert study["measurement"]["truth"] is None
     assert list(measured_rules(study)) == ["vanilla", "counterfactual", "random", "inverted"]
     study["measurement"] |= {"truth": {}, "rules": ["monte_carlo", "wide"]}
-    study["variants"]["wide"] = {"mode": "entropy", "label": "Wide", "credit": {}}
-    study["credit"]["options"] = {"monte_carlo": {"continuations": 4}, "entropy": {"top": 0.5}}
+    wide = {"options": {"entropy": {"top": 0.5}}}
+    study["variants"]["wide"] = {"mode": "entropy", "label": "Wide", "credit": wide}
+    study["credit"]["options"] = {"monte_carlo": {"continuations": 4}}
     check_study(study, "study.yaml")
     assert study["measurement"]["truth"] == {"continuations": 64}
     found = measured_rules(study)
     assert list(found) == ["vanilla", "monte_carlo", "wide"]
     assert found["monte_carlo"]["options"] == {"continuations": 4}
     assert (found["wide"]["mode"], found["wide"]["options"]) == ("entropy", {"top": 0.5})
+    study["variants"]["wide"]["credit"]["options"] = {"entropies": {}}
+    with pytest.raises(UserError, match="wide.credit.options: 'entropies' is not one of counterf"):
+        check_study(study, "study.yaml")
 
 
 def test_missing_keys_are_named():

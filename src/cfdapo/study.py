@@ -77,7 +77,9 @@ def check_study(study: Any, source: str) -> dict[str, Any]:
 
 def _variant_errors(study: dict[str, Any], schema: dict[str, Any]) -> list[str]:
     """Faults in what variants change of `credit`, whose keys and values are the same there."""
-    validator = jsonschema.Draft202012Validator(schema["properties"]["credit"])
+    # With the definitions, which the names of options are one of.
+    of_credit = schema["properties"]["credit"] | {"$defs": schema["$defs"]}
+    validator = jsonschema.Draft202012Validator(of_credit)
     return [
         _explain(error, f"variants.{name}.credit")
         for name, variant in study["variants"].items()
