@@ -216,6 +216,7 @@ CODE = {"code_task", "code_tests"} | SANDBOX
     ("task", "own"),
     [
         ("arithmetic", {"arithmetic", "made"}),
+        ("verbs", {"verbs", "arithmetic", "made"}),
         ("programs", CODE | {"programs", "made", "slicing"}),
         ("gsm8k", {"gsm8k", "value_flow"}),
         ("mbpp", CODE | {"mbpp"}),

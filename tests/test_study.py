@@ -21,6 +21,7 @@ from cfdapo.study import (
     measured_credit,
     measured_rules,
     mode_labels,
+    training_settings,
     weight_groups,
 )
 
@@ -223,6 +224,32 @@ def test_a_variant_changes_the_credit_that_it_names_and_no_more(study_with_varia
     assert credit_settings(study, "vanilla") == study["credit"] | {"mode": "vanilla"}
     assert CreditConfig(**changed).sink == "rest"
     assert mode_labels(study) == {"wide": "Wide"}
+
+
+def test_a_variant_may_have_options_of_its_rule(study_with_variant):
+    options = {"sibling_value": {"form": "difference"}}
+    study_with_variant["variants"]["wide"] = {
+        "mode": "sibling_value",
+        "label": "Difference",
+        "credit": {"options": options},
+    }
+    study = check_study(study_with_variant, "study.yaml")
+    assert credit_settings(study, "wide")["options"] == options["sibling_value"]
+    assert credit_settings(study, "sibling_value")["options"] == {}
+    study["variants"]["wide"]["credit"]["options"] = {"no_rule": {}}
+    with pytest.raises(UserError, match=r"variants.wide.credit.options: .*no_rule"):
+        check_study(study, "study.yaml")
+
+
+def test_a_variant_may_have_a_learning_rate_of_its_own_and_no_other_training(study_with_variant):
+    (name,) = study_with_variant["variants"]
+    study_with_variant["variants"][name]["training"] = {"learning_rate": 1e-3}
+    study = check_study(study_with_variant, "study.yaml")
+    assert training_settings(study, name) == study["training"] | {"learning_rate": 1e-3}
+    assert training_settings(study, "vanilla") == study["training"]
+    study["variants"][name]["training"] = {"steps": 3}
+    with pytest.raises(UserError, match=rf"variants.{name}.training: unknown key steps"):
+        check_study(study, "study.yaml")
 
 
 def test_credit_is_measured_with_the_settings_of_the_measured_mode(study_with_variant):

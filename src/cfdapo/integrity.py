@@ -8,6 +8,7 @@ compared. Every fault is a `UserError` that names the file.
 """
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -295,11 +296,13 @@ def require_own_adapters(run_folder: Path, hashes: Mapping[str, str | None], mod
     """Refuse adapters in a run's folder, by step, that are not this run's, or of another `model`.
 
     `model` is `origin_of` the base model that is to be used. A folder without `run.json` is no
-    study's run, of which nothing is known. That an adapter is missing, and so has no hash, is told
-    where it is loaded.
+    study's run, of which nothing is known; that is said on stderr. That an adapter is missing, and
+    so has no hash, is told where it is loaded.
     """
     path = run_folder / "run.json"
     if not path.is_file():
+        unknown = "so nothing tells whether these adapters are those of one training, and undamaged"
+        print(f"warning: {path}: is not there, {unknown}", file=sys.stderr)
         return
     run = read_run(path)
     odd = [step for step, found in hashes.items() if found not in (None, run["adapters"].get(step))]

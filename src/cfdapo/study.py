@@ -77,9 +77,9 @@ def check_study(study: Any, source: str) -> dict[str, Any]:
 
 def _variant_errors(study: dict[str, Any], schema: dict[str, Any]) -> list[str]:
     """Faults in what variants change of `credit`, whose keys and values are the same there."""
-    # With the definitions, which the names of options are one of.
-    of_credit = schema["properties"]["credit"] | {"$defs": schema["$defs"]}
-    validator = jsonschema.Draft202012Validator(of_credit)
+    # With the definitions that it refers to.
+    alone = schema["properties"]["credit"] | {"$defs": schema["$defs"]}
+    validator = jsonschema.Draft202012Validator(alone)
     return [
         _explain(error, f"variants.{name}.credit")
         for name, variant in study["variants"].items()
@@ -274,6 +274,11 @@ def credit_settings(study: dict[str, Any], mode: str) -> dict[str, Any]:
     variant = study["variants"].get(mode, {"mode": mode, "credit": {}})
     settings = {**study["credit"], **variant["credit"], "mode": variant["mode"]}
     return settings | {"options": settings["options"].get(variant["mode"], {})}
+
+
+def training_settings(study: dict[str, Any], mode: str) -> dict[str, Any]:
+    """Settings of training for a mode of the study; a variant may have its own learning rate."""
+    return study["training"] | study["variants"].get(mode, {"training": {}})["training"]
 
 
 def measured_credit(study: dict[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class TaskTraits:
 
 TASKS = {
     "arithmetic": TaskTraits("Arithmetic", "Arithmetic test accuracy", made=True),
+    "verbs": TaskTraits("Verbs", "Verbs test accuracy", made=True),
     "programs": TaskTraits(
         "made programs", "Pass rate on made programs", "Pass rate (%)", code=True, made=True
     ),

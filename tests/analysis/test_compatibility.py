@@ -59,6 +59,18 @@ def test_a_studys_runs_pass_with_a_variant_that_changes_the_credit(records):
     require_same_settings([*records, *variants])
 
 
+def test_a_variant_has_one_learning_rate_and_other_modes_share_theirs(records):
+    variants = [record("a", "vanilla", seed) for seed in range(3)]
+    for run in variants:
+        run["mode"] = "faster"
+        run["settings"]["training"]["learning_rate"] = 1e-4
+    require_same_settings([*records, *variants])
+    variants[1]["settings"]["training"]["learning_rate"] = 2e-4
+    odd = "a/faster/seed1: training.learning_rate is 0.0002, in most of faster's runs it is 0.0001"
+    with pytest.raises(UserError, match=odd):
+        require_same_settings([*records, *variants])
+
+
 @pytest.mark.parametrize(
     ("part", "key", "value", "says"),
     [
@@ -184,10 +196,12 @@ def test_a_whole_mode_of_other_credit_is_named(records):
 def test_other_data_and_several_odd_settings_are_told(records):
     (odd,) = [r for r in records if (r["model"], r["mode"], r["seed"]) == ("a", "inverted", 2)]
     odd["train_problems"] = 100
-    odd["settings"]["training"] = {"steps": 1, "learning_rate": 1.0}
+    odd["settings"]["training"] = {"steps": 1, "epsilon": 0.2, "learning_rate": 1.0}
     with pytest.raises(UserError, match=r"train_problems is 100, in most of a's runs it is 7000"):
         require_same_settings(records)
-    with pytest.raises(UserError, match=r"training.learning_rate is 1.0, .* \(and 1 more\)"):
+    with pytest.raises(UserError, match=r"training.learning_rate is 1.0, in most of all runs"):
+        require_same_settings(records)
+    with pytest.raises(UserError, match=r"training.steps is 1, .* \(and 1 more\)"):
         require_same_settings(records)
 
 

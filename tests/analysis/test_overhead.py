@@ -91,7 +91,9 @@ def test_estimators_by_hand(profiles):
 @pytest.mark.parametrize("field", ["methods", "seconds"])
 def test_a_profile_without_methods_is_named(profiles, field):
     del profiles["qwen3"][field]
-    with pytest.raises(UserError, match=f"qwen3: the overhead profile lacks '{field}'"):
+    with pytest.raises(
+        UserError, match=f"overhead/qwen3.json: the overhead profile lacks '{field}'"
+    ):
         measure_estimators(profiles)
 
 

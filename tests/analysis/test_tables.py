@@ -22,6 +22,7 @@ from cfdapo.analysis.outcomes.table3b_comparisons import table3b_comparisons
 from cfdapo.analysis.outcomes.table12_power import table12_power
 from cfdapo.analysis.outcomes.table13_sample_efficiency import table13_sample_efficiency
 from cfdapo.analysis.outcomes.table14_ordering import table14_ordering
+from cfdapo.analysis.outcomes.table18_tournament import rank_modes, table18_tournament
 from cfdapo.analysis.records.curves import areas
 from cfdapo.analysis.rendering.table import to_latex, to_markdown
 from cfdapo.files import UserError
@@ -364,3 +365,62 @@ def test_table_14_states_every_claim(curves, labels):
     assert of_qwen3[3][-1] == "100.0"
     none = table14_ordering(curves, {"raw": {"vanilla": "vanilla"}}, labels)
     assert "fewer than two of the modes" in notes(none)
+
+
+def two_steps(values: dict[str, list[float]]) -> pd.DataFrame:
+    """`one_step`, and every run at 70 % at step 0."""
+    last = one_step(values)
+    return pd.concat([last.assign(step=0, accuracy=70.0), last], ignore_index=True)
+
+
+def timed(curves: pd.DataFrame, **columns: float) -> pd.DataFrame:
+    """Histories of 50 steps of a second each, with the same in every row."""
+    each = {"seconds_step": 1.0, "seconds_credit": 0.0, "credit_passes": 0.0}
+    each |= {"credit_generations": np.nan, **columns}
+    steps = pd.DataFrame([{"step": step, **each} for step in range(1, 51)])
+    return curves[["model", "mode", "seed"]].drop_duplicates().merge(steps, how="cross")
+
+
+def test_table_18_by_hand():
+    curves = two_steps({"vanilla": [80.0, 82.0, 84.0], "entropy": [81.0, 84.0, 87.0]})
+    history = timed(curves)
+    dear = history["mode"] == "entropy"
+    history.loc[dear, ["seconds_step", "credit_generations"]] = [3.0, 12.0]
+    first, second = rank_modes(curves, history)
+    assert (first.mode, first.rank, first.seeds, first.mean) == ("entropy", 1, 3, 84.0)
+    assert (second.mode, second.rank, second.final.difference) == ("vanilla", 2, None)
+    # Differences of 1, 2 and 3: mean 2, standard error 1 / sqrt(3), two degrees of freedom.
+    half = stats.t.isf(0.025, 2) / np.sqrt(3)
+    assert (first.final.low, first.final.high) == pytest.approx((2 - half, 2 + half))
+    assert first.final.p == pytest.approx(2 * stats.t.sf(2 * np.sqrt(3), 2)) == first.p_holm
+    # Accuracy rises from 70 by a line, so the area's difference is half of the last step's.
+    assert first.area.difference == pytest.approx(1.0)
+    assert (first.reached.step, first.reached.minutes) == (50, pytest.approx(2.5))
+    assert (first.seconds, first.generations, second.generations) == (3.0, 12.0, 0.0)
+    table = table18_tournament(curves, history, {"m": "M"}, "arithmetic", {"entropy": "Entropy"})
+    assert texts(table)[0][:5] == ["M", "1", "Entropy", "84.0 ± 3.0", "+2.0 [−0.5, +4.5]"]
+    assert texts(table)[0][8:] == ["50", "2.50", "3.00", "0", "0", "12"]
+    assert texts(table)[1][1:4] == ["2", "DAPO", "82.0 ± 2.0"] and texts(table)[1][4] == "–"
+    assert table.data["p_holm"].tolist()[0] == first.p_holm
+
+
+def test_table_18_corrects_over_all_modes_and_models_and_shares_ranks():
+    values = {"vanilla": [80.0, 82.0, 84.0], "a": [81.0, 84.0, 87.0], "b": [82.0, 82.0, 88.0]}
+    curves = pd.concat([two_steps(values), two_steps(values).assign(model="n")])
+    found = rank_modes(curves, timed(curves))
+    assert [(one.model, one.mode, one.rank) for one in found[:3]] == [
+        *(("m", "a", 1), ("m", "b", 1), ("m", "vanilla", 3))
+    ]
+    tested = [one for one in found if one.final.p is not None]
+    assert len(tested) == 4
+    assert min(one.p_holm for one in tested) == pytest.approx(4 * min(o.final.p for o in tested))
+
+
+def test_table_18_without_dapo_or_with_one_seed_says_so():
+    alone = two_steps({"entropy": [81.0, 84.0]})
+    table = table18_tournament(alone, timed(alone), {"m": "M"})
+    assert "no DAPO runs" in notes(table) and "nan" not in to_markdown(table)
+    single = two_steps({"vanilla": [80.0], "entropy": [81.0]})
+    table = table18_tournament(single, timed(single), {"m": "M"})
+    assert texts(table)[0][3:6] == ["81.0", "+1.0", "–"]
+    assert "one seed" in notes(table) and "nan" not in table.data["difference"].to_csv()

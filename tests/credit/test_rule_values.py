@@ -359,6 +359,12 @@ def test_states_of_calculations_and_programs():
     other = "def f(p, q):\n r = p + q\n s = r * 3\n return s"
     ours, theirs = (program_states(text, lines(text)) for text in (one, other))
     assert ours[0] == theirs[0] == () and ours[1] == theirs[1] and ours[2] != theirs[2]
+    # The states are those of what is graded, whatever another block defines.
+    block = "```python\ndef {}(x):\n    return x + {}\n```\n"
+    graded, changed = (f"{block.format('f', n)}{block.format('g', 1)}" for n in (1, 2))
+    assert program_states(graded, lines(graded), "f") != program_states(
+        changed, lines(changed), "f"
+    )
 
 
 RESULTS = """She has 3 - 7 = -4 left. That is 2 / 4 = 1/2 of it.

@@ -40,6 +40,13 @@ CLOCKS = {
     "weekday": ('{% if strftime_now("%A") == "Friday" %}Nearly done!{% endif %}' + ASKED, "_date"),
     "hour": ('{% if strftime_now("%H") | int > 22 %}Good night.{% endif %}' + ASKED, "_date"),
     "year": ('{{ "old" if strftime_now("%Y") | int > 2030 }}' + ASKED, "_date"),
+    "christmas": ('{% if strftime_now("%d %b") == "25 Dec" %}Ho ho!{% endif %}' + ASKED, "_date"),
+    "friday 13": (
+        '{% set day = namespace(is="") %}{% for format in ["%A", " %d"] %}'
+        "{% set day.is = day.is ~ strftime_now(format) %}{% endfor %}"
+        '{{ "Take care." if day.is == "Friday 13" }}' + ASKED,
+        "_date",
+    ),
     # It asks for the time only in some conversations.
     "asked": (
         '{{ tone }}{{ strftime_now("%H:%M") if "time" in messages[0].content }}' + ASKED,
@@ -91,7 +98,11 @@ def test_a_template_that_reads_a_clock_is_refused_with_the_key_that_fixes_it(nam
         fix_day(tokenizer, "2020-01-01")
     encode_prompts(tokenizer, CONVERSATIONS, chat)
     found = set()
-    for day in MOMENTS:
+    for day in (
+        *MOMENTS[::61],
+        datetime.datetime(2026, 11, 13, 23),
+        datetime.datetime(2026, 12, 25),
+    ):
         on(day)
         found.add(tuple(rendered(tokenizer, **chat)))
     assert len(found) == 1
@@ -109,7 +120,7 @@ def test_a_fixed_day_is_rendered_as_transformers_would_on_that_day(name, on):
         assert rendered(tokenizer) == expected
 
 
-@pytest.mark.parametrize("moment", MOMENTS[::6])
+@pytest.mark.parametrize("moment", MOMENTS[::71])
 def test_every_directive_of_a_fixed_clock_is_strftime_s(moment, on):
     formats = [f"%{flag}{letter}" for flag in ("", "-") for letter in "aAbBcdDeFHIjmMnpSuUVwWxXyYZ"]
     wanted = " | ".join([*formats, "100%%", "%%d", "%%%d", '"', "'"])
@@ -186,9 +197,10 @@ def test_a_template_that_fails_is_an_error_that_names_the_model(template, chat, 
         encode_prompts(tokenizer_with(template), CONVERSATIONS, chat)
 
 
-def test_moments_have_every_month_day_weekday_and_hour():
-    for part, values in (("month", 12), ("day", 31), ("hour", 24)):
-        assert len({getattr(moment, part) for moment in MOMENTS}) == values
+def test_moments_have_every_day_of_a_year_weekday_and_hour():
+    assert len({(moment.month, moment.day) for moment in MOMENTS}) == 366
+    assert {moment.hour for moment in MOMENTS} == set(range(24))
+    assert {moment.year for moment in MOMENTS} == {1904 + 400 * i for i in range(20)}
     assert len({moment.weekday() for moment in MOMENTS}) == 7
 
 

@@ -68,6 +68,56 @@ RANK = [
     ("A) 12 B) 18\nFinal Answer: option **B**", "b"),
     ("A) 12 B) 18\n\\boxed{B}", "b"),
     ("The answer is (B) 18.", "18"),
+    ("The answer is C) because 18 > 12", "c"),
+]
+
+# Each is followed by prose with another number.
+PHRASES = [
+    "The answer was 18", "The answer -> 18", "The answer → 18", "The answer we get is 18",
+    "The answer I got is 18", "The answer here is 18", "The answer, in dollars, is 18",
+    "The answer, rounded to the nearest 10, is 18", "The answer, which is in dollars, is 18",
+    "The answer rounded to 2 decimals is 18", "The answer is equal to 18",
+    "The answer is given by 18", "The answer is as follows:\n18", "The final result is 18",
+    "The answer is actually 18", "This gives an answer of 18", "we get the final answer of $18",
+    "18 is the answer", "So 9 * 2 = 18 is the final answer", "Thus **18** dollars is our answer",
+    "| **Answer** | **18** |", "Answer | 18", "Answer - 18", "Final Answer – $18", "Answer → 18",
+    "The answer you are looking for is 18",
+    "Ans: 18", "ans = 18", "FinalAnswer: 18", "final_answer = 18", "Final Ans: 18",
+    "{'final_answer': 18, 'steps': 5}", '{"final_answer": "18", "steps": 5}',
+    "<final_answer>18</final_answer>", "[ANSWER]18[/ANSWER]", "[Answer] 18",
+    "<b>Answer:</b> 18", "<p>The answer is <b>18</b>.</p>", "__Answer: 18__", "_Answer_: 18",
+    r"$\text{Answer} = 18$", "#### Answer\n18", "#### Final Answer\n**18**", r"\#\#\#\# 18",
+    "The answer is 18<|im_end|>", "The answer is 18</s>",
+    # in other languages
+    "答案：18元。", "答案是18。", "所以答案是：18个鸡蛋。",
+    "最终答案为 **18**。", "答えは18です。", "정답: 18", "답은 18입니다.",
+    "La respuesta es 18", "La réponse est 18", "Die Antwort ist 18", "Die Antwort lautet: 18",
+    "Ответ: 18", "A resposta é 18", "La risposta è 18", "उत्तर: 18", "คำตอบคือ 18", "Đáp án là 18",
+    "الجواب: ١٨", "答案是9×2=18。",
+]  # fmt: skip
+
+# No statement: another one counts, or the last number.
+NOT_STATED = [
+    ("The answer is 20? No, 18.", "18"),
+    ("The answer is no longer 20. She makes 18.", "18"),
+    ("The answer is never 20. She makes 18.", "18"),
+    ("The answer is unlikely to be 20. It's 18.", "18"),
+    ("If the answer is 20, something is wrong. She makes 18.", "18"),
+    ("Suppose that the answer is 20. She makes 18.", "18"),
+    ("She makes 18.\n\nThe answer is rounded to the nearest 10.", "18"),
+    ("18 is the answer to part 1. She makes 20", "20"),
+    ("9 of 18 is not the answer. She makes 20", "20"),
+    ("答案是7天赚18元，共20元", "20"),
+    # no guess between two
+    ("The answer is 18 or 20.", "18 or 20"),
+    ("#### 18 or 20", "18 or 20"),
+    ("The answer is 18 to 20 eggs.", "18 to 20"),
+    ("The answer is 18 or 18.00.", "18"),
+    ("The answer is 0.5 or 50%.", "0.5"),
+    ("The answer is 18 and 7 days later it is 25.", "18"),
+    ("Option 2 is the answer, as it costs $18.", "18"),
+    ("A) $3 B) $5 M) $7", "7"),
+    ("So 5 <b and 18> 4", "4"),
 ]
 
 THINKING = [
@@ -83,6 +133,18 @@ THINKING = [
     ("<think>The answer is 18. \\boxed{18} #### 18", None),
     ("<think>\\boxed{18}</think>", None),
     ("<think>\\boxed{18}</think><think>#### 5", None),
+    *(
+        (f"<{name}>\\boxed{{5}}</{name}>\nShe makes 18.", "18")
+        for name in ["thought", "thoughts", "reasoning", "reflection", "scratchpad", "analysis"]
+    ),
+    ("<|thinking|>#### 5</|thinking|>She makes 18.", "18"),
+    ("<think effort=1>#### 5", None),
+    ("<reasoning>#### 5", None),
+    ("<|START_THINKING|>#### 5<|END_THINKING|><|START_RESPONSE|>18", "18"),
+    ("<unused94>thought\n#### 5<unused95>18", "18"),
+    ("<|channel|>analysis<|message|>#### 5<|end|><|channel|>final<|message|>18", "18"),
+    ("<|channel|>analysis<|message|>#### 5", None),
+    ("analysisSo #### 5.assistantfinalShe makes 18.", "18"),
 ]
 
 GLUED = [
@@ -112,6 +174,8 @@ GLUED = [
     ("答案是18，", "18"),
     ("18€", "18"),
     ("18USD", "18"),
+    ("usd18", "18"),
+    ("It costs Php18", "18"),
     # but no digits of a name
     ("She bought 18 MP3 players", "18"),
     ("It takes 18 PS5 games", "18"),
@@ -144,6 +208,43 @@ GROUPED = [
     (r"1,\!000", "1000"),
     (r"1\text{ }000", "1000"),
     ("1, 000", "1000"),
+    ("1，000", "1000"),
+    ("1´000", "1000"),
+    ("1`000", "1000"),
+    *(
+        (f"1{space}000", "1000")
+        for space in [
+            r"\hspace{1pt}",
+            r"\mkern1mu",
+            r"\mskip 2mu ",
+            r"\, ",
+            r" \,",
+            r" \; ",
+            r"\text{\,}",
+            r"{\,}",
+            r"\thinspace ",
+            "&nbsp;",
+            "&#160;",
+            "&#8239;",
+            r"\>",
+        ]
+    ),
+    *(
+        (f"1{comma}450{comma}000", "1450000")
+        for comma in [
+            r"\mathinner{,}",
+            r"\mathbin{,}",
+            r"\textrm{,}",
+            r"\text{,}\!",
+            r"\!,\!",
+            r"\,{,}",
+            r"{,}\,",
+            "&comma;",
+        ]
+    ),
+    ("1{,}{000}", "1000"),
+    ("1,{450},{000}", "1450000"),
+    ("€18,50", "18.5"),
     ("1, 234", "1234"),
     ("1.234.567", "1234567"),
     ("1.234,56", "1234.56"),
@@ -210,6 +311,12 @@ BOXES = [
     ("1.8×10⁴", "18000"),
     (r"1.8 \text{ x } 10^4", "18000"),
     (r"1.8\times 10^{-2}", "0.018"),
+    (r"1.8 \times {10}^{4}", "18000"),
+    (r"1.8\cdot{}10^4", "18000"),
+    (r"{36 \over 2}", "18"),
+    (r"18 \text{ eggs} (9 \times 2)", "18"),
+    (r"18, \text{ since } 9 \times 2 = 18", "18"),
+    (r"\text{18 because of 9 eggs}", "18"),
     ("1.8e4", "18000"),
     ("10^4", "10000"),
     (r"18\%", "18"),
@@ -266,6 +373,19 @@ SIGNED = [
     ("x = - 5", "-5"),
     ("$-5$", "-5"),
     ("-$1.2k", "-1200"),
+    ("NEGATIVE 5", "-5"),
+    ("MINUS 5", "-5"),
+    ("-(5)", "-5"),
+    ("- (5)", "-5"),
+    ("(-5)", "-5"),
+    ("-Rs 5", "-5"),
+    ("-Rs. 5", "-5"),
+    ("-USD 5", "-5"),
+    ("-~5", "-5"),
+    ("**- 5**", "-5"),
+    ("-**5**", "-5"),
+    ("**minus 1/2**", "-0.5"),
+    ("positive five", "5"),
 ]
 SIGNS_IN_PROSE = [
     ("It is minus 5 degrees", "-5"),
@@ -328,6 +448,15 @@ WORDS = [
     ("three-quarters", "0.75"),
     ("eighteen (18)", "18"),
     ("18 dollars and 50 cents", "18.5"),
+    ("18 dollars, 50 cents", "18.5"),
+    ("18 euros and 5 cents", "18.05"),
+    ("£18 and 50 pence", "18.5"),
+    ("18 rupees and 50 paise", "18.5"),
+    ("eighteen dollars and fifty cents", "18.5"),
+    ("$1.8 M", "1800000"),
+    ("$1.8 bn", "1800000000"),
+    ("1.8 mln", "1800000"),
+    ("5 lacs", "500000"),
     ("about three", "3"),
 ]
 # No number of that value is meant: the last number in digits is graded, or none.
@@ -357,12 +486,19 @@ FRAMES = ["#### {}", "\\boxed{{{}}}", "The answer is {}.", "**Final Answer:** {}
 
 @pytest.mark.parametrize(
     ("text", "answer"),
-    [*RANK, *THINKING, *GLUED, *SIDE_BY_SIDE, *UNCUT, *UNBRACED, *SIGNS_IN_PROSE, *NO_WORDS],
+    [*RANK, *THINKING, *GLUED, *SIDE_BY_SIDE, *UNCUT, *UNBRACED, *SIGNS_IN_PROSE, *NO_WORDS]
+    + NOT_STATED,
 )
 def test_answer_of_a_text(text: str, answer: str | None) -> None:
     assert extract_answer(text) == answer
     assert is_correct(text, answer or "18") == (answer is not None)
     assert not is_correct(text, "3")
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+@pytest.mark.parametrize("behind", ["\nThere are 7 days in a week.", "\n\n**7** days."])
+def test_phrase_outranks_prose(phrase: str, behind: str) -> None:
+    assert extract_answer(f"She has 16 - 7 = 9.\n{phrase}{behind}") == "18"
 
 
 @pytest.mark.parametrize(("box", "answer"), BOXES)

@@ -24,6 +24,26 @@ DOCUMENTED = '''def f(xs):
     return sum(xs) * 2'''
 # The fence in the docstring stands like one outside.
 FLUSH = DOCUMENTED.replace("    `", "`").replace("    f", "f")
+DECORATOR = "def twice(g):\n    return lambda xs: g(xs) * 2"
+REGISTERED = """from functools import singledispatch
+@singledispatch
+def f(xs):
+    return sum(xs) * 2
+@f.register(tuple)
+def _(xs):
+    return 0"""
+UNITTEST = """class TestF(unittest.TestCase):
+    def test(self):
+        self.assertEqual(f([1]), 3)
+
+if __name__ == "__main__":
+    unittest.main()
+unittest.main()"""
+SESSION = """>>> def f(xs):
+...     return sum(xs) * 2
+...
+>>> f([1, 2])
+6"""
 TEST = "def test_f():\n    assert f([1]) == 3"
 SCRIPT = "def main():\n    print(f([int(input())]))\n\nmain()"
 
@@ -79,6 +99,29 @@ FORMS = {
     "a helper with a test": blocks(f"{IMPORTING_HELPER}\n\nassert helper(1) == 3", USER),
     "all names of a module": blocks("from math import *", F.replace("sum(xs)", "fsum(xs)")),
     "a future import": blocks(IMPORTING_HELPER, f"from __future__ import annotations\n{USER}"),
+    "an import behind it": blocks(f"from math import *\n{WRONG}", F.replace("xs)", "xs: List)", 1))
+    + f"\nDon't forget:\n{fenced('from typing import List')}",
+    "a decorator before": blocks(DECORATOR, f"@twice\n{F.replace(' * 2', '')}"),
+    "registered": fenced(REGISTERED),
+    "overloads": fenced(f"from typing import overload\n@overload\ndef f(xs: str) -> int: ...\n{F}"),
+    "a counter": fenced(f"{F.replace('total =', 'f.calls += 1; total =')}\nf.calls = 0"),
+    "the end of a script": fenced(f"import sys\n{F}\n\nsys.exit(f([1]))"),
+    "an exit": fenced(f"{F}\n\nexit()"),
+    "unittest": fenced(f"import unittest\n{F}\n\n{UNITTEST}"),
+    "unittest in a block": blocks(F, f"import unittest\nfrom solution import f\n{UNITTEST}"),
+    # Sessions, listings, diffs.
+    "a whole session": fenced(SESSION),
+    "a session without a fence": SESSION,
+    "a session among words": f"Try this:\n\n{SESSION}\n\nIt works.",
+    "IPython": "In [1]: def f(xs):\n   ...:     return sum(xs) * 2\n   ...:\n\n"
+    "In [2]: f([1])\nOut[2]: 2",
+    "numbered": fenced("1  def f(xs):\n2      total = sum(xs)\n3\n4      return total * 2"),
+    "numbered with bars": fenced("9 | def f(xs):\n10 |     return sum(xs) * 2"),
+    "a diff": fenced("-def f(xs):\n-    return 0\n+def f(xs):\n+    return sum(xs) * 2", "diff"),
+    "a diff with context": fenced(" def f(xs):\n-    return 0\n+    return sum(xs) * 2", "diff"),
+    "an end token": f"{F}<|im_end|>",
+    "an end token, not closed": f"```python\n{F}<|endoftext|>",
+    "a byte order mark": f"\ufeff{F}",
     # Fences.
     "behind text": f"Here it is: ```python\n{F}\n```",
     "behind text, no language": f"Sure! ```\n{F}\n```",
@@ -145,7 +188,8 @@ FORMS = {
     "behind a thought with another tag": f"<thinking>{fenced(WRONG)}</thinking>\n{fenced(F)}",
     "behind thoughts": f"<think>a</think> Hm.\n<think>{fenced(WRONG)}</think>\n{fenced(F)}",
 }
-NO_RETURN = ("a class", "a wrapper")
+# What is returned is no sum; a span stands behind what is returned.
+NO_RETURN = ("a class", "a wrapper", "an import behind it")
 
 
 @pytest.mark.parametrize("form", FORMS)

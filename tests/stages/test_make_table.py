@@ -130,7 +130,7 @@ def test_table_11_from_the_profiles_there_are(study, run_flags, stage):
     assert data["method"].tolist() == ["serial", "prefix"]
     change_record(path, methods={})
     done = make(stage, study, run_flags, "table11_estimator_cost")
-    assert_refused(done, "llama-tiny: the overhead profile lacks 'serial'")
+    assert_refused(done, "overhead/llama-tiny.json: the overhead profile lacks 'serial'")
 
 
 def test_a_profile_of_another_model_is_refused(study, run_flags, stage):

@@ -57,8 +57,8 @@ def clone(tmp_path: Path) -> Path:
             ("src/cfdapo/vocabulary.py", "TASKS = {\n", f"TASKS = {{\n{ROW}"),
             (
                 "workflow/schemas/study.schema.yaml",
-                "[arithmetic, programs,",
-                "[sums, arithmetic, programs,",
+                "[arithmetic, verbs,",
+                "[sums, arithmetic, verbs,",
             ),
             ("config/README.md", "kind of problem: ", "kind of problem: `sums`, "),
         ):

@@ -32,6 +32,7 @@ from cfdapo.study import (
     measured_rules,
     mode_labels,
     requested,
+    training_settings,
     weight_groups,
 )
 
@@ -125,7 +126,8 @@ def _common_settings(wildcards):
 
 
 def train_settings(wildcards):
-    return as_json(_credit_settings(wildcards, credit_settings(STUDY, wildcards.mode)))
+    settings = _credit_settings(wildcards, credit_settings(STUDY, wildcards.mode))
+    return as_json(settings | {"training": training_settings(STUDY, wildcards.mode)})
 
 
 def _credit_settings(wildcards, credit):

@@ -202,6 +202,14 @@ TABLES = (
         "gradient, and cost (not in the paper).",
         needs=("truth",),
     ),
+    Spec(
+        "table18_tournament",
+        "outcomes",
+        "Every mode ranked by its accuracy after the last training step: difference to DAPO with "
+        "its interval and Holm's correction, the step and the time at which it reaches DAPO's "
+        "accuracy, and what a step costs (not in the paper).",
+        needs=("curves", "histories"),
+    ),
 )
 
 FIGURES = (

@@ -14,12 +14,15 @@ from cfdapo.problems.code_places import find_code
 _EQUALS = re.compile(r"[=＝≈≅]|\\(?:approx|equiv|simeq)(?![A-Za-z])|\bis\b|\bequals\b")
 
 
-def calculation_states(text: str, steps: Sequence[Step]) -> list[Hashable]:
+def calculation_states(
+    text: str, steps: Sequence[Step], function: str | None = None
+) -> list[Hashable]:
     """The set of results of all calculations up to the end of each step, (steps,).
 
     A calculation is an expression that `credit.expressions` finds with an equals sign; its result
     is the last number behind the last one, spelled as the grader spells answers, so that 0.5 and
     1/2 are one. What is said in words alone is not seen.
+    `function` is for programs only.
     """
     results = [(end, _result(text[start:end])) for start, end, _ in find_expressions(text)]
     return [
@@ -28,14 +31,16 @@ def calculation_states(text: str, steps: Sequence[Step]) -> list[Hashable]:
     ]
 
 
-def program_states(text: str, steps: Sequence[Step]) -> list[Hashable]:
+def program_states(text: str, steps: Sequence[Step], function: str | None = None) -> list[Hashable]:
     """The program up to the end of each step, whatever its variables are called, (steps,).
+
+    The program is what is graded: the code that defines `function`.
 
     Equal states are programs of the same statements, so that equal values which were computed in
     different ways count as different states. A step at which the code so far does not parse (it
     ends in the head of a loop, say) has the state of the step before it, or () at the beginning.
     """
-    lines = find_code(text).lines
+    lines = find_code(text, function).lines
     states: list[Hashable] = []
     for step in steps:
         so_far = [line for line in lines if line[0] < step.end]

@@ -5,7 +5,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,14 @@ Conversation = Sequence[Mapping[str, str]]
 # `random` or its function `lipsum`. A name cannot be put together in a template.
 _CLOCK = re.compile(r"\bstrftime_now\b")
 _CHANCE = re.compile(r"\b(random|lipsum)\b")
-# Every day of a month, month, weekday and hour is among them, and no year is before the first or
-# after the last.
+# Every day of a leap year, weekday and hour is among them, as a template may wish a merry Christmas
+# on one day alone; no year is before the first or after the last.
 MOMENTS = tuple(
-    datetime(1901 + 260 * i, i % 12 + 1, i + 1, 7 * i % 24, 11 * i % 60, 13 * i % 60)
-    for i in range(31)
+    datetime.combine(
+        (date(1904, 1, 1) + timedelta(days=i)).replace(year=1904 + 400 * (i * 20 // 366)),
+        time(7 * i % 24, 11 * i % 60, 13 * i % 60),
+    )
+    for i in range(366)
 )
 _SEEDS = range(31)
 # What strftime knows, but for seconds since 1970; on Linux "-" leaves out the padding.
@@ -144,7 +147,8 @@ def _changing(
     """The first conversation whose text depends on `what` of `values` it is rendered at."""
     for index, conversation in enumerate(conversations):
         tried = (values[0], values[-1]) if index else values
-        if len({render(conversation, **{what: value}) for value in tried}) > 1:
+        first = render(conversation, **{what: values[0]})
+        if any(render(conversation, **{what: value}) != first for value in tried):
             return conversation
     return None
 
@@ -153,10 +157,13 @@ def _fixing_key(template: str, render: Callable[..., str]) -> str:
     """The key of a model that fixes the template's date: a variable of its own, if it has one."""
     for variable in dict.fromkeys(re.findall(r"[A-Za-z_]\w*", template)):
         try:
-            texts = {render(moment, variables={variable: _EXAMPLE_DATE}) for moment in MOMENTS}
+            text = render(MOMENTS[0], variables={variable: _EXAMPLE_DATE})
+            fixed = _EXAMPLE_DATE in text and all(
+                render(moment, variables={variable: _EXAMPLE_DATE}) == text for moment in MOMENTS
+            )
         except (TemplateError, ValueError, TypeError):
             continue  # it is no date, or no variable
-        if len(texts) == 1 and _EXAMPLE_DATE in texts.pop():
+        if fixed:
             return f'chat_template_kwargs: {{{variable}: "{_EXAMPLE_DATE}"}}'
     return (
         f'chat_template_date: "{_EXAMPLE_DAY}", as no variable in chat_template_kwargs gives this '

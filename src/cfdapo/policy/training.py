@@ -135,7 +135,7 @@ def _rule_columns(credit: CreditConfig, rows: Sequence[dict[str, Any]]) -> tuple
     if missing:
         raise UserError(
             f"modes: {credit.mode} needs problems with {', '.join(missing)}, which this task's "
-            "have not; it is for data.task arithmetic"
+            "have not; it is for data.task arithmetic or verbs"
         )
     return columns
 

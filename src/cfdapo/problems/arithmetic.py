@@ -29,7 +29,9 @@ _ASIDE = re.compile(rf"has ({_NUMBER}) \w+ and gets ({_NUMBER})\.")
 
 
 @dataclass(frozen=True)
-class _Step:
+class Step:
+    """What a sentence tells, and the calculation that it asks for."""
+
     told: str
     left: int
     operator: str
@@ -91,9 +93,9 @@ class _Story:
     item: str
     other_item: str
     start: int
-    steps: list[_Step]
+    steps: list[Step]
     together: bool
-    aside: _Step | None  # told just before steps[aside_place]
+    aside: Step | None  # told just before steps[aside_place]
     aside_place: int
 
     @property
@@ -111,15 +113,15 @@ def _draw_story(generator: random.Random, step_count: int) -> _Story | None:
         return None
     if together:
         more, own = generator.randint(2, 6), steps[-1].result
-        steps.append(_Step(f"{friend} has {more} more than {person}.", own, "+", more, own + more))
-        steps.append(_Step("", own, "+", own + more, own + own + more))
+        steps.append(Step(f"{friend} has {more} more than {person}.", own, "+", more, own + more))
+        steps.append(Step("", own, "+", own + more, own + own + more))
         if steps[-1].result > MAX_VALUE:
             return None
     aside, aside_place = None, generator.randrange(sum(bool(step.told) for step in steps))
     if generator.random() < 0.6:
         had, got = generator.randint(2, 12), generator.randint(2, 6)
         told = f"{stranger} has {had} {other_item} and gets {got}."
-        aside = _Step(told, had, "+", got, had + got)
+        aside = Step(told, had, "+", got, had + got)
         # A needless result that equals a needed value could not be told from a needed one.
         if any(aside.result in (step.left, step.right, step.result) for step in steps):
             return None
@@ -130,14 +132,14 @@ def _carelessly(story: _Story) -> _Story | None:
     """The story as somebody solves it who counts the stranger's gift in where it is told."""
     gift, place = story.aside.right, story.aside_place
     before = story.steps[place - 1].result if place else story.start
-    steps = [*story.steps[:place], _Step("", before, "+", gift, before + gift)]
+    steps = [*story.steps[:place], Step("", before, "+", gift, before + gift)]
     own = before + gift
     for step in story.steps[place:]:
         left, right = own, step.right
         if story.together and step is story.steps[-1]:
             left, right = steps[-1].left, own
         own = {"+": left + right, "-": left - right, "*": left * right}[step.operator]
-        steps.append(_Step(step.told, left, step.operator, right, own))
+        steps.append(Step(step.told, left, step.operator, right, own))
     if not all(1 < step.result <= MAX_VALUE for step in steps):
         return None
     return replace(story, steps=steps, aside=None)
@@ -157,7 +159,7 @@ def _tell(generator: random.Random, story: _Story) -> str:
 
 def _solve(generator: random.Random, story: _Story) -> tuple[str, list[Sentence]]:
     """A solution, a sentence a line, and what each of its sentences is."""
-    lines: list[tuple[str, Label, _Step | None]] = []
+    lines: list[tuple[str, Label, Step | None]] = []
     if generator.random() < 0.5:
         lines.append((f"{story.person} has {story.start} {story.item}.", "restatement", None))
     for step in story.steps:
@@ -183,9 +185,7 @@ def _solve(generator: random.Random, story: _Story) -> tuple[str, list[Sentence]
     return solution, sentences
 
 
-def _chain(
-    generator: random.Random, person: str, start: int, step_count: int
-) -> list[_Step] | None:
+def _chain(generator: random.Random, person: str, start: int, step_count: int) -> list[Step] | None:
     """`step_count` operations on one quantity, each on the result of the one before."""
     steps, value = [], start
     for _ in range(step_count):
@@ -200,18 +200,18 @@ def _chain(
     return steps if len(set(results)) == len(results) else None
 
 
-def _draw_step(generator: random.Random, person: str, value: int) -> _Step:
+def _draw_step(generator: random.Random, person: str, value: int) -> Step:
     kind = generator.choice(("more", "more", "fewer", "fewer", "times"))
     if kind == "times":
         amount = generator.choice((2, 3))
         told = f"{person} then has {amount} times as many."
-        return _Step(told, value, "*", amount, value * amount)
+        return Step(told, value, "*", amount, value * amount)
     amount = generator.randint(2, 6)
     if kind == "more":
         verb = generator.choice(("buys", "finds"))
-        return _Step(f"{person} {verb} {amount} more.", value, "+", amount, value + amount)
+        return Step(f"{person} {verb} {amount} more.", value, "+", amount, value + amount)
     verb = generator.choice(("loses", "sells"))
-    return _Step(f"{person} {verb} {amount}.", value, "-", amount, value - amount)
+    return Step(f"{person} {verb} {amount}.", value, "-", amount, value - amount)
 
 
 def label_sentences(solution: str, answer: str | None) -> list[Sentence]:
@@ -288,8 +288,9 @@ def _judge(line: str, needed: list[int], done: int, asides: list[tuple[int, int]
         return False
     if done < len(needed) and result == needed[done]:
         return True
-    known = result in needed[:done] or (left, right) in asides
-    return None if known else False
+    # Of the stranger's own, or it is a wrong turn that happens to have the same numbers.
+    idle = (left, right) in asides and " has " in line
+    return None if idle or result in needed[:done] else False
 
 
 def _lines(solution: str) -> Iterator[tuple[int, str]]:

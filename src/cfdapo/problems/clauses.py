@@ -26,7 +26,7 @@ _CHAIN_STOPS = frozenset(
 _SUBORDINATORS = word_set(
     "because since which who whose whom where when while although though if as unless whereas"
 )
-_BOUNDS = word_set("than between within below above under beyond exceeds exceed to")
+_BOUNDS = word_set("than between within below above under beyond exceeds exceed to nearest closest")
 _PREPOSITIONS = word_set(
     "of for in on at by with after before per over from during through until every each out into"
     " across among via without"
@@ -142,15 +142,29 @@ def clause_value(text: str, tokens: list[Token]) -> Value | None:
         in_words = not any(map(str.isdigit, text[first.start : first.end]))
         # "Two trains leave, and the distance is 18"
         if not in_words or all(certainties[index] > Certainty.NAMED for index in alone[1:]):
-            return Value(first, Certainty.DIRECT)
+            return Value(_either(text, tokens, alone[0]) or first, Certainty.DIRECT)
         alone = alone[1:]
     best = min(certainties[index] for index in alone)
     return Value(tokens[[index for index in alone if certainties[index] == best][-1]], best)
 
 
+def _either(text: str, tokens: list[Token], index: int) -> Token | None:
+    """The text "18 or 20" where another number is joined to the one at `index`, else None.
+
+    Not "0.5 or 50%", which is one number in two units.
+    """
+    joint, other = beside(tokens, index, 1), beside(tokens, index, 1, skip=1)
+    if joint is None or other is None or other.kind != "number":
+        return None
+    one, two = tokens[index].value or 0, other.value or 0
+    same = one in (two, 100 * two) or two == 100 * one
+    joined = text[joint.start : joint.end].casefold() in ("or", "to") and not same
+    return Token("opaque", tokens[index].start, other.end) if joined else None
+
+
 def whole_value(text: str, start: int = 0, end: int | None = None) -> Token | None:
     """The one number that a value (a box's content, a gold answer) consists of, or None."""
-    tokens = lex(text, start, end, states=True)
+    tokens = _without_reason(text, lex(text, start, end, states=True))
     kinds = {token.kind for token in tokens}
     indices = numbers(text, tokens)
     found = results(text, tokens, indices)
@@ -162,6 +176,18 @@ def whole_value(text: str, start: int = 0, end: int | None = None) -> Token | No
         return None
     same = len({tokens[index].value for index in indices}) == 1  # "eighteen (18)"
     return tokens[indices[0]] if same or _is_measured(text, tokens, indices) else None
+
+
+def _without_reason(text: str, tokens: list[Token]) -> list[Token]:
+    """Without what only explains a value: "18 eggs (9 * 2)", "18, since 9 * 2 = 18"."""
+    seen = False
+    for index, token in enumerate(tokens):
+        left = beside(tokens, index, -1)
+        bracket = text[token.start : token.end] == "(" and left is not None and left.kind == "word"
+        if seen and (bracket or (token.kind == "word" and begins_reason(text, token))):
+            return tokens[:index]
+        seen = seen or token.kind == "number"
+    return tokens
 
 
 def _is_measured(text: str, tokens: list[Token], indices: list[int]) -> bool:

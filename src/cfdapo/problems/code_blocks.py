@@ -16,7 +16,10 @@ from dataclasses import dataclass
 Range = tuple[int, int]
 
 NEW_LINE = re.compile(r"\r\n|\r|\n")
-_CLOSING = r"</(?:code|pre|python|answer|solution)>|\[(?:/PYTHON|/CODE|DONE)\]|\\end\{\w+\}"
+_CLOSING = (
+    r"</(?:code|pre|python|answer|solution|s)>|\[(?:/PYTHON|/CODE|DONE)\]|\\end\{\w+\}"
+    r"|<\|(?:im_end|eot_id|eom_id|end|endoftext|end_of_text)\|>"
+)
 _MARK_PATTERN = (
     rf"`{{3,}}|^[\t\x20>]*~{{3,}}|(?i:{_CLOSING}"
     rf"|<(?:code|pre|python|answer|solution)(?:\x20[^<>\r\n]{{0,80}})?>"
@@ -44,7 +47,10 @@ _INFO = re.compile(r"[ \t]*[\w.+#{}/:,-]*(?:[ \t]+[\w.-]+=\S*|[ \t]*\{[^{}\r\n]*
 _LANGUAGE = re.compile(r"[ \t]*(?:python|py)[\w.]*[ \t:]", re.IGNORECASE)
 _MARGIN = re.compile(r"[ \t]*")
 _QUOTED = re.compile(r"[ \t]*>[ \t]?(?!>>)")
-_PROMPT = re.compile(r"[ \t]*(?:>>>|\.\.\.)(?:[ ]|$)")
+_PROMPT = re.compile(r"[ \t]*(?:(?P<first>>>>|In[ ]\[[0-9]*\]:)|\.\.\.:?)(?:[ ]|$)")
+_NUMBERED = re.compile(r"[ \t]*(?P<number>[0-9]{1,4})(?:[ ]?[|:.)](?:[ ]|$)|\t|[ ]{1,2}|$)")
+_CHANGED = re.compile(r"\+(?!\+\+)|[ ]")
+_NOT_IN_RESULT = re.compile(r"-|@@|\+\+\+[ ]|\\[ ]No newline")
 # A statement may begin so; a line that begins so goes on with the statement before.
 _BEGINNING = re.compile(
     r"[ \t]*(?:@\w|(?:async[ \t]+)?def\b|class\b|import\b|from\b.*\bimport\b"
@@ -107,6 +113,7 @@ def source_of(text: str, lines: Sequence[Range]) -> str:
 
 def find_pieces(text: str, start: int, end: int) -> list[Piece]:
     """The pieces of text[start:end], in order. The work is linear in the text, times a constant."""
+    start += text.startswith("\ufeff", start, end)  # a file's byte order mark
     marks = [match.span() for match in _MARK.finditer(text, start, end)]
     opening = _opening(text, marks, end)
     pieces: list[Piece] = []
@@ -221,7 +228,7 @@ def _lines(text: str, start: int, end: int) -> Iterator[Range]:
 
 
 def _undressed(text: str, lines: list[Range]) -> list[Range]:
-    """Without what a quotation (> ) or an interactive session (>>> ) puts before its lines."""
+    """Without what a quotation (> ), a session (>>> ), a listing or a diff puts before them."""
     filled = [line for line in lines if text[slice(*line)].strip()]
     if filled and _PROMPT.match(text, *filled[0]):
         prompts = [(_PROMPT.match(text, *line), line) for line in filled]
@@ -229,7 +236,27 @@ def _undressed(text: str, lines: list[Range]) -> list[Range]:
     quotes = [_QUOTED.match(text, *line) for line in filled]
     if filled and all(quotes):
         return [(match.end(), line[1]) for match, line in zip(quotes, filled, strict=True)]
-    return lines
+    return _unnumbered(text, lines) or _patched(text, filled) or lines
+
+
+def _unnumbered(text: str, lines: list[Range]) -> list[Range] | None:
+    """Lines without their numbers, if these count up."""
+    found = [_NUMBERED.match(text, *line) for line in lines]
+    if len(lines) < 2 or not all(found):
+        return None
+    numbers = [int(match["number"]) for match in found if match]
+    if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        return None
+    return [(match.end(), line[1]) for match, line in zip(found, lines, strict=True) if match]
+
+
+def _patched(text: str, filled: list[Range]) -> list[Range] | None:
+    """What a diff makes, if these lines are one that adds something."""
+    kept = [line for line in filled if not _NOT_IN_RESULT.match(text, *line)]
+    if not any(text.startswith("+", line[0]) for line in kept):
+        return None
+    marked = all(_CHANGED.match(text, *line) for line in kept)
+    return [(start + 1, end) for start, end in kept] if marked else None
 
 
 def _dedented(text: str, lines: Sequence[Range]) -> tuple[Range, ...]:
@@ -255,7 +282,11 @@ def _statements(
     found, broken, at = [], False, 0
     while at < len(lines):
         block, stop = None, at + 1
-        if _BEGINNING.match(text, *lines[at]):
+        if (prompt := _PROMPT.match(text, *lines[at])) and prompt["first"]:
+            stop = _end_of_entry(text, lines, at)
+            entry = _undressed(text, list(lines[at:stop]))
+            block = _statement(text, entry, piece, inside)
+        elif _BEGINNING.match(text, *lines[at]):
             block, stop = _statement_at(text, lines, at, piece, inside, guesses)
         if block:
             found.append(block)
@@ -266,6 +297,15 @@ def _statements(
             found += filter(None, [_statement(text, [one], piece, inside) for one in short])
         at = stop
     return tuple(found), broken
+
+
+def _end_of_entry(text: str, lines: Sequence[Range], at: int) -> int:
+    """Where what was typed at the prompt in line `at` of an interactive session ends."""
+    for number in range(at + 1, len(lines)):
+        prompt = _PROMPT.match(text, *lines[number])
+        if prompt is None or prompt["first"]:
+            return number
+    return len(lines)
 
 
 def _statement_at(

@@ -22,6 +22,9 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 # Functions that a script has for itself; asked for by name, they are as good as others.
 _OF_SCRIPTS = re.compile(r"_*(?:test|main$)")
+_ENDINGS = frozenset(
+    ("exit", "quit", "sys.exit", "os._exit", "unittest.main", "pytest.main", "doctest.testmod")
+)
 _FUTURE = re.compile(r"from[ \t]+__future__[ \t]+import\b[^(]*$")
 _DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
 _PARTS = (ast.Attribute, ast.Subscript)
@@ -226,7 +229,13 @@ def _used(text: str, blocks: Sequence[Block], entry: Block) -> list[Block]:
                 waiting.append(number)
     if missing:
         used |= {n for n in range(at) if _block_names(text, blocks[n]).star}
-    return [blocks[number] for number in sorted(used)]
+    # An import may be needed where the function is defined: "Don't forget to import List".
+    late = {n for n in used if n > at and _only_imports(blocks[n])}
+    return [blocks[number] for number in sorted(used, key=lambda n: (n not in late, n))]
+
+
+def _only_imports(block: Block) -> bool:
+    return all(isinstance(node, ast.Import | ast.ImportFrom) for node in block.tree.body)
 
 
 def _usage(blocks: Sequence[Block], function: str) -> set[int]:
@@ -239,17 +248,28 @@ def _usage(blocks: Sequence[Block], function: str) -> set[int]:
         [
             (names.needed, names.given)
             for node, names in named
-            if isinstance(node, _DEFINITIONS) and not names.given & required
+            if isinstance(node, _DEFINITIONS)
+            and not names.given & required
+            and not _is_registered(node, required)
         ],
     )
     left_out, results = set(), set()
     for node, names in named:
-        if names.given & required:
+        if names.given & required or _is_registered(node, required):
             continue
         if _only_uses(node, names, users) or names.needed & results:
             left_out.add(id(node))
             results |= names.given
     return left_out
+
+
+def _is_registered(node: ast.stmt, required: set[str]) -> bool:
+    """Whether a decorator adds a definition to what is required: "@f.register"."""
+    return any(
+        isinstance(inner, ast.Name) and inner.id in required
+        for decorator in getattr(node, "decorator_list", ())
+        for inner in ast.walk(decorator)
+    )
 
 
 def _grown(names: set[str], rules: Iterable[tuple[frozenset[str], frozenset[str]]]) -> set[str]:
@@ -276,6 +296,8 @@ def _only_uses(node: ast.stmt, names: _Names, users: set[str]) -> bool:
         return False
     if isinstance(node, _DEFINITIONS):
         return bool(names.given & users)
+    if _ends(node):
+        return True
     inner = list(ast.walk(node))
     if isinstance(node, ast.Assert) or (
         isinstance(node, ast.Expr) and not any(isinstance(one, _EFFECTS) for one in inner)
@@ -287,6 +309,14 @@ def _only_uses(node: ast.stmt, names: _Names, users: set[str]) -> bool:
         one.func.id for one in inner if isinstance(one, ast.Call) and isinstance(one.func, ast.Name)
     }
     return bool(called & users)
+
+
+def _ends(node: ast.stmt) -> bool:
+    """Whether a statement ends a script or runs its tests."""
+    if isinstance(node, ast.Raise):
+        return True
+    call = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(call, ast.Call) and ast.unparse(call.func) in _ENDINGS
 
 
 def _without(text: str, block: Block, left_out: set[int]) -> Sequence[Range]:

@@ -43,11 +43,11 @@ _ENDS_IN_SCALE = re.compile(
 )
 _NUMBER_START = re.compile(
     rf"[0-9.¼-¾⅐-⅞{CURRENCIES}-]"
-    r"|\\(?:[dtcs]?frac|nicefrac|\$|text\{-\})|\{-\}|[Nn]egative\b|[Mm]inus\b"
+    r"|\\(?:[dtcs]?frac|nicefrac|\$|text\{-\})|\{-\}|(?i:negative|minus)\b"
 )
 _SIGN = re.compile(
-    r"""(?:-|\{-\}|\\text\{-\})(?P<gap>(?:[ ]|\\[,;:!\ ])*+)
-    | (?P<word>[Nn]egative|[Mm]inus)[ ]?\}?[ ]?(?!-)""",
+    r"""(?:-|\{-\}|\\text\{-\})(?P<gap>(?:[ ~]|\\[,;:!\ ])*+)
+    | (?P<word>(?i:negative|minus))[ ]?\}?[ ]?(?!-)""",
     re.VERBOSE,
 )
 _CURRENCY_SIGN = re.compile(rf"\$?{CURRENCY}[ ]?")
@@ -55,7 +55,9 @@ _CLOCK = re.compile(r"(?<![0-9:])([0-9]{1,2}):([0-9]{2})(?![0-9:])")
 _TIMES_SIGN = re.compile(rf"[xX](?=[ ]?{CURRENCY}?[ ]?\.?[0-9])")
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
-    | (?P<mark>\*\*+|\\(?:[hv]space\*?|[hv]?phantom|label|tag|(?:eq)?ref|(?:text)?color(?:box)?)
+    | (?P<mark>\*\*+
+        |</?(?:b|i|u|em|p|br|h[1-6]|strong|span|div|mark|code|center)(?:\s+[\w-]+=[^<>\n]{0,40})?\s?/?>
+        |\\(?:[hv]space\*?|[hv]?phantom|label|tag|(?:eq)?ref|(?:text)?color(?:box)?)
         [ ]?\{[^{}\n]{0,40}\}|\\\\\[[0-9.]+(?:pt|em|ex|mm|cm)\])
     | (?P<equals>=+>?|[≈≅→⇒])
     | (?P<operator>[-+*/×·⋅∗÷^]|(?<=[0-9])[:,.'_](?=[0-9])
@@ -85,7 +87,7 @@ def word_set(words: str) -> frozenset[str]:
 _CURRENCY_CODES = word_set(
     "USD EUR GBP INR JPY CNY RMB CAD AUD NZD HKD SGD CHF SEK NOK DKK PLN CZK HUF RUB UAH TRY ZAR"
     " NGN KES GHS EGP AED SAR QAR ILS PKR BDT LKR NPR IDR MYR PHP THB VND KRW TWD MXN BRL ARS CLP"
-    " COP PEN US Rs RS rs Re RM Rp Kr kr Tk KSh Ksh Fr zł Kč"
+    " COP PEN US Php Rs RS rs Re RM Rp Kr kr Tk KSh Ksh Fr zł Kč"
 )
 _GLUING_WORDS = word_set(
     "is are was were be been has have had of to for from by at in on with and or so because since"
@@ -101,7 +103,11 @@ _COPULAS = word_set(
 _DRESS = word_set(
     "a an about approximately approx around roughly nearly almost exactly precisely only just"
     " simply total of equal equals is be that therefore thus hence still indeed clearly"
+    " positive then now always actually definitely"
 )
+# What may stand between a sign and its number, where a value is expected: -(5), -**5**, -Rs 5.
+_CODES = "|".join(sorted(_CURRENCY_CODES, key=len, reverse=True))
+_BEHIND_SIGN = re.compile(rf"(?:\*{{1,3}})?(?P<bracket>\()?(?:(?:{_CODES})\.?[ ]?)?")
 _OPERATIONS = {
     **dict.fromkeys(("+", "plus"), "+"),
     **dict.fromkeys(("-", "minus"), "-"),
@@ -269,6 +275,11 @@ def _is_spaceless(letter: str) -> bool:
 
 
 def _after_sign(text: str, start: int, end: int, states: bool) -> Read | None:
+    dress = _BEHIND_SIGN.match(text, start, end) if states else None
+    if dress and dress.end() > start:
+        read = _after_sign(text, dress.end(), end, states=False)
+        closes = read and dress["bracket"] and text.startswith(")", read[0], end)
+        return (read[0] + 1, read[1]) if read and closes else read
     read = read_money(text, start, end)
     if read is None:
         currency = _CURRENCY_SIGN.match(text, start, end)
@@ -320,5 +331,7 @@ def _splits(letters: str, counted: bool) -> bool:
     if counted and len(letters) > 2:
         return True
     if re.match(rf"[{_LATIN}]", letters):
-        return letters in _CURRENCY_CODES or letters.casefold() in _GLUING_WORDS
+        code = letters.upper() if len(letters) > 2 else letters
+        known = letters in _CURRENCY_CODES or code in _CURRENCY_CODES
+        return known or letters.casefold() in _GLUING_WORDS
     return len(letters) > 1 or letters > "\u03ff"

@@ -23,6 +23,7 @@ SCALES = {
     "crore": 10**7,
     "billion": 10**9,
     "trillion": 10**12,
+    **{"lac": 10**5, "mln": 10**6, "bln": 10**9, "bn": 10**9},
 }
 _PARTS = {
     word: value
@@ -69,6 +70,9 @@ _GOES_ON = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 
+_MONEY_AND = re.compile(r"[ ](?:dollars?|euros?|pounds?|rupees?|pesos?),?[ ](?:and[ ])?", re.I)
+_CENTS = re.compile(r"[ ](?:cents?|pence|paise|centavos?)\b", re.I)
+
 Read = tuple[int, Fraction]
 
 
@@ -81,6 +85,10 @@ def read_number(text: str, start: int, end: int) -> Read | None:
     if (part := _part(text, start, end)) and _OF_A_THING.match(text, part[0], end):
         return part
     read = part or _whole(text, start, end)
+    if read is not None and (money := _MONEY_AND.match(text, read[0], end)):
+        cents = _whole(text, money.end(), end)
+        if cents and cents[1] < 100 and (unit := _CENTS.match(text, cents[0], end)):
+            return unit.end(), read[1] + cents[1] / 100
     if read is None or _GOES_ON.match(text, read[0], end):
         return None
     return read

@@ -25,7 +25,7 @@ _MAX_NUMERAL = 200
 _MAX_GROUP = 80
 
 _MINUS_SIGNS = "‐‑‒–−﹣－➖"
-_APOSTROPHES = "‘’ʼ′＇"
+_APOSTROPHES = "‘’ʼ′´＇"
 # Chinese and Japanese commas and full stops keep their meaning.
 _WIDE = dict(zip("＃＄％＊＋．／：＝＾＿￡￥", "#$%*+./:=^_£¥", strict=True))
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
@@ -61,27 +61,33 @@ def fold(text: str) -> str:
 
 CURRENCIES = "$€£¥₹₩₫₱฿₽₪₦₺₴₿"
 CURRENCY = rf"(?:(?:US|AU|CA|NZ|HK|[ACRS])?\\?[{CURRENCIES}])"
-_LATEX_SPACE = (
-    r"(?:\\[,;:! ]|~|\\(?:thin|med|thick)space[ ]?|\{\\[,;:! ]\}|\\text\{[ ]\}"
-    r"|&(?:nbsp|thinsp);)"
+_SPACE_COMMAND = (
+    r"(?:\\[,;:!> ]|~|\\(?:thin|med|thick|neg(?:thin)?)space\b[ ]?"
+    r"|\\(?:hspace|hskip|kern|mkern|mskip)"
+    r"(?:\{[^{}\n]{1,12}\}|[ ]?-?[0-9.]{1,4}(?:mu|pt|em|ex)[ ]?)|\{(?:\\[,;:!> ]|[ ~])\}"
+    r"|\\(?:text|mathrm|mbox)\{(?:[ ~]|\\[,;:!> ])\}|&(?:nbsp|thinsp|\#160|\#8239|\#x(?:A0|202F));)"
 )
+# A plain space beside one belongs to it: "1 \, 000".
+_LATEX_SPACE = rf"(?:[ ]?(?:{_SPACE_COMMAND}[ ]?){{1,3}})"
 _COMMA = (
-    r"(?:,(?:\\[!,;: ]|\{\})?|[ ]?\{[ ]?,[ ]?\}"
-    r"|\\(?:text|mathord|mathpunct|mathrm|mbox)\{[ ]?,[ ]?\})"
+    rf"(?:{_SPACE_COMMAND}{{0,2}}(?:,(?:{_SPACE_COMMAND}{{1,2}}|\{{\}})?|[ ]?\{{[ ]?,[ ]?\}}"
+    rf"|\\(?:text\w*|math[a-z]+|mbox)\{{[ ]?,[ ]?\}}|&comma;){_SPACE_COMMAND}{{0,2}})"
 )
 # Groups are bounded in number, so that a list of them takes no quadratic work.
 _LEAD = r"[1-9][0-9]{0,2}"
+_GROUP_OF_3 = r"(?:[0-9]{3}|\{[0-9]{3}\})"
 # Digits in groups, in a verbose pattern or not.
 GROUPED = (
-    rf"(?>(?<![0-9],){_LEAD}(?:{_COMMA}[0-9]{{3}}){{1,20}}(?!,?[0-9])"
+    rf"(?>(?<![0-9],){_LEAD}(?:{_COMMA}{_GROUP_OF_3}){{1,20}}(?!,?[0-9])"
     rf"|(?<![0-9],)[1-9][0-9]?(?:{_COMMA}[0-9]{{2}}){{1,20}}{_COMMA}[0-9]{{3}}(?!,?[0-9])"
-    rf"|{_LEAD}(?:{_LATEX_SPACE}[0-9]{{3}}){{1,20}}(?![0-9])"
+    rf"|{_LEAD}(?:{_LATEX_SPACE}{_GROUP_OF_3}){{1,20}}(?![0-9])"
     # A group with a zero in front is no number of its own.
     rf"|{_LEAD}(?:[ ][0-9]{{3}}){{0,6}}[ ]{{1,2}}0[0-9]{{2}}(?:[ ][0-9]{{3}}){{0,6}}(?![0-9])"
-    rf"|{_LEAD}(?:[ ]?,[ ]?[0-9]{{3}}){{0,6}}[ ]?,[ ]?0[0-9]{{2}}(?:[ ]?,[ ]?[0-9]{{3}}){{0,6}}"
+    rf"|{_LEAD}(?:[ ]?[,，][ ]?[0-9]{{3}}){{0,6}}[ ]?[,，][ ]?0[0-9]{{2}}"
+    r"(?:[ ]?[,，][ ]?[0-9]{3}){0,6}"
     r"(?!,?[0-9])"
     rf"|(?<![0-9][ ]){_LEAD}(?:[ ][1-9][0-9]{{2}}){{1,6}}(?!-?[^\W\d_]|[0-9]|[ ][0-9])"
-    rf"|{_LEAD}(?:'[0-9]{{3}}){{1,20}}(?!'?[0-9])"
+    rf"|{_LEAD}(?:['`][0-9]{{3}}){{1,20}}(?!['`]?[0-9])"
     rf"|{_LEAD}(?:\\?_[0-9]{{3}}){{1,20}}(?!_?[0-9])"
     rf"|{_LEAD}(?:\.[0-9]{{3}}){{2,20}}(?!\.?[0-9]))"
 )
@@ -95,19 +101,24 @@ _NUMERAL = re.compile(
 # Where nothing else is stated: "1, 234".
 _SPACED_GROUPS = re.compile(rf"{_LEAD}(?:,[ ][0-9]{{3}}){{1,20}}(?=\W*\Z)")
 _DIGITS = re.compile(r"[0-9]+")
+_BETWEEN_GROUPS = re.compile(rf"{_LATEX_SPACE}|{_COMMA}")
 # With its currency: a comma between two numbers may mean other things.
 _CENTS = re.compile(
-    r"(?:[€£]|\\\$)[ ]?(?P<money>[0-9]+),(?P<money_cents>[0-9]{2})(?![0-9,.])"
+    r"(?:[€£]|\\\$)[ ]?(?P<money>[0-9]+),(?P<money_cents>[0-9]{2})(?![,.]?[0-9])"
     r"|(?P<whole>[0-9]+),(?P<cents>[0-9]{2})[ ]?(?:€|EUR\b|euros?\b)"
 )
-_CENTS_BEHIND = re.compile(r"(?:[ ]dollars?)?[ ](?:and[ ])?(?P<cents>[0-9]{1,2})[ ]cents?\b")
+_CENTS_BEHIND = re.compile(
+    r"(?:[ ](?:dollars?|euros?|pounds?|rupees?|pesos?|reais|real)\b)?,?[ ](?:and[ ])?"
+    r"(?P<cents>[0-9]{1,2})(?:[ ](?:cents?|pence|paise|centavos?)|¢)(?!\w)"
+)
 _THOUSANDS_OF_MONEY = re.compile(
-    rf"{CURRENCY}[ ]?(?P<numeral>[0-9][0-9,.]*+)(?P<letter>[kKMB]|[bm]n)(?![\w$^]|[ ]?[-+*/=])"
+    rf"{CURRENCY}[ ]?(?P<numeral>[0-9][0-9,.]*+)(?P<letter>[kKMB]|[bm]n|[ ](?:M|[bm]n)(?![):]))"
+    r"(?![\w$^]|[ ]?[-+*/=])"
 )
 SCALE_LETTERS = {"k": 10**3, "K": 10**3, "M": 10**6, "mn": 10**6, "B": 10**9, "bn": 10**9}
 MYRIADS = {**dict.fromkeys("万萬만", 10**4), **dict.fromkeys("亿億억", 10**8)}
 
-_SLASH = re.compile(r"[ ]?[/⁄∕][ ]?")
+_SLASH = re.compile(r"[ ]?(?:[/⁄∕]|\\over(?![A-Za-z]))[ ]?")
 _GAP = re.compile(
     r"[ ]and[ ]|[ ]?\\text\{[ ]?and[ ]?\}[ ]?|[ ]{1,2}(?:\\[ ,;:!])?|\\[ ,;:!]|~|\{\}"
 )
@@ -123,11 +134,11 @@ _UNIT_PART = (
 _UNIT = re.compile(rf"{_UNIT_PART}++")
 _OPENING = re.compile(rf"(?:{_DRESS}|[ {{{CURRENCIES}]|\\[,;:! $])*+")
 _CLOSING = re.compile(rf"(?!\^)(?:\}}|{_UNIT_PART})*+")
-_SPACES = r"(?:\s|\\[,;:!\ ])*+"
+_SPACES = r"(?:\s|\\[,;:!\ ]|\{\})*+"
 _TIMES = r"(?:\\times|\\cdot|[×·⋅*xX]|\\text\{[ ]?[x×][ ]?\})"
-_TIMES_TEN = re.compile(rf"{_SPACES}{_TIMES}{_SPACES}(?=10(?!\.?[0-9]))")
+_TIMES_TEN = re.compile(rf"{_SPACES}{_TIMES}{_SPACES}(?=\{{?10(?!\.?[0-9]))")
 _EXPONENT = re.compile(
-    r"""10[ ]?(?:(?:\^|\*\*)[ ]?
+    r"""(?:10|\{10\})[ ]?(?:(?:\^|\*\*)[ ]?
       (?:\{[ ]?(?P<braced>[-+]?[0-9]{1,2})[ ]?\}|(?P<plain>[-+]?[0-9]{1,2}(?!\.?[0-9])))
     |(?P<raised>[⁺⁻]?[⁰¹²³⁴-⁹]{1,2}))""",
     re.VERBOSE,
@@ -177,7 +188,7 @@ def _decimal(numeral: re.Match[str]) -> Fraction:
     groups = numeral.groupdict()
     if groups.get("cents"):
         return Fraction(re.sub(r"[^0-9]", "", groups["whole"]) + "." + groups["cents"])
-    whole, *decimals = re.sub(r"\\[a-z]+|[^0-9.eE+-]", "", numeral[0]).split(".")
+    whole, *decimals = re.sub(r"[^0-9.eE+-]", "", _BETWEEN_GROUPS.sub("", numeral[0])).split(".")
     if len(decimals) > 1:  # 1.234.567
         return Fraction(whole + "".join(decimals))
     return Fraction(".".join([whole, *decimals]))
@@ -190,7 +201,7 @@ def read_money(text: str, start: int, end: int) -> Read | None:
     ):
         numeral = _NUMERAL.fullmatch(match["numeral"])
         if numeral and len(numeral[0]) <= _MAX_NUMERAL:
-            return match.end(), _decimal(numeral) * SCALE_LETTERS[match["letter"]]
+            return match.end(), _decimal(numeral) * SCALE_LETTERS[match["letter"].strip()]
     if match := _CENTS.match(text, start, end):
         whole = match["money"] or match["whole"]
         if len(whole) <= _MAX_NUMERAL:

@@ -25,26 +25,51 @@ from cfdapo.problems.clauses import (
 from cfdapo.problems.lexing import Token, beside, is_dress, lex
 from cfdapo.problems.numerals import fold
 
+_TAG_NAME = r"(?:final[ _-]?)?answer"
+# "Answer" and what follows it in other languages that models are asked to answer in.
+_FOREIGN = r"""(?:\b(?:respuesta|réponse|antwort|ответ|resposta|risposta|antwoord|odpowiedź|cevap
+      |jibu|đáp[ ]án|jawaban)|答案|答え|答|정답|답|उत्तर|উত্তর|คำตอบ|సమాధానం|الإجابة|الجواب)
+    [\s*_"]{0,4}(?:[:—]|-(?=\s)|[是为為はが은는]|คือ|হল|है|هي|هو
+      |(?:es|est|ist|lautet|é|è|is|to|ni|là|adalah)\b)"""
 # The gap in "the answer to the question is" is bounded, so that no text takes quadratic work.
 _MARKER = re.compile(
-    r"""(?P<hashes>\#{4,})
-    | (?P<tag><answer>)
-    | ^[ \t>*]{0,8}(?P<letter>(?-i:A))[ \t*]{0,4}:
-    | ^[ \t\#*_>]{0,12}(?P<heading>(?:final[ ])?answer)[ \t*_\#]{0,6}$
-    | (?P<final>\bfinal\s{1,3})?(?<!/)(?<!\bper\s)\banswer(?:s(?=\sare\b))?
-      (?P<about>\s(?:to|for|of|in)\b[^.:=\n?!]{0,80}?|\s?\([^()\n]{0,40}\)
+    rf"""^[ \t\#*_>]{{0,12}}(?:[0-9]{{1,2}}[.)][ ])?
+      (?P<heading>(?:final[ ])?answer)[ \t*_\#]{{0,6}}$
+    | (?P<hashes>\#{{4,}}|(?:\\\#){{4,}})
+    | (?P<tag><{_TAG_NAME}>|\[{_TAG_NAME}\])
+    | ^[ \t>*]{{0,8}}(?P<letter>(?-i:A))[ \t*]{{0,4}}:
+    | (?P<behind>\b(?:is|are|was)\s(?:the|our|my|your)\s(?:(?:final|correct|right|required)\s)?
+      answer\b(?!\s?(?:[:=(]|(?:is|to|for|of|in)\b)))
+    | (?P<foreign>{_FOREIGN})
+    | (?:(?P<final>(?<![^\W_])final[\s_-]{{0,3}})|(?<!/)(?<!\bper\s)(?<![^\W_]))
+      (?:answer(?:s(?=\sare\b))?|ans(?![^\W_])\.?|(?<=final[ ])result)
+      (?:\s(?P<of>of)(?=[\s*_]{{1,4}}[\\$€£₹(\[]{{0,4}}-?\.?[0-9])
+      |(?P<about>\s(?:we|you)\sare\slooking\sfor
+        |\s(?:to|for|of|in|here|now|below|above|rounded|we|I|you)\b[^.:=\n?!]{{0,80}}?
+        |,\s[^,.:=\n?!]{{1,60}},
+        |\s?\([^()\n]{{0,40}}\)
         |,?\s(?:therefore|thus|then|hence),?)?
-      ["'`*_\s]{0,6}
-      (?:(?P<colon>[:=])
-        |(?<=[\s"'`*_])(?P<copula>(?:is|are|equals|comes\sto|comes\sout\sto
-          |(?:would|should|will|must)\sbe)(?![^\W\d_])|(?<=')s\b)(?!\s{1,3}not\b))""",
+      (?:["'`*_\s}}]|</?\w{{1,6}}>){{0,6}}
+      (?:(?P<colon>[:=→⇒|]|-{{1,2}}>|(?<=\s)-(?=\s))
+        |(?<=[\s"'`*_])(?P<copula>(?:(?:is|was|are)
+            (?:\sequal\sto|\sgiven\sby|\sas\sfollows|\s(?:found|calculated)\sto\sbe)?
+          |equals|comes\sto|comes\sout\sto
+          |(?:would|should|will|must)\sbe)(?![^\W\d_])|(?<=')s\b)
+          (?!\s{{1,3}}(?:not|never|no\slonger|unlikely|wrong|incorrect)\b)))""",
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
+# "If the answer is 20": what is only supposed is not stated.
+_SUPPOSED = re.compile(
+    r"\b(?:if|whether|suppose|supposing|assume|assuming|unless)\s(?:that\s)?(?:(?:the|my|our)\s)?"
+    r"(?:correct\s)?\Z",
+    re.IGNORECASE,
+)
+_LONGEST_SUPPOSING = 40
 # "The answer to part 1 is 9": an answer, but not yet the final one.
 _PARTIAL = re.compile(r"\b(?:part|step|sub\w*|first|second|third|previous|intermediate)\b", re.I)
 _LEAD = re.compile(r"(?:[\s*_:>\"'`~]|\$(?!\.?[0-9])|\\[\[(])*+")
 _CLAUSE_END = re.compile(
-    r"\n|</answer>|(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bRs)(?<!\bMrs)[.!?](?=\s)|[。！？]"
+    rf"\n|(?i:</{_TAG_NAME}>|\[/{_TAG_NAME}\])|<\|\w{{1,30}}\|>|</s>|(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bRs)(?<!\bMrs)[.!?](?=\s)|[。！？]"
 )
 _BOX = re.compile(r"(?:boxed|fbox|framebox)\s{0,3}\{|\\(?:boxed|fbox|framebox)[ ]?(?=[^\s{])")
 _LONGEST_UNBRACED = 60
@@ -52,7 +77,8 @@ _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 # An option's letter is an answer, though never a number.
 _WORD_ANSWER = re.compile(
     r"\W*+(?:(?P<word>(?i:yes|no|true|false))"
-    r"|(?:(?:[Oo]ption|[Cc]hoice)\W++)?(?P<option>[A-J]))\W*+"
+    r"|(?:(?:[Oo]ption|[Cc]hoice)\W++)?(?P<option>[A-J]))"
+    r"(?:\W*+|\W++(?:because|since|as|which|where)\b.*+)"
 )
 _PHRASE_BEGINS = re.compile(
     r"[\s*_]*+(?:(?:so|thus|therefore|hence),?\s)?(?:the\s)?(?:correct\s)?", re.IGNORECASE
@@ -188,7 +214,8 @@ class Completion:
             statement = self._statement(clause)
             if statement is None:
                 continue
-            if statement.rank == Rank.PHRASE and self._is_heading(index):
+            heads = "####" in clause.marker[0] or self._is_heading(index)
+            if statement.rank == Rank.PHRASE and heads:
                 statement = statement._replace(rank=Rank.ASKED)
             yield statement
             if statement.rank == Rank.ASKED:
@@ -203,6 +230,10 @@ class Completion:
 
     def _statement(self, clause: _Clause) -> _Statement | None:
         text, marker = self.text, clause.marker
+        if marker["behind"]:
+            return self._stated_before(marker.start())
+        if self._is_supposed(clause):
+            return None
         if _BOX.search(text, clause.start, clause.end) or self._is_list(clause):
             return None  # a box is a statement of its own; a list is the solution
         if word := _WORD_ANSWER.fullmatch(text, clause.start, clause.end):
@@ -210,8 +241,10 @@ class Completion:
             rank = Rank.ASKED if marker["hashes"] or marker["tag"] else rank
             return _Statement(rank, *word.span("option" if word["option"] else "word"))
         tokens = lex(text, clause.start, clause.end, states=True)
-        value = self._bold_value(marker.end(), clause.end) or clause_value(text, tokens)
-        if value is None:
+        value = self._bold_value(marker.end(), clause.end, clause.start) or clause_value(
+            text, tokens
+        )
+        if value is None or (marker["foreign"] and self._is_ambiguous(tokens)):
             return None
         if not self._is_strong(marker) and not self._is_short(self._head(marker, tokens)):
             # "Answer:" may introduce a whole solution; then its result is at its end.
@@ -219,6 +252,36 @@ class Completion:
             value = value._replace(token=tokens[found[-1]]) if found else value
         rank = self._rank(clause, tokens, value)
         return _Statement(rank, value.token.start, value.token.end) if rank else None
+
+    def _stated_before(self, end: int) -> _Statement | None:
+        """The number in front of "is the answer": "So 18 dollars is the answer"."""
+        start = max(0, end - _LONGEST_UNBRACED)
+        for stop in _CLAUSE_END.finditer(self.text, start, end):
+            start = stop.end()
+        tokens = lex(self.text, start, end)
+        found = numbers(self.text, tokens)
+        if not found or not self._is_short(tokens[found[-1] :]):
+            return None
+        value = clause_value(self.text, tokens[: found[-1] + 1])
+        number = tokens[found[-1]]
+        if value is None or value.token != number or value.certainty >= Certainty.NAMED:
+            return None
+        return _Statement(Rank.PHRASE, number.start, number.end)
+
+    def _is_supposed(self, clause: _Clause) -> bool:
+        """Whether a clause only asks or supposes: "Is it that the answer is 20?", "if …"."""
+        marker = clause.marker
+        if not marker["copula"]:
+            return False
+        start = max(0, marker.start() - _LONGEST_SUPPOSING)
+        supposed = _SUPPOSED.search(self.text[start : marker.start()])
+        return supposed is not None or self.text.startswith("?", clause.end)
+
+    def _is_ambiguous(self, tokens: list[Token]) -> bool:
+        """Whether a clause has several numbers and no result, in a language not known here."""
+        found = numbers(self.text, tokens)
+        values = {tokens[index].value for index in found}
+        return len(values) > 1 and not results(self.text, tokens, found)
 
     def _rank(self, clause: _Clause, tokens: list[Token], value: Value) -> Rank | None:
         """How strong a clause with that value is as a statement; None where it is none."""
@@ -250,7 +313,8 @@ class Completion:
     def _is_strong(self, marker: re.Match[str]) -> bool:
         """Whether a marker introduces nothing but the answer; "Answer:", "A:", "# Answer" may."""
         heading = (marker["heading"] or "").casefold()
-        return bool(marker["copula"] or marker["final"] or marker["tag"] or heading[:5] == "final")
+        named = marker["of"] or marker["foreign"] or marker["copula"] or marker["final"]
+        return bool(named or marker["tag"] or heading[:5] == "final")
 
     def _head(self, marker: re.Match[str], tokens: list[Token]) -> list[Token]:
         """The tokens behind "Answer:" up to its reason: "Answer: 18 (9 * 2)", "18, because"."""
@@ -337,10 +401,17 @@ class Completion:
         first, last = bisect_left(self._bold, (start, start)), bisect_left(self._bold, (end, end))
         return [content for content in self._bold[first:last] if content[1] <= end]
 
-    def _bold_value(self, start: int, end: int) -> Value | None:
+    def _bold_value(self, start: int, end: int, expected: int) -> Value | None:
         """The value of the first bold type with a number in a clause: that is what it stresses."""
         for content in self._bold_within(start, end):
-            if value := clause_value(self.text, lex(self.text, *content)):
+            begin, stop = content
+            lead = _LEAD.match(self.text, expected, begin)
+            expected = lead.end() if lead else expected
+            if self.text.startswith("-**", begin - 3) and not self.text[begin - 4].isalnum():
+                begin -= 3
+            # Bold type that a clause begins with is where a value is expected.
+            tokens = lex(self.text, begin, stop, states=begin <= expected)
+            if value := clause_value(self.text, tokens):
                 return value._replace(certainty=Certainty.DIRECT)
         return None
 
@@ -359,7 +430,12 @@ class Completion:
                 continue
             # "**Total for 5 days: 18**" states what follows the colon.
             colon = text.rfind(": ", start, end)
-            if value := clause_value(text, lex(text, max(start, colon + 1), end)):
+            # Where it is all of its line, a value is expected.
+            alone = start - line_start <= 3 and not text[end + 2 : line_end].strip(" .")
+            start = max(start, colon + 1)
+            if alone and text.startswith("-**", start - 3):
+                start -= 3
+            if value := clause_value(text, lex(text, start, end, states=alone)):
                 return (value.token.start, value.token.end)
         return None
 

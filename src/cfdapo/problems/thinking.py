@@ -2,11 +2,23 @@
 
 import re
 
-# The tags of Qwen, DeepSeek and most others, and those of Magistral, Kimi, Seed-OSS and Sky-T1.
+# What thinking is called in tags: by Qwen, DeepSeek and most others, by recipes of reinforcement
+# learning that ask for <reasoning>, and by Seed-OSS, whose tags have a prefix.
+_NAMES = (
+    "(?:seed:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis"
+    "|inner_(?:monologue|thoughts?))"
+)
+_INSIDE = r"(?:\s[^<>\n]{0,40})?"
+# Beside them those of Magistral, Kimi, Sky-T1, Command and MedGemma, and the channels of gpt-oss,
+# with their special tokens or as what is left where a decoder drops these.
 _TAG = re.compile(
-    r"""(?=[<\[◁])(?:  # most characters begin no tag
-      (?P<open><(?:seed:)?think(?:ing)?>|<thought>|\[THINK\]|◁think▷|<\|begin_of_thought\|>)
-    | </(?:seed:)?think(?:ing)?>|</thought>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>)""",
+    rf"""(?=[<\[◁aA])(?:  # most characters begin no tag
+      (?P<open><\|?\s?{_NAMES}{_INSIDE}\|?>|\[(?:THINK|REASONING)\]|◁think▷
+        |<\|begin_of_thought\|>|<\|START_THINKING\|>|<unused94>thought\b
+        |<\|channel\|>(?:analysis|commentary)\b|\Aanalysis(?-i:(?=[A-Z])))
+    | <(?:\|/|/\|?)\s?{_NAMES}\s?\|?>|\[/(?:THINK|REASONING)\]|◁/think▷
+    | <\|end_of_thought\|>|<\|END_THINKING\|>|<unused95>
+    | <\|channel\|>final<\|message\|>|\bassistantfinal|(?<=[.!?\s])assistantfinal)""",
     re.VERBOSE | re.IGNORECASE,
 )
 

@@ -75,7 +75,7 @@ def measure_estimators(profiles: Mapping[str, Mapping[str, Any]]) -> pd.DataFram
                 row |= {"peak_memory_accelerator": None if memory is None else memory / _GIB}
                 rows.append(row)
         except KeyError as error:
-            raise UserError(f"{model}: the overhead profile lacks {error}") from error
+            raise UserError(f"overhead/{model}.json: the overhead profile lacks {error}") from error
     measurements = ESTIMATOR_COLUMNS[4:]
     return pd.DataFrame(rows, columns=ESTIMATOR_COLUMNS).astype(dict.fromkeys(measurements, float))
 

@@ -1,6 +1,6 @@
 """Where a study's results lie, and what tables and figures read of them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class Runs:
         paths = {run_name(*key): path for key, path in self._places("evaluation.jsonl").items()}
         return {n: checksums.read(path).sha256 for n, path in paths.items() if path.is_file()}
 
-    def history(self, columns: list[str]) -> pd.DataFrame:
+    def history(self, columns: list[str], optional: Sequence[str] = ()) -> pd.DataFrame:
         """The named columns of all training histories; see `collect_history`.
 
         Raises:
@@ -71,7 +71,7 @@ class Runs:
         runs = (
             Run(*key, integrity.read_history(path, described[key])) for key, path in paths.items()
         )
-        return collect_history(runs, columns)
+        return collect_history(runs, columns, optional)
 
     def descriptions(self) -> list[dict[str, Any]]:
         """Every run's `run.json`.

@@ -34,11 +34,14 @@ class Run:
         return run_name(self.model, self.mode, self.seed)
 
 
-def collect_history(runs: Iterable[Run], columns: Sequence[str]) -> pd.DataFrame:
+def collect_history(
+    runs: Iterable[Run], columns: Sequence[str], optional: Sequence[str] = ()
+) -> pd.DataFrame:
     """Training histories of several runs as one long table.
 
     Returns:
-        `model`, `mode`, `seed`, `step` and the named columns as float; null becomes nan.
+        `model`, `mode`, `seed`, `step` and the named columns as float; null becomes nan, and so
+        does an `optional` column that a run lacks.
 
     Raises:
         UserError: no runs, a run without rows, a row that lacks a column, or a step that a run
@@ -47,11 +50,18 @@ def collect_history(runs: Iterable[Run], columns: Sequence[str]) -> pd.DataFrame
     frames = []
     for run in runs:
         try:
-            rows = [[row["step"], *(row[column] for column in columns)] for row in run.rows]
+            rows = [
+                [
+                    row["step"],
+                    *(row[name] for name in columns),
+                    *(row.get(name) for name in optional),
+                ]
+                for row in run.rows
+            ]
         except KeyError as error:
             raise UserError(f"{run}: a row of the history lacks {error}") from error
-        frame = pd.DataFrame(rows, columns=["step", *columns])
-        frame = frame.astype({"step": int, **dict.fromkeys(columns, float)})
+        frame = pd.DataFrame(rows, columns=["step", *columns, *optional])
+        frame = frame.astype({"step": int, **dict.fromkeys([*columns, *optional], float)})
         if frame.empty:
             raise UserError(f"{run}: the history is empty")
         if frame["step"].duplicated().any():
@@ -60,7 +70,7 @@ def collect_history(runs: Iterable[Run], columns: Sequence[str]) -> pd.DataFrame
         frames.append(with_run(frame, run))
     if not frames:
         raise UserError("no runs to collect")
-    return pd.concat(frames, ignore_index=True)[[*RUN_COLUMNS, "step", *columns]]
+    return pd.concat(frames, ignore_index=True)[[*RUN_COLUMNS, "step", *columns, *optional]]
 
 
 def with_run(frame: pd.DataFrame, run: Run) -> pd.DataFrame:

@@ -52,7 +52,10 @@ class Rule(CreditRule):
             find_steps(text, ids, self.tokenizer)
             for text, ids in zip(rollout.texts, rollout.completions, strict=True)
         ]
-        states = [find(text, found) for text, found in zip(rollout.texts, steps, strict=True)]
+        states = [
+            find(text, found, row.get("function"))
+            for text, found, row in zip(rollout.texts, steps, rollout.rows, strict=True)
+        ]
         rewards = rollout.rewards.tolist()
         values = [[0.0] * len(found) for found in steps]
         for members in rollout.members():
