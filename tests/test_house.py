@@ -209,7 +209,9 @@ SANDBOX = {f"sandbox/{name}" for name in ("guest", "host", "keeper", "syscalls",
 CODE = {"code_task", "code_tests"} | SANDBOX
 
 
-@pytest.mark.parametrize("stage", ["train", "evaluate", "measure_credit", "profile_overhead"])
+@pytest.mark.parametrize(
+    "stage", ["train", "evaluate", "measure_credit", "measure_truth", "profile_overhead"]
+)
 @pytest.mark.parametrize(
     ("task", "own"),
     [

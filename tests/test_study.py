@@ -19,6 +19,7 @@ from cfdapo.study import (
     credit_settings,
     load_study,
     measured_credit,
+    measured_rules,
     mode_labels,
     training_settings,
     weight_groups,
@@ -65,6 +66,11 @@ def test_paper_study_has_the_papers_numbers():
         ("measurement.mode", "best", "measurement.mode: 'best' is not one of the study's modes"),
         ("measurement", {"policy": "untrained", "mode": "wide"}, "measurement.mode: 'wide' is not"),
         ("measurement.combinations", ["pad/all"], "measurement.combinations: ['pad/all'] is not"),
+        ("measurement.rules", ["best"], "measurement.rules: 'best' is not one of counterfactual"),
+        ("measurement.rules", "all", "measurement.rules: 'all' is not valid under any of"),
+        ("measurement.truth", {"continuations": 1}, "continuations: 1 is less than the minimum"),
+        ("measurement.truth", {"k": 8}, "measurement.truth: unknown key k; allowed: continuations"),
+        ("measurement", {"truth": {}, "samples": 1}, "measurement.truth: needs groups"),
         ("measurement.policy", "both", "measurement.policy: 'both' is not one of untrained"),
         ("data.task", "gsm8k", "models.qwen3-tiny.source: made models only know"),
         ("models.qwen3-tiny.source", "ftp", "source: 'ftp' is not one of made, gguf, hub"),
@@ -134,6 +140,25 @@ def test_a_measurement_of_nothing_is_refused():
     study = load_study("tiny")
     study["measurement"] |= {"prompts": 0, "gold": 0}
     with pytest.raises(UserError, match="measurement.prompts: must be at least 1 where"):
+        check_study(study, "study.yaml")
+
+
+def test_rules_that_are_held_against_the_truth_begin_with_vanilla():
+    study = load_study("tiny")
+    assert study["measurement"]["truth"] is None
+    assert list(measured_rules(study)) == ["vanilla", "counterfactual", "random", "inverted"]
+    study["measurement"] |= {"truth": {}, "rules": ["monte_carlo", "wide"]}
+    wide = {"options": {"entropy": {"top": 0.5}}}
+    study["variants"]["wide"] = {"mode": "entropy", "label": "Wide", "credit": wide}
+    study["credit"]["options"] = {"monte_carlo": {"continuations": 4}}
+    check_study(study, "study.yaml")
+    assert study["measurement"]["truth"] == {"continuations": 64}
+    found = measured_rules(study)
+    assert list(found) == ["vanilla", "monte_carlo", "wide"]
+    assert found["monte_carlo"]["options"] == {"continuations": 4}
+    assert (found["wide"]["mode"], found["wide"]["options"]) == ("entropy", {"top": 0.5})
+    study["variants"]["wide"]["credit"]["options"] = {"entropies": {}}
+    with pytest.raises(UserError, match="wide.credit.options: 'entropies' is not one of counterf"):
         check_study(study, "study.yaml")
 
 

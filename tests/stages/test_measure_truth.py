@@ -24,7 +24,7 @@ from cfdapo.stages.measure_credit import measure_credit
 from cfdapo.study import credit_settings, load_study
 
 MEASUREMENT = {
-    **{"prompts": 4, "samples": 4, "max_completion_tokens": 48, "batch_size": 8, "seed": 0},
+    **{"prompts": 6, "samples": 4, "max_completion_tokens": 60, "batch_size": 12, "seed": 0},
     "truth": {"continuations": 4},
 }
 RULES = ("vanilla", "counterfactual", "random", "monte_carlo", "oracle", "oar_gradient")
@@ -124,7 +124,7 @@ def test_a_share_s_error_is_never_nothing():
 def test_rules_are_told_with_what_they_cost(truth):
     assert truth.names == list(RULES) and truth.continuations == 4
     rows = {(row["group"], row["rule"]): row for row in truth.rules}
-    assert len(rows) == 4 * len(RULES)
+    assert len(rows) == 6 * len(RULES)
     for (group, rule), row in rows.items():
         active = 0 < row["right"] < 4
         assert (row["ascent"] is not None) == active

@@ -15,9 +15,7 @@ from cfdapo.credit.steps import Step, find_steps, spread
 from cfdapo.files import UserError
 from cfdapo.policy.gradient_noise import GroupGradients, adapted_weights, differentiable
 from cfdapo.policy.measured import LoadedPolicy, Problem
-from cfdapo.problems.arithmetic import judge_lines
 from cfdapo.problems.task import Row
-from cfdapo.vocabulary import TASKS
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,6 @@ class TruthRecorder:
     ):
         self.policy, self.rules = policy, dict(rules)
         self.continuations, self.samples, self.seed = continuations, samples, seed
-        traits = TASKS[policy.task.name]
-        self.judges = traits.made and not traits.code
 
     def settle(self, prompt: int, problems: Sequence[Problem]) -> None:
         """Refuse, before anything is sampled, rules that this model or these problems do not fit.
@@ -183,10 +179,11 @@ class TruthRecorder:
 
     def _verdicts(self, rollout: Rollout, index: int, steps: Sequence[Step]) -> list[bool | None]:
         """Whether each step is the first wrong line; None where nobody knows."""
-        if not self.judges:
+        judge = self.policy.task.judge
+        if judge is None:
             return [None] * len(steps)
         lines = [rollout.texts[index][step.start : step.end] for step in steps]
-        return [verdict is False for verdict in judge_lines(rollout.rows[index], lines)]
+        return [verdict is False for verdict in judge(rollout.rows[index], lines)]
 
     # Rules.
 

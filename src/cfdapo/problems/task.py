@@ -26,7 +26,8 @@ class Task:
     `reference` maps a row to its own solution, as a completion could read. `label` maps a row, a
     completion and whether that is the reference to the sentences whose part in the answer is known.
     `corpus` maps a made model's pretraining settings to an endless stream of rows, where problems
-    can be made.
+    can be made. `judge` maps a row and the lines of any completion to whether each is right, wrong
+    (the first that is) or neither (None), where that is known of every completion.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Task:
     reference: Callable[[Row], str]
     label: Callable[[Row, str, bool], list[Sentence]]
     corpus: Callable[[dict[str, Any]], Iterator[Row]] | None = None
+    judge: Callable[[Row, list[str]], list[bool | None]] | None = None
 
     def prompt(self, row: Row) -> str:
         """The user's message for one problem."""

@@ -24,4 +24,5 @@ TASK = Task(
     lambda settings: arithmetic.iterate_problems(
         "pretrain", settings["seed"], careless=settings["careless"]
     ),
+    arithmetic.judge_lines,
 )

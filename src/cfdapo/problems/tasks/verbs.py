@@ -24,4 +24,5 @@ TASK = Task(
     lambda settings: verbs.iterate_problems(
         "pretrain", settings["seed"], careless=settings["careless"]
     ),
+    arithmetic.judge_lines,
 )
