@@ -276,3 +276,54 @@ def test_every_key_of_the_schema_is_explained():
     words = {word for texts in named for word in re.findall(r"[A-Za-z_]\w*", " ".join(texts))}
     assert not wanted - {"description"} - words
     assert {"r", "id", "answer"} <= wanted and not {"ration", "nswer"} & words
+
+
+# The parts of a study; past study.py each is a dataclass of cfdapo.settings.
+PARTS = {"settings", "study", "data", "model", "models", "entry", "variant", "variants", "lora"}
+PARTS |= {"training", "pretraining", "credit", "evaluation", "overhead", "measurement"}
+PARTS |= {"resources", "config", "configuration"}
+# What checks the YAML, and what makes the dataclasses.
+UNCHECKED = {"study.py", "settings.py"}
+
+
+def untyped_settings(text: str) -> list[str]:
+    """Parameters, results and fields that are named as a part of a study and are mere objects."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            of = node.args
+            given = [*of.posonlyargs, *of.args, *of.kwonlyargs]
+            named = [(one.arg, one.annotation) for one in given]
+            if node.name.endswith(("settings", "config")):
+                named.append(("settings", node.returns))
+        elif isinstance(node, ast.AnnAssign):
+            named = [(ast.unparse(node.target).rpartition(".")[2], node.annotation)]
+        else:
+            continue
+        for name, kind in named:
+            told = re.sub(r"\s|typing\.", "", ast.unparse(kind)) if kind else ""
+            if name.strip("_") in PARTS and re.match(r"([dD]ict|Mapping)(\[str,Any\]|$)", told):
+                found.append(f"{name}: {told}")
+    return found
+
+
+def test_past_the_study_no_settings_are_mere_objects():
+    for path in MODULES:
+        if str(path.relative_to(PACKAGE)) not in UNCHECKED:
+            assert not untyped_settings(path.read_text()), path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(settings: dict[str, Any]): ...",
+        "def f(*, training: 'x' = 1, lora: Mapping[str, Any] | None = None): ...",
+        "def _credit_settings(study) -> dict[str, Any]: ...",
+        "class A:\n    training: typing.Dict[str, typing.Any]",
+        "async def f(a, entry: dict): ...",
+        "def f(self):\n    self.credit: dict[str, Any] = {}",
+    ],
+)
+def test_settings_that_are_mere_objects_are_found(text):
+    assert untyped_settings(text)
+    assert not untyped_settings(text.replace("Any", "int").replace("dict)", "Credit)"))

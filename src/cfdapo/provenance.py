@@ -146,6 +146,7 @@ CARRIERS = (
     "cfdapo.checksums",
     "cfdapo.integrity",
     "cfdapo.study",
+    "cfdapo.settings",
     "cfdapo.provenance",
     "cfdapo.locks",
     "cfdapo.devices",

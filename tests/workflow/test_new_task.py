@@ -11,7 +11,7 @@ import yaml
 from clones import copy_workflow, touched
 
 from cfdapo.files import read_json, read_jsonl
-from cfdapo.study import load_study
+from cfdapo.study import load_document
 
 pytestmark = pytest.mark.workflow
 
@@ -102,7 +102,7 @@ def test_a_study_can_name_it_and_a_run_trains_on_it(clone, prepared, tmp_path):
         "results/mine/data/train.jsonl",
     )
 
-    smoke = load_study("smoke")
+    smoke = load_document("smoke")
     one = {"steps": 1, "checkpoint_every": 1, "batch_size": 8, "group_size": 4}
     limits = {"max_completion_tokens": 32, "max_prompt_tokens": 200}
     settings = {

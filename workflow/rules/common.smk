@@ -1,7 +1,7 @@
-import json
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -22,6 +22,7 @@ from cfdapo.environments import leave_out_user_packages, shell_prefix
 from cfdapo.files import UserError
 from cfdapo.policy.templates import require_steady_models
 from cfdapo.provenance import rule_module, source_files
+from cfdapo.settings import MeasurementSettings, SamplingSettings, as_flag, part_of
 from cfdapo.study import (
     ROOT,
     check_choice,
@@ -30,6 +31,7 @@ from cfdapo.study import (
     load_study,
     measured_credit,
     mode_labels,
+    profiled_credit,
     requested,
     weight_groups,
 )
@@ -43,18 +45,18 @@ shell.prefix(shell_prefix(SOURCE, USE_CONDA).replace("{", "{{").replace("}", "}}
 try:
     STUDY = load_study(check_choice(config))
     if workflow.is_main_process:  # and not in each of its jobs
-        require_steady_models(STUDY["models"])
-        require_known_options(credit_settings(STUDY, mode) for mode in STUDY["modes"])
+        require_steady_models(STUDY.models)
+        require_known_options(credit_settings(STUDY, mode) for mode in STUDY.modes)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = f"results/{config['study']}"
-HUB_MODELS = [name for name, entry in STUDY["models"].items() if entry["source"] == "hub"]
-MODELS, MODES, SEEDS = list(STUDY["models"]), STUDY["modes"], STUDY["seeds"]
-LABELS = {name: entry["label"] for name, entry in STUDY["models"].items()}
-TASK = STUDY["data"]["task"]
-PROXY = STUDY["credit"]["proxy"]
-STEPS = checkpoint_steps(STUDY["training"])
+HUB_MODELS = [name for name, entry in STUDY.models.items() if entry.source == "hub"]
+MODELS, MODES, SEEDS = list(STUDY.models), list(STUDY.modes), list(STUDY.seeds)
+LABELS = dict(STUDY.labels)
+TASK = STUDY.data.task
+PROXY = STUDY.credit.proxy
+STEPS = checkpoint_steps(STUDY.training.steps, STUDY.training.checkpoint_every)
 RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
 
 
@@ -77,11 +79,6 @@ wildcard_constraints:
     seed=one_of(SEEDS),
 
 
-def as_json(value):
-    """Equal settings are equal text, so that the order of keys reruns nothing."""
-    return json.dumps(value, sort_keys=True)
-
-
 def code(stage):
     """The source files that decide what a stage leaves; Snakemake reruns on their content.
 
@@ -92,8 +89,8 @@ def code(stage):
 
 def data_settings():
     """Where the problems come from; a folder that the study names is one of the clone."""
-    data = STUDY["data"]
-    return as_json(data | {"path": in_clone(data["path"])} if data["path"] else data)
+    data = STUDY.data
+    return as_flag(replace(data, path=in_clone(data.path)) if data.path else data)
 
 
 def output_code(stage, spec):
@@ -103,7 +100,7 @@ def output_code(stage, spec):
 
 def rule_code(wildcards):
     """The source files of a mode's credit rule, which decide its runs and no other mode's."""
-    mode = credit_settings(STUDY, wildcards.mode)["mode"]
+    mode = credit_settings(STUDY, wildcards.mode).mode
     return list(map(in_clone, source_files(rule_module(mode))))
 
 
@@ -114,23 +111,22 @@ def scaled(rule, name):
 
 def model_entry(wildcards):
     """What a model is made of; its label is only for tables."""
-    entry = STUDY["models"][wildcards.model]
-    return as_json({key: value for key, value in entry.items() if key != "label"})
+    return as_flag(STUDY.models[wildcards.model])
 
 
 def _common_settings(wildcards):
-    chat = STUDY["models"][wildcards.model].get("chat_template_kwargs", {})
-    return {"task": TASK, "chat": chat, "training": STUDY["training"]}
+    chat = STUDY.models[wildcards.model].chat_template_kwargs
+    return {"task": TASK, "chat": chat, "training": STUDY.training}
 
 
 def train_settings(wildcards):
-    return as_json(_credit_settings(wildcards, credit_settings(STUDY, wildcards.mode)))
+    return as_flag(_credit_settings(wildcards, credit_settings(STUDY, wildcards.mode)))
 
 
 def _credit_settings(wildcards, credit):
-    more = {"lora": STUDY["lora"], "credit": credit}
+    more = {"lora": STUDY.lora, "credit": credit}
     if PROXY:
-        more["proxy_chat"] = STUDY["models"][PROXY].get("chat_template_kwargs", {})
+        more["proxy_chat"] = STUDY.models[PROXY].chat_template_kwargs
     return _common_settings(wildcards) | more
 
 
@@ -144,34 +140,30 @@ def proxy_flag(wildcards, input):
 
 
 def evaluate_settings(wildcards):
-    return as_json(_common_settings(wildcards) | {"evaluation": STUDY["evaluation"]})
+    return as_flag(_common_settings(wildcards) | {"evaluation": STUDY.evaluation})
 
 
 def overhead_settings(wildcards):
-    more = {"overhead": STUDY["overhead"]}
-    return as_json(_credit_settings(wildcards, STUDY["credit"]) | more)
-
-
-_SAMPLING = ("precision", "temperature", "top_p", "max_completion_tokens")
+    more = {"overhead": STUDY.overhead}
+    return as_flag(_credit_settings(wildcards, profiled_credit(STUDY)) | more)
 
 
 def measurement_settings(wildcards):
     settings = _credit_settings(wildcards, measured_credit(STUDY))
     # What only concerns how the policy was trained measures nothing anew.
     del settings["lora"]
-    training = {key: STUDY["training"][key] for key in _SAMPLING}
-    measurement = STUDY["measurement"]
-    kept = {key: measurement[key] for key in measurement if key not in ("policy", "mode")}
-    return as_json(settings | {"training": training, "measurement": kept})
+    sampling = part_of(SamplingSettings, STUDY.training)
+    measurement = part_of(MeasurementSettings, STUDY.measurement)
+    return as_flag(settings | {"training": sampling, "measurement": measurement})
 
 
 def _measured_run():
-    return f"{STUDY['measurement']['mode']}/seed{SEEDS[0]}"
+    return f"{STUDY.measurement.mode}/seed{SEEDS[0]}"
 
 
 def measured_adapter(wildcards):
     """The files of the adapter whose policy is measured; none where that is the base model."""
-    if STUDY["measurement"]["policy"] == "untrained":
+    if STUDY.measurement.policy == "untrained":
         return []
     folder = f"{RESULTS}/runs/{wildcards.model}/{_measured_run()}/adapters/step{STEPS[-1]}"
     return [f"{folder}/{name}" for name in ("adapter_model.safetensors", "adapter_config.json")]
@@ -224,7 +216,7 @@ RUN_FLAGS = (
     f"--models {' '.join(MODELS)} --modes {' '.join(MODES)} --seeds {' '.join(map(str, SEEDS))}"
 )
 RESULTS_FLAGS = (
-    f"--results {RESULTS} {RUN_FLAGS} --labels {shlex.quote(as_json(LABELS))}"
-    f" --mode-labels {shlex.quote(as_json(mode_labels(STUDY)))} --task {TASK}"
-    f" --weight-groups {shlex.quote(as_json(weight_groups(STUDY)))}"
+    f"--results {RESULTS} {RUN_FLAGS} --labels {shlex.quote(as_flag(LABELS))}"
+    f" --mode-labels {shlex.quote(as_flag(mode_labels(STUDY)))} --task {TASK}"
+    f" --weight-groups {shlex.quote(as_flag(weight_groups(STUDY)))}"
 )

@@ -1,6 +1,6 @@
 """The whole chain for a batch of completions: text, spans, tokens, drops, weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,6 @@ from cfdapo.credit.code_spans import find_code_answer, find_code_spans
 from cfdapo.credit.crosscheck import crosscheck
 from cfdapo.credit.importance import (
     METHODS,
-    TOKEN_BUDGET,
     DropRequest,
     Measurement,
     choose_way,
@@ -27,6 +26,7 @@ from cfdapo.credit.rules import get_rule, rule_names
 from cfdapo.credit.scoring import PRECISIONS, measuring
 from cfdapo.credit.spans import SELECTIONS, Span, find_answer, find_spans, select_spans
 from cfdapo.credit.weights import rescale_to_mean_one, rounding, token_weights
+from cfdapo.settings import CreditSettings, ModeCredit, part_of
 
 # What finds spans before an answer, and what finds the answer.
 SPANS = {"arithmetic": find_spans, "code": find_code_spans}
@@ -50,7 +50,7 @@ CHOICES = {
 
 
 @dataclass(frozen=True)
-class CreditConfig:
+class CreditConfig(ModeCredit):
     """How a completion's tokens are weighted.
 
     mode: the rule, a module of `cfdapo.credit.rules`; the paper's are counterfactual, vanilla,
@@ -80,26 +80,6 @@ class CreditConfig:
     select_k or every is below 1, or cache below 0.
     """
 
-    mode: str = "counterfactual"
-    max_spans: int = 10
-    w_min: float = 0.5
-    w_max: float = 4.0
-    w_answer: float = 1.5
-    rescale_to_mean_one: bool = False
-    method: str = "prefix"
-    intervention: str = "pad"
-    sink: str = "answer"
-    token_budget: int = TOKEN_BUDGET
-    select: str = "all"
-    select_k: int = 3
-    every: int = 1
-    cache: int = 0
-    proxy: str | None = None
-    spans: str = "arithmetic"
-    answer: str = "number"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    precision: str = "float32"
-
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
@@ -113,6 +93,11 @@ class CreditConfig:
     def measures_drops(self) -> bool:
         """Whether the mode measures drops."""
         return get_rule(self.mode).measures_drops
+
+
+def config_of(credit: CreditSettings, mode: str) -> CreditConfig:
+    """The configuration of a mode with the settings that a study's modes share."""
+    return CreditConfig(**{**vars(part_of(CreditSettings, credit)), "mode": mode})
 
 
 @dataclass(frozen=True)
