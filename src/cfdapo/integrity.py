@@ -379,15 +379,15 @@ def check_credit(
     measurement, policy = settings["measurement"], made_from["policy"]
     _require_kinds(where, measurement, dict.fromkeys(("prompts", "samples", "gold"), COUNT))
     for number, row in enumerate(rows, start=1):
-        where = _line(completions, number)
-        _require_kinds(where, row, COMPLETION)
+        line = _line(completions, number)
+        _require_kinds(line, row, COMPLETION)
         if row["answer"] is not None:
             places = dict.fromkeys(("start", "end", "token_start", "token_end"), COUNT)
-            _require_kinds(where, row["answer"], places, "answer.")
+            _require_kinds(line, row["answer"], places, "answer.")
         if row["policy"] != policy:
-            raise _fault(where, f"policy is {row['policy']}, not {policy}")
+            raise _fault(line, f"policy is {row['policy']}, not {policy}")
         if len(row["tokens"]) != len(row["weights"]):
-            raise _fault(where, f"{len(row['tokens'])} tokens, but {len(row['weights'])} weights")
+            raise _fault(line, f"{len(row['tokens'])} tokens, but {len(row['weights'])} weights")
     wanted = (measurement[key] for key in ("prompts", "samples", "gold"))
     names = list(completion_names(*wanted))
     _require_same(completions, "completion", names, [row["completion"] for row in rows])

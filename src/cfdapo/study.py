@@ -131,15 +131,17 @@ def _explain(error: jsonschema.ValidationError, where: str = "") -> str:
     """The wrong key, below the key `where`, and what is allowed there."""
     path = [*([where] if where else []), *map(str, error.absolute_path)]
     key = ".".join(path) or "the study"
-    value = error.instance
+    value: Any = error.instance
+    schema: Any = error.schema
+    wanted: Any = error.validator_value
     if error.validator == "additionalProperties":
-        allowed = error.schema["properties"]
+        allowed = schema["properties"]
         unknown = sorted(set(value) - set(allowed))
         return f"{key}: unknown key {', '.join(unknown)}; allowed: {', '.join(sorted(allowed))}"
     if error.validator == "enum":
-        return f"{key}: {value!r} is not one of {', '.join(map(str, error.validator_value))}"
+        return f"{key}: {value!r} is not one of {', '.join(map(str, wanted))}"
     if error.validator == "required":
-        missing = sorted(set(error.validator_value) - set(value))
+        missing = sorted(set(wanted) - set(value))
         return f"{key}: missing key {', '.join(missing)}"
     return f"{key}: {error.message}"
 

@@ -1,6 +1,6 @@
 """The whole chain for a batch of completions: text, spans, tokens, drops, weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -23,14 +23,14 @@ from cfdapo.credit.importance import (
 from cfdapo.credit.interventions import INTERVENTIONS, SINKS, longest_request, make_plan
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rules import get_rule, rule_names
-from cfdapo.credit.scoring import PRECISIONS, measuring
+from cfdapo.credit.scoring import PRECISIONS, dtype_of, measuring
 from cfdapo.credit.spans import SELECTIONS, Span, find_answer, find_spans, select_spans
 from cfdapo.credit.weights import rescale_to_mean_one, rounding, token_weights
 from cfdapo.settings import CreditSettings, ModeCredit, part_of
 
 # What finds spans before an answer, and what finds the answer.
-SPANS = {"arithmetic": find_spans, "code": find_code_spans}
-ANSWERS = {
+SPANS: dict[str, Callable[..., list[Span]]] = {"arithmetic": find_spans, "code": find_code_spans}
+ANSWERS: dict[str, Callable[..., Span | None]] = {
     "number": find_answer,
     "returns": partial(find_code_answer, sink="returns"),
     "function": partial(find_code_answer, sink="function"),
@@ -202,7 +202,7 @@ class CreditAssigner:
             for (credit, _), measured in zip(located, drops, strict=True)
         ]
         if self.config.measures_drops:
-            dtype = self._measuring(model)[0].dtype
+            dtype = dtype_of(self._measuring(model)[0])
             weighted = [replace(own, noise=self._is_noise(own, dtype)) for own in weighted]
         return Assignment(weighted, **costs)
 
@@ -254,17 +254,18 @@ class CreditAssigner:
         drops = [torch.full((len(r.spans) if r else 0,), torch.nan) for r in requests]
         if not self.config.measures_drops:
             return drops, {}
-        missing, hits = [], 0
+        missing: list[tuple[int, DropRequest]] = []
+        hits = 0
         for index, request in enumerate(requests):
             if request is None:
                 continue
             known = self.cache.get(prompts[index], completions[index])
             if known is None:
-                missing.append(index)
+                missing.append((index, request))
             else:
                 drops[index], hits = known, hits + 1
-        measured = self._run(model, [requests[index] for index in missing])
-        for index, result in zip(missing, measured.drops, strict=True):
+        measured = self._run(model, [request for _, request in missing])
+        for (index, _), result in zip(missing, measured.drops, strict=True):
             drops[index] = result
             self.cache.put(prompts[index], completions[index], result)
         return drops, {"passes": measured.passes, "hits": hits, "tokens": measured.tokens}

@@ -35,9 +35,11 @@ def encode_prompt(
     `chat` holds the arguments of the chat template. Raises `UserError` where that cannot be used.
     """
     with naming_faults(tokenizer.name_or_path):
-        return tokenizer.apply_chat_template(
+        # Of one conversation, token ids; its type has all that the method can be asked for.
+        ids: Any = tokenizer.apply_chat_template(
             conversation, add_generation_prompt=True, tokenize=True, return_dict=False, **chat
         )
+    return ids
 
 
 def encode_prompts(

@@ -61,8 +61,8 @@ def convert_gguf(entry: GgufModel, folder: Path) -> None:
     found = sha256_of(path)
     if found != entry.sha256:
         raise UserError(f"{path}: sha256 is {found}, not {entry.sha256}")
-    source = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
-    loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    source = {"gguf_file": path.name}
+    loaded = AutoModelForCausalLM.from_pretrained(path.parent, **source, dtype=torch.float32)
     # The weights are plain floats now, but a model from a GGUF file counts as quantized and can
     # neither be saved nor trained; a fresh one of the same configuration can.
     if hasattr(loaded.config, "quantization_config"):
@@ -70,7 +70,7 @@ def convert_gguf(entry: GgufModel, folder: Path) -> None:
     model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
     model.load_state_dict(loaded.state_dict())
     model.generation_config = loaded.generation_config
-    save_base(model, AutoTokenizer.from_pretrained(**source), folder)
+    save_base(model, AutoTokenizer.from_pretrained(path.parent, **source), folder)
 
 
 def _packaged_file(package: str, name: str) -> Path:
@@ -133,7 +133,8 @@ def load_base(
         pad_token_id=brought.pad_token_id,
     )
     _read_alike(tokenizer, ends)
-    return model.to(device()), tokenizer
+    model.to(device())  # type: ignore[arg-type]  # typed as a function without its `self`
+    return model, tokenizer
 
 
 def load_tokenizer(folder: Path, manifest: dict[str, Any] | None = None) -> PreTrainedTokenizerBase:
@@ -267,11 +268,12 @@ def add_lora(model: PreTrainedModel, lora: LoraSettings) -> PeftModel:
     adapted = get_peft_model(model, config)
     for made in adapted.peft_config.values():
         # It is a set, whose order in adapter_config.json would be another one in each process.
-        made.target_modules = sorted(made.target_modules)
+        if isinstance(made, LoraConfig) and made.target_modules:
+            made.target_modules = sorted(made.target_modules)
     return adapted
 
 
-def load_adapter(model: PreTrainedModel, folder: Path, name: str) -> PeftModel:
+def load_adapter(model: PreTrainedModel | PeftModel, folder: Path, name: str) -> PeftModel:
     """`model` with the trained adapter of `folder` under `name`, active.
 
     Raises `UserError` naming the file when the adapter is missing or damaged.

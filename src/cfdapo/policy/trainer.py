@@ -103,7 +103,8 @@ class CFDAPOTrainer(ResumableTrainer):
             return
         if self.rule.generates:
             raise ValueError(f"mode {self.credit.mode} samples, which one process can do, not more")
-        batch = self.args.per_device_train_batch_size * self.args.steps_per_generation
+        steps = self.args.steps_per_generation or 0  # the library sets it
+        batch = self.args.per_device_train_batch_size * steps
         if self.rule.keeps == "group" and batch % self.num_generations:
             raise ValueError(
                 f"mode {self.credit.mode} needs whole groups in each process: {batch} completions "

@@ -217,8 +217,8 @@ class Completion:
             # "Answer:" may introduce a whole solution; then its result is at its end.
             found = results(text, tokens, numbers(text, tokens))
             value = value._replace(token=tokens[found[-1]]) if found else value
-        rank = self._rank(clause, tokens, value)
-        return _Statement(rank, value.token.start, value.token.end) if rank else None
+        placed = self._rank(clause, tokens, value)
+        return _Statement(placed, value.token.start, value.token.end) if placed else None
 
     def _rank(self, clause: _Clause, tokens: list[Token], value: Value) -> Rank | None:
         """How strong a clause with that value is as a statement; None where it is none."""
@@ -302,8 +302,8 @@ class Completion:
             while end > start and text[end - 1].isspace():
                 end -= 1
             if start < end:
-                number = whole_value(text, start, end)
-                return (number.start, number.end) if number else (start, end)
+                whole = whole_value(text, start, end)
+                return (whole.start, whole.end) if whole else (start, end)
         return None
 
     def _unbraced(self, start: int) -> Range | None:

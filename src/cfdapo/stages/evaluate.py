@@ -7,6 +7,9 @@ from itertools import product, takewhile
 from pathlib import Path
 from typing import Any
 
+from peft import PeftModel
+from transformers import PreTrainedModel
+
 from cfdapo.checksums import finish_file, sha256_of_input
 from cfdapo.credit.alignment import completion_text
 from cfdapo.devices import take_gpu
@@ -72,7 +75,8 @@ def _evaluate(
 ) -> None:
     training, task = settings.training, get_task(settings.task)
     rows = read_jsonl(problems)
-    model, tokenizer = load_base(model_dir, training.precision)
+    base, tokenizer = load_base(model_dir, training.precision)
+    model: PreTrainedModel | PeftModel = base
     asked = [messages(task, row) for row in rows]
     prompts = encode_prompts(tokenizer, asked, settings.chat)
     batch_size = settings.evaluation.batch_size

@@ -106,7 +106,7 @@ def _made_from(
 
     Raises `UserError` where the adapter is not the one that its run's record has at its step.
     """
-    made_from = {
+    made_from: dict[str, Any] = {
         "settings": plain(settings),
         "code": code_hash("cfdapo.stages.measure_credit", settings.task),
         "policy": policy,
@@ -136,9 +136,8 @@ class _Work:
     ):
         self.training, self.measurement = settings.training, settings.measurement
         self.task = get_task(settings.task)
-        self.model, self.tokenizer = load_base(model_dir, self.training.precision)
-        if adapter:
-            self.model = load_adapter(self.model, adapter, "policy")
+        base, self.tokenizer = load_base(model_dir, self.training.precision)
+        self.model = load_adapter(base, adapter, "policy") if adapter else base
         self.model.eval().requires_grad_(False)
         credit = config_of(settings.credit, "counterfactual")
         proxy = load_proxy(credit, proxy_dir, self.training.precision)
@@ -262,7 +261,7 @@ def _combinations(measurement: MeasurementSettings, credit: CreditConfig) -> lis
     unknown = sorted(set(names) - set(COMBINATIONS))
     if unknown:
         raise UserError(f"measurement.combinations: unknown {', '.join(unknown)}")
-    return [tuple(name.split("/")) for name in names]
+    return [(intervention, sink) for intervention, _, sink in (n.partition("/") for n in names)]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from torch import Tensor
+
 from cfdapo.credit.rule import CreditRule, Rollout, TokenAdvantages, with_group_mass
 from cfdapo.credit.states import calculation_states, program_states
 from cfdapo.credit.steps import Step, find_steps, spread
@@ -93,5 +95,5 @@ class _Siblings:
         return (sum(passed) + self.shrink * mean) / (len(passed) + self.shrink)
 
 
-def _spread(steps: Sequence[Step], values: Sequence[float], completion: Sequence[int]):
+def _spread(steps: Sequence[Step], values: Sequence[float], completion: Sequence[int]) -> Tensor:
     return spread(steps, values, len(completion))
