@@ -125,7 +125,7 @@ def main() -> None:
         weights += sum(2 * parameter.numel() for parameter in model.parameters())
         rows[name] = predicted(lora_parameters(model, study.lora.r), steps, TOKENIZER)
     print(table(rows))
-    runs = len(study["modes"]) * len(study["seeds"])
+    runs = len(study.modes) * len(study.seeds)
     records = (steps + 1) * TEST_PROBLEMS * RECORD
     finished = runs * sum(rows[name].finished + records for name in SHAPES)
     at_once = runs * sum(rows[name].running_timed + records for name in SHAPES)

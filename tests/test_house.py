@@ -1,12 +1,14 @@
 """The house rules that code can check: imports go down, pins agree, nothing unsafe."""
 
 import ast
+import dataclasses
 import importlib.metadata
 import os
 import re
 import subprocess
 import sys
 import tomllib
+import typing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from cfdapo import settings
 from cfdapo.analysis.registry import FIGURES, TABLES
 from cfdapo.problems.task import TASKS
 from cfdapo.provenance import CARRIERS, code_hash, source_files
@@ -327,3 +330,42 @@ def test_past_the_study_no_settings_are_mere_objects():
 def test_settings_that_are_mere_objects_are_found(text):
     assert untyped_settings(text)
     assert not untyped_settings(text.replace("Any", "int").replace("dict)", "Credit)"))
+
+
+def test_the_type_checker_is_told_to_ignore_nothing_but_libraries_without_types():
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    overrides = told.pop("overrides")
+    assert told["files"] == ["src/cfdapo"] and "ignore-without-code" in told["enable_error_code"]
+    assert not {"ignore_errors", "ignore_missing_imports", "exclude", "disable_error_code"} & set(
+        told
+    )
+    for one in overrides:
+        assert set(one) == {"module", "ignore_missing_imports"}
+        assert not any(name.startswith(("cfdapo", "*")) for name in one["module"])
+
+
+def test_an_ignored_type_says_which_and_why():
+    for path in MODULES:
+        for line in path.read_text().splitlines():
+            if "type: ignore" in line or "# mypy:" in line:
+                assert re.search(r"# type: ignore\[[a-z-]+\]  # \w+", line), (path, line)
+
+
+def test_every_part_of_a_study_has_the_keys_of_the_schema():
+    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "study.schema.yaml").read_text())
+
+    def compare(kind, node, where):
+        hints = typing.get_type_hints(kind)
+        wanted = set(node["properties"]) | ({"labels"} if kind is settings.Study else set())
+        assert {one.name for one in dataclasses.fields(kind)} == wanted - {"label"}, where
+        for key, sub in node["properties"].items():
+            if dataclasses.is_dataclass(hints.get(key)):
+                target = schema["$defs"]["resources"] if "$ref" in sub else sub
+                compare(hints[key], target, f"{where}.{key}")
+
+    compare(settings.Study, schema, "study")
+    for kind in typing.get_args(settings.ModelSettings):
+        (source,) = typing.get_args(typing.get_type_hints(kind)["source"])
+        compare(kind, schema["$defs"][f"{source}_model"], source)
+    variant = schema["properties"]["variants"]["additionalProperties"]
+    assert {one.name for one in dataclasses.fields(settings.Variant)} == set(variant["properties"])

@@ -17,15 +17,14 @@ pytestmark = pytest.mark.workflow
 
 TASK = '''"""The task of adding two numbers."""
 
-from typing import Any
+from cfdapo.problems.task import Row, Task
+from cfdapo.settings import DataSettings
 
-from cfdapo.problems.task import Task
 
-
-def _load(split: str, data: dict[str, Any]) -> list[dict[str, Any]]:
+def _load(split: str, data: DataSettings) -> list[Row]:
     first = 0 if split == "train" else 50
     rows = []
-    for number in range(data[f"{split}_problems"]):
+    for number in range(data.problems(split)):
         left, right = first + number, number % 7
         total = left + right
         rows.append(

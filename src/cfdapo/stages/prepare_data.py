@@ -18,15 +18,16 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for train.jsonl and others")
     arguments = parser.parse_args()
-    task = get_task(arguments.data.task)
-    splits = {split: task.load(split, arguments.data) for split in ("train", "test")}
+    data: DataSettings = arguments.data
+    task = get_task(data.task)
+    splits = {split: task.load(split, data) for split in ("train", "test")}
     shared = {row["question"] for row in splits["train"]} & {
         row["question"] for row in splits["test"]
     }
     if shared:
         raise UserError(f"data: {len(shared)} questions are both in train and in test")
     manifest = {
-        "settings": plain(arguments.data),
+        "settings": plain(data),
         "template": task.template,
         "rows": {split: len(rows) for split, rows in splits.items()},
         "sha256": {

@@ -20,14 +20,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="measured.jsonl")
     arguments = parser.parse_args()
     # Their number is the measurement's own: evaluation may read fewer, or more.
-    data = replace(arguments.data, test_problems=arguments.problems)
+    data: DataSettings = replace(arguments.data, test_problems=arguments.problems)
     rows = get_task(data.task).load("test", data)
     if len(rows) < arguments.problems:
         raise UserError(
             f"measurement: asks for {arguments.problems} problems, the test split has {len(rows)}"
         )
     finish(arguments.out, as_jsonl(rows))
-    print(f"{data['task']}: {len(rows)} problems")
+    print(f"{data.task}: {len(rows)} problems")
 
 
 if __name__ == "__main__":

@@ -65,17 +65,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="overhead/{model}.json")
     arguments = parser.parse_args()
     take_gpu()
+    settings: ProfileSettings = arguments.settings
     proxy_dir = arguments.proxy_dir
     made_from = {
-        "settings": plain(arguments.settings),
-        "code": code_hash("cfdapo.stages.profile_overhead", arguments.settings.task),
+        "settings": plain(settings),
+        "code": code_hash("cfdapo.stages.profile_overhead", settings.task),
         "problems": sha256_of_input(arguments.problems),
         "model": origin_of(arguments.model_dir),
         "proxy": origin_of(proxy_dir) if proxy_dir else None,
     }
-    profile = profile_overhead(
-        arguments.model_dir, arguments.problems, arguments.settings, proxy_dir
-    )
+    profile = profile_overhead(arguments.model_dir, arguments.problems, settings, proxy_dir)
     finish(arguments.out, as_json({"model": arguments.model, **profile}), made_from)
 
 
