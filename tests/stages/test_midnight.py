@@ -4,7 +4,7 @@ import json
 import shutil
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -237,8 +237,8 @@ def test_every_job_refuses_a_date_that_nothing_fixes(stage_name, dated, prepared
 
 @dataclass(frozen=True)
 class Dated(MadeModel):
-    chat_template_kwargs: Mapping[str, str] = field(default_factory=dict)
-    chat_template_date: str | None = None
+    chat_template_kwargs: Mapping[str, str]
+    chat_template_date: str | None
 
 
 def test_a_model_is_refused_when_it_is_prepared(stage, tmp_path, monkeypatch):
@@ -248,7 +248,9 @@ def test_a_model_is_refused_when_it_is_prepared(stage, tmp_path, monkeypatch):
     flags = ["--name", "tiny", "--task", "arithmetic", "--out", tmp_path / "model", "--entry"]
     monkeypatch.setattr("cfdapo.policy.tiny.CHAT_TEMPLATE", DATED)
     # As a model of another source has them; those are not made here.
-    monkeypatch.setattr(prepare_model, "_model", lambda text: parse(Dated, json.loads(text)))
+    none = {"chat_template_kwargs": {}, "chat_template_date": None}
+    read = lambda text: parse(Dated, none | json.loads(text))  # noqa: E731
+    monkeypatch.setattr(prepare_model, "_model", read)
     done = stage("prepare_model", *flags, json.dumps(short))
     assert done.returncode == 2 and "error: models.tiny: its chat template reads" in done.stderr
     assert not (tmp_path / "model" / "manifest.json").exists()
