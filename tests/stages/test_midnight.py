@@ -4,7 +4,7 @@ import json
 import shutil
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -237,8 +237,8 @@ def test_every_job_refuses_a_date_that_nothing_fixes(stage_name, dated, prepared
 
 @dataclass(frozen=True)
 class Dated(MadeModel):
-    chat_template_kwargs: Mapping[str, str]
-    chat_template_date: str | None
+    chat_template_kwargs: Mapping[str, str] = field(default_factory=dict)
+    chat_template_date: str | None = None
 
 
 def test_a_model_is_refused_when_it_is_prepared(stage, tmp_path, monkeypatch):
