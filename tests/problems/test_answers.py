@@ -416,6 +416,15 @@ def hostile(piece: str, size: int, head: str = "", tail: str = "") -> str:
         ("<think>", "", "</think>"),
         ("The answer is less than 5. ", "", ""),
         ("1 + 2 = 3 dozen ", "", ""),
+        ("1 is the answer ", "", ""),
+        ("the answer, a ", "", ""),
+        ("if the answer is 1? ", "", ""),
+        (r"1\hspace{1pt}000", "", ""),
+        ("1{,}", "", ""),
+        ("18 or ", "The answer is ", ""),
+        ("eighteen dollars and ", "The answer is ", ""),
+        ("-**1**", "", ""),
+        ("答案是", "", ""),
     ],
 )
 def test_work_grows_linearly(no_collection: None, piece: str, head: str, tail: str) -> None:

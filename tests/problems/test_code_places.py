@@ -39,6 +39,10 @@ UNITTEST = """class TestF(unittest.TestCase):
 if __name__ == "__main__":
     unittest.main()
 unittest.main()"""
+ARGUMENTS = """parser = argparse.ArgumentParser()
+parser.add_argument("xs")
+arguments = parser.parse_args()
+print(f(arguments.xs))"""
 SESSION = """>>> def f(xs):
 ...     return sum(xs) * 2
 ...
@@ -106,6 +110,7 @@ FORMS = {
     "overloads": fenced(f"from typing import overload\n@overload\ndef f(xs: str) -> int: ...\n{F}"),
     "a counter": fenced(f"{F.replace('total =', 'f.calls += 1; total =')}\nf.calls = 0"),
     "the end of a script": fenced(f"import sys\n{F}\n\nsys.exit(f([1]))"),
+    "a script with arguments": fenced(f"import argparse\n{F}\n\n{ARGUMENTS}"),
     "an exit": fenced(f"{F}\n\nexit()"),
     "unittest": fenced(f"import unittest\n{F}\n\n{UNITTEST}"),
     "unittest in a block": blocks(F, f"import unittest\nfrom solution import f\n{UNITTEST}"),

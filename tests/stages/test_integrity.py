@@ -537,3 +537,11 @@ def test_a_record_is_never_without_its_checksum(tmp_path, monkeypatch):
             checksums.finish(path, "{}")
     assert not list(tmp_path.glob("record.json"))
     assert checksums.finish(path, json.dumps({"a": 1})) == checksums.check(path).sha256
+
+
+@pytest.mark.parametrize("put", [lambda path: path.mkdir(), lambda path: path.symlink_to("gone")])
+def test_a_folder_or_broken_link_in_a_profiles_place_is_no_absence(results, put):
+    path = results.folder / "overhead/qwen3-tiny.json"
+    path.unlink()
+    put(path)
+    assert_refused(results, "overhead", path, "")

@@ -5,7 +5,9 @@ Only what stands behind a completion's thinking counts (`thinking`). There an an
 1. ``#### x``, ``\boxed{x}`` or ``<answer>x</answer>``, as prompts ask for; the last one counts, and
    nothing that is written in prose before or after it;
 2. else by a phrase whose number follows directly, but for words such as "about" ("The answer is x",
-   "Final answer: x", and "Answer: x" or "A: x" where at most a unit follows); the last one counts;
+   "Final answer: x", "x is the answer", their like in other languages where no other number is
+   said, and "Answer: x" or "A: x" where at most a unit follows); the last one counts, but none
+   that asks ("the answer is x?") or supposes ("if the answer is x");
 3. else by whichever comes last: a phrase that begins a sentence ("The answer is that she makes x",
    and "Final Answer: In 7 days she makes x" where no number follows), or bold type in the last line
    that holds a number. `clauses` says which number a sentence states.
@@ -15,7 +17,7 @@ A text that states nothing is graded by its last number, but for such as bound t
 "$1.2k" 1,200. (So where a problem asks for dozens, a stated "2 dozen" is not 2.) A number in words
 counts only where a value is expected: as a box's content, directly behind a statement, or as all of
 the text. Where it is ambiguous what is stated ("one of these: 5", "two or three", "less than 20"),
-nothing is. An option's letter is the stated text "b", and no number.
+nothing is. "18 or 20" is a stated text, as an option's letter is, "b", and no number.
 
 The grader is all here, and not in a library such as Math-Verify: the reward of a training run must
 not change with a release of a parser, needs the place of the answer in the text (credit is measured

@@ -47,7 +47,7 @@ _INFO = re.compile(r"[ \t]*[\w.+#{}/:,-]*(?:[ \t]+[\w.-]+=\S*|[ \t]*\{[^{}\r\n]*
 _LANGUAGE = re.compile(r"[ \t]*(?:python|py)[\w.]*[ \t:]", re.IGNORECASE)
 _MARGIN = re.compile(r"[ \t]*")
 _QUOTED = re.compile(r"[ \t]*>[ \t]?(?!>>)")
-_PROMPT = re.compile(r"[ \t]*(?:(?P<first>>>>|In[ ]\[[0-9]*\]:)|\.\.\.:?)(?:[ ]|$)")
+_PROMPT = re.compile(r"[ \t]*(?:(?P<first>>>>|In[ ]\[[0-9 ]*\]:)|\.\.\.:?)(?:[ ]|$)")
 _NUMBERED = re.compile(r"[ \t]*(?P<number>[0-9]{1,4})(?:[ ]?[|:.)](?:[ ]|$)|\t|[ ]{1,2}|$)")
 _CHANGED = re.compile(r"\+(?!\+\+)|[ ]")
 _NOT_IN_RESULT = re.compile(r"-|@@|\+\+\+[ ]|\\[ ]No newline")

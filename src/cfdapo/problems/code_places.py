@@ -305,10 +305,10 @@ def _only_uses(node: ast.stmt, names: _Names, users: set[str]) -> bool:
         return True
     if any(isinstance(one, _PARTS) and isinstance(one.ctx, ast.Store) for one in inner):
         return False
-    called = {
-        one.func.id for one in inner if isinstance(one, ast.Call) and isinstance(one.func, ast.Name)
-    }
-    return bool(called & users)
+    calls = [one.func for one in inner if isinstance(one, ast.Call)]
+    if any(isinstance(one, ast.Attribute) and one.attr == "parse_args" for one in calls):
+        return True  # a script asks for its arguments
+    return any(isinstance(one, ast.Name) and one.id in users for one in calls)
 
 
 def _ends(node: ast.stmt) -> bool:

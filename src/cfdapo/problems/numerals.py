@@ -3,9 +3,10 @@ r"""Read numbers as people and models write them, with their exact values.
 Read as one number each:
 
 - digits of any script: 18, １８, १८;
-- grouped digits: 1,234 and India's 1,00,000; 1{,}234, 1\text{,}234, 1,\!234; with any kind of
-  space, 1 234, 1\,234, 1~234; 1'234, 1_234, 1.234.567, 1.234,56. The number "1 234" is two where a
-  list, a unit written against it or a hyphen says so: "2 4 64 128", "12 200-kilobyte files";
+- grouped digits: 1,234 and India's 1,00,000; 1{,}234, 1\text{,}234, 1,\!234, 1{,}{234}; with any
+  kind of space, 1 234, 1\,234, 1~234, 1\hspace{1pt}234; 1'234, 1_234, 1.234.567, 1.234,56. The
+  number "1 234" is two where a list, a unit written against it or a hyphen says so: "2 4 64 128",
+  "12 200-kilobyte files";
 - decimals (1.5, .5; 18,50 € with its currency only), powers of ten (1.8 \times 10^4, 1.8e4),
   fractions (3/4, \frac{3}{4}, \frac34, ½) whose parts may be dressed (\frac{\text{36}}{2}), mixed
   numbers (1 3/4, 1\frac{3}{4}, 1½, "5 and a half"), "18 dollars and 50 cents";

@@ -1,5 +1,6 @@
 """Where a study's results lie, and what tables and figures read of them."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -154,7 +155,8 @@ class Results:
         return {
             model: integrity.read_profile(path, model, self.runs.parents)
             for model, path in paths.items()
-            if path.is_file()
+            # A folder or a broken link in its place is no absence: reading it says so.
+            if os.path.lexists(path)
         }
 
     def truth(self) -> dict[str, Truth]:
