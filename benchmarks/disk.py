@@ -95,13 +95,13 @@ def measured(folder: Path, steps: int, every: int) -> tuple[Disk, Disk]:
     out = folder / "kept"
     adapter = next(out.glob("adapters/*/adapter_model.safetensors")).stat().st_size
     base, _ = load_base(paths["model_dir"])
-    parameters = lora_parameters(base, settings["lora"]["r"])
+    parameters = lora_parameters(base, settings.lora.r)
     running, one = sizes["kept"]
     found = Disk(parameters, adapter, one, running, sizes["timed"][0], occupied(out))
     tokenizer = occupied(paths["model_dir"]) - (
         (paths["model_dir"] / "model.safetensors").stat().st_size
     )
-    return found, predicted(parameters, len(checkpoint_steps(settings["training"])), tokenizer)
+    return found, predicted(parameters, len(checkpoint_steps(steps, every)), tokenizer)
 
 
 def main() -> None:
@@ -117,14 +117,15 @@ def main() -> None:
         found, said = measured(Path(folder), given.steps, given.checkpoint_every)
     rows = {"tiny, measured": found, "tiny, formula": said}
     study = load_study("paper")
-    steps = len(checkpoint_steps(study["training"]))
+    training = study.training
+    steps = len(checkpoint_steps(training.steps, training.checkpoint_every))
     weights = 0
     for name in SHAPES:
         model = shaped_model(name, torch.bfloat16, "meta")
         weights += sum(2 * parameter.numel() for parameter in model.parameters())
-        rows[name] = predicted(lora_parameters(model, study["lora"]["r"]), steps, TOKENIZER)
+        rows[name] = predicted(lora_parameters(model, study.lora.r), steps, TOKENIZER)
     print(table(rows))
-    runs = len(study["modes"]) * len(study["seeds"])
+    runs = len(study.modes) * len(study.seeds)
     records = (steps + 1) * TEST_PROBLEMS * RECORD
     finished = runs * sum(rows[name].finished + records for name in SHAPES)
     at_once = runs * sum(rows[name].running_timed + records for name in SHAPES)

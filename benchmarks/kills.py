@@ -6,7 +6,6 @@ Exits with 1 where a run did not end with the same adapters and history as one l
 """
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import tiny_run
 
+from cfdapo.settings import as_flag
 from cfdapo.study import ROOT
 
 # What a stopped training may end with: saved, or past its last step and publishing or done.
@@ -36,7 +36,7 @@ class Training:
             *(sys.executable, "-m", "cfdapo.stages.train"),
             *("--model", tiny_run.MODEL, "--model-dir", str(paths["model_dir"])),
             *("--problems", str(paths["problems"]), "--mode", given.mode, "--seed", "0"),
-            *("--settings", json.dumps(tiny_run.settings(given.mode, **changed))),
+            *("--settings", as_flag(tiny_run.settings(given.mode, **changed))),
             *("--save-minutes", str(given.save_minutes), "--out", str(self.out)),
         ]
 

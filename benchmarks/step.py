@@ -18,7 +18,7 @@ def as_trained(model: nn.Module) -> nn.Module:
 
     Every adapter's second matrix, which begins as zeros, is random: zeros could be quicker.
     """
-    policy = add_lora(model, load_study("paper")["lora"])
+    policy = add_lora(model, load_study("paper").lora)
     with torch.no_grad():
         for name, weight in policy.named_parameters():
             if "lora_B" in name:

@@ -1,11 +1,15 @@
 """A run of the study tiny, made on the spot: its model, hardly pretrained, and its problems."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cfdapo.credit.assigner import CreditConfig
 from cfdapo.files import read_jsonl, sha256_of, write_jsonl
 from cfdapo.policy.models import write_manifest
+from cfdapo.policy.training import RunSettings
 from cfdapo.problems.task import get_task
+from cfdapo.settings import plain
 from cfdapo.stages.prepare_model import make
 from cfdapo.study import credit_settings, load_study
 
@@ -23,30 +27,25 @@ def prepare(
     `shape` changes some of the model's sizes, `problems` the number that the study has.
     """
     study = load_study("tiny")
-    if problems is not None:
-        study["data"]["train_problems"] = problems
-    entry = study["models"][MODEL]
-    entry = entry | {
-        "pretraining": entry["pretraining"] | {"steps": pretraining_steps},
-        "shape": entry["shape"] | (shape or {}),
-    }
+    data = study.data if problems is None else replace(study.data, train_problems=problems)
+    entry = study.models[MODEL]
+    entry = replace(
+        entry,
+        pretraining=replace(entry.pretraining, steps=pretraining_steps),
+        shape={**entry.shape, **(shape or {})},
+    )
     model, rows = folder / "model", folder / "train.jsonl"
     model.mkdir(parents=True)
-    write_manifest(model, MODEL, entry, make(entry, study["data"]["task"], model))
-    write_jsonl(rows, get_task(study["data"]["task"]).load("train", study["data"]))
+    write_manifest(model, MODEL, plain(entry), make(entry, data.task, model))
+    write_jsonl(rows, get_task(data.task).load("train", data))
     return {"model_dir": model, "problems": rows}
 
 
-def settings(mode: str, **training: Any) -> dict[str, Any]:
-    """What the stage train takes as --settings, with some of the study's training changed."""
+def settings(mode: str, **training: Any) -> RunSettings:
+    """What the stage train takes, with some of the study's training changed."""
     study = load_study("tiny")
-    return {
-        "task": study["data"]["task"],
-        "chat": {},
-        "lora": study["lora"],
-        "training": study["training"] | training,
-        "credit": credit_settings(study, mode),
-    }
+    credit = CreditConfig(**vars(credit_settings(study, mode)))
+    return RunSettings(study.data.task, {}, study.lora, replace(study.training, **training), credit)
 
 
 def left(out: Path) -> dict[str, Any]:

@@ -21,7 +21,6 @@ SHAPE = {
 }
 PRETRAINING = {"steps": 120, "batch_size": 8, "learning_rate": 4e-3, "seed": 0, "careless": 0.5}
 ENTRY = {
-    "label": "Test",
     "source": "made",
     "architecture": "qwen3",
     "shape": {**SHAPE, "head_dim": 8},
@@ -58,11 +57,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cfdapo.files import as_jsonl
     from cfdapo.policy.models import write_manifest
     from cfdapo.problems.arithmetic import make_problems
+    from cfdapo.settings import MadeModel, parse
     from cfdapo.stages.prepare_model import make
 
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "model").mkdir()
-    made = make(ENTRY, "arithmetic", folder / "model")
+    made = make(parse(MadeModel, ENTRY), "arithmetic", folder / "model")
     write_manifest(folder / "model", "test", ENTRY, made)
     finish(folder / "train.jsonl", as_jsonl(make_problems("train", 40, seed=1)))
     finish(folder / "test.jsonl", as_jsonl(make_problems("test", 10, seed=1)))

@@ -1,12 +1,14 @@
 """The house rules that code can check: imports go down, pins agree, nothing unsafe."""
 
 import ast
+import dataclasses
 import importlib.metadata
 import os
 import re
 import subprocess
 import sys
 import tomllib
+import typing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from cfdapo import settings
 from cfdapo.analysis.registry import FIGURES, TABLES
 from cfdapo.problems.task import TASKS
 from cfdapo.provenance import CARRIERS, code_hash, source_files
@@ -279,3 +282,93 @@ def test_every_key_of_the_schema_is_explained():
     words = {word for texts in named for word in re.findall(r"[A-Za-z_]\w*", " ".join(texts))}
     assert not wanted - {"description"} - words
     assert {"r", "id", "answer"} <= wanted and not {"ration", "nswer"} & words
+
+
+# The parts of a study; past study.py each is a dataclass of cfdapo.settings.
+PARTS = {"settings", "study", "data", "model", "models", "entry", "variant", "variants", "lora"}
+PARTS |= {"training", "pretraining", "credit", "evaluation", "overhead", "measurement"}
+PARTS |= {"resources", "config", "configuration"}
+# What checks the YAML, and what makes the dataclasses.
+UNCHECKED = {"study.py", "settings.py"}
+
+
+def untyped_settings(text: str) -> list[str]:
+    """Parameters, results and fields that are named as a part of a study and are mere objects."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            of = node.args
+            given = [*of.posonlyargs, *of.args, *of.kwonlyargs]
+            named = [(one.arg, one.annotation) for one in given]
+            if node.name.endswith(("settings", "config")):
+                named.append(("settings", node.returns))
+        elif isinstance(node, ast.AnnAssign):
+            named = [(ast.unparse(node.target).rpartition(".")[2], node.annotation)]
+        else:
+            continue
+        for name, kind in named:
+            told = re.sub(r"\s|typing\.", "", ast.unparse(kind)) if kind else ""
+            if name.strip("_") in PARTS and re.match(r"([dD]ict|Mapping)(\[str,Any\]|$)", told):
+                found.append(f"{name}: {told}")
+    return found
+
+
+def test_past_the_study_no_settings_are_mere_objects():
+    for path in MODULES:
+        if str(path.relative_to(PACKAGE)) not in UNCHECKED:
+            assert not untyped_settings(path.read_text()), path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(settings: dict[str, Any]): ...",
+        "def f(*, training: 'x' = 1, lora: Mapping[str, Any] | None = None): ...",
+        "def _credit_settings(study) -> dict[str, Any]: ...",
+        "class A:\n    training: typing.Dict[str, typing.Any]",
+        "async def f(a, entry: dict): ...",
+        "def f(self):\n    self.credit: dict[str, Any] = {}",
+    ],
+)
+def test_settings_that_are_mere_objects_are_found(text):
+    assert untyped_settings(text)
+    assert not untyped_settings(text.replace("Any", "int").replace("dict)", "Credit)"))
+
+
+def test_the_type_checker_is_told_to_ignore_nothing_but_libraries_without_types():
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    overrides = told.pop("overrides")
+    assert told["files"] == ["src/cfdapo"] and "ignore-without-code" in told["enable_error_code"]
+    assert not {"ignore_errors", "ignore_missing_imports", "exclude", "disable_error_code"} & set(
+        told
+    )
+    for one in overrides:
+        assert set(one) == {"module", "ignore_missing_imports"}
+        assert not any(name.startswith(("cfdapo", "*")) for name in one["module"])
+
+
+def test_an_ignored_type_says_which_and_why():
+    for path in MODULES:
+        for line in path.read_text().splitlines():
+            if "type: ignore" in line or "# mypy:" in line:
+                assert re.search(r"# type: ignore\[[a-z-]+\]  # \w+", line), (path, line)
+
+
+def test_every_part_of_a_study_has_the_keys_of_the_schema():
+    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "study.schema.yaml").read_text())
+
+    def compare(kind, node, where):
+        hints = typing.get_type_hints(kind)
+        wanted = set(node["properties"]) | ({"labels"} if kind is settings.Study else set())
+        assert {one.name for one in dataclasses.fields(kind)} == wanted - {"label"}, where
+        for key, sub in node["properties"].items():
+            if dataclasses.is_dataclass(hints.get(key)):
+                target = schema["$defs"]["resources"] if "$ref" in sub else sub
+                compare(hints[key], target, f"{where}.{key}")
+
+    compare(settings.Study, schema, "study")
+    for kind in typing.get_args(settings.ModelSettings):
+        (source,) = typing.get_args(typing.get_type_hints(kind)["source"])
+        compare(kind, schema["$defs"][f"{source}_model"], source)
+    variant = schema["properties"]["variants"]["additionalProperties"]
+    assert {one.name for one in dataclasses.fields(settings.Variant)} == set(variant["properties"])

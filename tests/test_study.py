@@ -2,25 +2,29 @@
 
 import copy
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import yaml
 
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.files import UserError
+from cfdapo.settings import Study, plain
 from cfdapo.study import (
     SCHEMA,
     STUDIES,
     WEIGHTINGS,
+    build_study,
     check_choice,
     check_study,
     checkpoint_steps,
     credit_settings,
+    load_document,
     load_study,
     measured_credit,
     measured_rules,
     mode_labels,
+    profiled_credit,
     training_settings,
     weight_groups,
 )
@@ -30,23 +34,24 @@ NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
 @pytest.mark.parametrize("name", NAMES)
 def test_shipped_studies_are_valid(name):
-    assert load_study(name)["models"]
+    """And their dataclasses hold all that the files say, with every default."""
+    document, study = load_document(name), plain(load_study(name))
+    labels = study.pop("labels")
+    for model, label in labels.items():
+        study["models"][model]["label"] = label
+    assert json.dumps(study, sort_keys=True) == json.dumps(document, sort_keys=True)
 
 
 def test_paper_study_has_the_papers_numbers():
     study = load_study("paper")
-    training, credit = study["training"], study["credit"]
-    assert len(study["models"]) * len(study["modes"]) * len(study["seeds"]) == 36
-    assert (study["lora"]["r"], study["lora"]["alpha"]) == (32, 32)
-    assert (training["group_size"], training["learning_rate"], training["steps"]) == (
-        8,
-        2.5e-5,
-        500,
-    )
-    assert (training["batch_size"], training["gradient_accumulation"]) == (16, 4)
-    assert (training["temperature"], training["top_p"]) == (0.6, 0.95)
-    assert (credit["w_min"], credit["w_max"], credit["w_answer"]) == (0.5, 4.0, 1.5)
-    assert (credit["max_spans"], training["checkpoint_every"]) == (10, 25)
+    training, credit = study.training, study.credit
+    assert len(study.models) * len(study.modes) * len(study.seeds) == 36
+    assert (study.lora.r, study.lora.alpha) == (32, 32)
+    assert (training.group_size, training.learning_rate, training.steps) == (8, 2.5e-5, 500)
+    assert (training.batch_size, training.gradient_accumulation) == (16, 4)
+    assert (training.temperature, training.top_p) == (0.6, 0.95)
+    assert (credit.w_min, credit.w_max, credit.w_answer) == (0.5, 4.0, 1.5)
+    assert (credit.max_spans, training.checkpoint_every) == (10, 25)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +88,7 @@ def test_paper_study_has_the_papers_numbers():
     ],
 )
 def test_wrong_values_name_key_and_allowed(where, value, message):
-    study = copy.deepcopy(load_study("tiny"))
+    study = copy.deepcopy(load_document("tiny"))
     study["training"]["steps"], study["training"]["checkpoint_every"] = 75, 25
     *parents, key = where.split(".")
     place = study
@@ -105,7 +110,7 @@ def test_wrong_values_name_key_and_allowed(where, value, message):
     ],
 )
 def test_wrong_settings_of_a_chat_template_are_named(key, value, message):
-    study = load_study("paper")
+    study = load_document("paper")
     study["models"]["llama3.2-3b"][key] = value
     with pytest.raises(UserError) as raised:
         check_study(study, "study.yaml")
@@ -118,13 +123,13 @@ def test_dates_are_text_also_without_quotes(tmp_path):
     fixed = 'chat_template_kwargs: {date_string: "26 Jul 2024"}'
     bare = "chat_template_kwargs: {date_string: 2024-07-26}\n    chat_template_date: 2024-07-26"
     (tmp_path / "mine.yaml").write_text(text.replace(fixed, bare))
-    model = load_study("mine", tmp_path)["models"]["llama3.2-3b"]
-    assert model["chat_template_kwargs"] == {"date_string": "2024-07-26"}
-    assert model["chat_template_date"] == "2024-07-26"
+    model = load_study("mine", tmp_path).models["llama3.2-3b"]
+    assert model.chat_template_kwargs == {"date_string": "2024-07-26"}
+    assert model.chat_template_date == "2024-07-26"
 
 
 def test_gradient_is_refused_where_it_estimates_nothing():
-    study = load_study("tiny")
+    study = load_document("tiny")
     study["credit"] |= {"method": "gradient", "sink": "rest"}
     with pytest.raises(UserError, match="credit.method: gradient knows intervention pad and sink"):
         check_study(study, "study.yaml")
@@ -137,26 +142,26 @@ def test_credit_s_defaults_are_the_code_s():
 
 
 def test_a_measurement_of_nothing_is_refused():
-    study = load_study("tiny")
+    study = load_document("tiny")
     study["measurement"] |= {"prompts": 0, "gold": 0}
     with pytest.raises(UserError, match="measurement.prompts: must be at least 1 where"):
         check_study(study, "study.yaml")
 
 
 def test_rules_that_are_held_against_the_truth_begin_with_vanilla():
-    study = load_study("tiny")
-    assert study["measurement"]["truth"] is None
-    assert list(measured_rules(study)) == ["vanilla", "counterfactual", "random", "inverted"]
+    assert load_study("tiny").measurement.truth is None
+    own = measured_rules(load_study("tiny"))
+    assert list(own) == ["vanilla", "counterfactual", "random", "inverted"]
+    study = load_document("tiny")
     study["measurement"] |= {"truth": {}, "rules": ["monte_carlo", "wide"]}
     wide = {"options": {"entropy": {"top": 0.5}}}
     study["variants"]["wide"] = {"mode": "entropy", "label": "Wide", "credit": wide}
     study["credit"]["options"] = {"monte_carlo": {"continuations": 4}}
-    check_study(study, "study.yaml")
-    assert study["measurement"]["truth"] == {"continuations": 64}
-    found = measured_rules(study)
+    assert built(study).measurement.truth.continuations == 64
+    found = measured_rules(built(study))
     assert list(found) == ["vanilla", "monte_carlo", "wide"]
-    assert found["monte_carlo"]["options"] == {"continuations": 4}
-    assert (found["wide"]["mode"], found["wide"]["options"]) == ("entropy", {"top": 0.5})
+    assert found["monte_carlo"].options == {"continuations": 4}
+    assert (found["wide"].mode, found["wide"].options) == ("entropy", {"top": 0.5})
     study["variants"]["wide"]["credit"]["options"] = {"entropies": {}}
     with pytest.raises(UserError, match="wide.credit.options: 'entropies' is not one of counterf"):
         check_study(study, "study.yaml")
@@ -181,7 +186,7 @@ def test_config_names_a_study_and_nothing_else():
 
 
 def test_defaults_are_not_shared_between_models():
-    study = load_study("paper")
+    study = load_document("paper")
     study["models"]["qwen2.5-3b"]["chat_template_kwargs"]["x"] = 1
     assert "x" not in study["models"]["llama3.2-3b"]["chat_template_kwargs"]
 
@@ -202,12 +207,17 @@ def test_every_key_of_the_schema_has_a_description():
 
 
 def test_checkpoint_steps_end_at_the_last():
-    assert checkpoint_steps({"steps": 75, "checkpoint_every": 25}) == [25, 50, 75]
+    assert checkpoint_steps(75, 25) == [25, 50, 75]
+
+
+def built(document: dict) -> Study:
+    """A study out of a document that was changed."""
+    return build_study(check_study(document, "study.yaml"))
 
 
 @pytest.fixture
 def study_with_variant():
-    study = load_study("tiny")
+    study = load_document("tiny")
     study["modes"] = ["vanilla", "wide"]
     study["measurement"]["mode"] = "wide"
     study["variants"] = {
@@ -217,12 +227,12 @@ def study_with_variant():
 
 
 def test_a_variant_changes_the_credit_that_it_names_and_no_more(study_with_variant):
-    study = check_study(study_with_variant, "study.yaml")
+    study = built(study_with_variant)
     changed = credit_settings(study, "wide")
-    assert changed == study["credit"] | {"sink": "rest", "w_max": 3, "mode": "inverted"}
-    assert changed["options"] == {}
-    assert credit_settings(study, "vanilla") == study["credit"] | {"mode": "vanilla"}
-    assert CreditConfig(**changed).sink == "rest"
+    assert vars(changed) == vars(study.credit) | {"sink": "rest", "w_max": 3, "mode": "inverted"}
+    assert changed.options == {}
+    assert vars(credit_settings(study, "vanilla")) == vars(study.credit) | {"mode": "vanilla"}
+    assert CreditConfig(**vars(changed)).sink == "rest"
     assert mode_labels(study) == {"wide": "Wide"}
 
 
@@ -233,44 +243,43 @@ def test_a_variant_may_have_options_of_its_rule(study_with_variant):
         "label": "Difference",
         "credit": {"options": options},
     }
-    study = check_study(study_with_variant, "study.yaml")
-    assert credit_settings(study, "wide")["options"] == options["sibling_value"]
-    assert credit_settings(study, "sibling_value")["options"] == {}
-    study["variants"]["wide"]["credit"]["options"] = {"no_rule": {}}
+    study = built(study_with_variant)
+    assert credit_settings(study, "wide").options == options["sibling_value"]
+    assert credit_settings(study, "sibling_value").options == {}
+    study_with_variant["variants"]["wide"]["credit"]["options"] = {"no_rule": {}}
     with pytest.raises(UserError, match=r"variants.wide.credit.options: .*no_rule"):
-        check_study(study, "study.yaml")
+        check_study(study_with_variant, "study.yaml")
 
 
 def test_a_variant_may_have_a_learning_rate_of_its_own_and_no_other_training(study_with_variant):
     (name,) = study_with_variant["variants"]
     study_with_variant["variants"][name]["training"] = {"learning_rate": 1e-3}
-    study = check_study(study_with_variant, "study.yaml")
-    assert training_settings(study, name) == study["training"] | {"learning_rate": 1e-3}
-    assert training_settings(study, "vanilla") == study["training"]
-    study["variants"][name]["training"] = {"steps": 3}
+    study = built(study_with_variant)
+    assert training_settings(study, name) == replace(study.training, learning_rate=1e-3)
+    assert training_settings(study, "vanilla") == study.training
+    study_with_variant["variants"][name]["training"] = {"steps": 3}
     with pytest.raises(UserError, match=rf"variants.{name}.training: unknown key steps"):
-        check_study(study, "study.yaml")
+        check_study(study_with_variant, "study.yaml")
 
 
 def test_credit_is_measured_with_the_settings_of_the_measured_mode(study_with_variant):
-    study = check_study(study_with_variant, "study.yaml")
-    assert measured_credit(study) == study["credit"] | {"sink": "rest", "w_max": 3}
+    study = built(study_with_variant)
+    assert measured_credit(study) == replace(study.credit, sink="rest", w_max=3)
     for weighting in WEIGHTINGS:
-        study["measurement"] |= {"policy": "untrained", "mode": weighting}
-        assert measured_credit(check_study(study, "study.yaml")) == study["credit"]
+        study_with_variant["measurement"] |= {"policy": "untrained", "mode": weighting}
+        assert measured_credit(built(study_with_variant)) == study.credit
 
 
 def test_the_papers_code_experiment_measures_spans_of_code():
     study = load_study("mbpp")
-    assert checkpoint_steps(study["training"])[-1] == 300
-    assert (study["credit"]["spans"], study["credit"]["answer"]) == ("arithmetic", "returns")
-    assert measured_credit(study) == study["credit"] | {"spans": "code"}
+    assert study.training.steps == 300
+    assert (study.credit.spans, study.credit.answer) == ("arithmetic", "returns")
+    assert measured_credit(study) == replace(study.credit, spans="code")
     # All else is the paper's study, but for prompts, which are longer.
     papers = load_study("paper")
-    own = {"steps": 500, "max_prompt_tokens": 256}
-    assert study["training"] | own == papers["training"]
-    assert study["models"]["qwen2.5-3b"] == papers["models"]["qwen2.5-3b"]
-    assert (study["seeds"], study["lora"]) == (papers["seeds"], papers["lora"])
+    assert replace(study.training, steps=500, max_prompt_tokens=256) == papers.training
+    assert study.models["qwen2.5-3b"] == papers.models["qwen2.5-3b"]
+    assert (study.seeds, study.lora) == (papers.seeds, papers.lora)
 
 
 @pytest.mark.parametrize(
@@ -314,22 +323,23 @@ def test_modes_that_differ_in_their_weighting_only_are_a_group():
 
 
 def test_a_study_whose_weights_are_rescaled_has_no_raw_group():
-    study = load_study("tiny")
+    study = load_document("tiny")
     study["credit"]["rescale_to_mean_one"] = True
-    assert list(weight_groups(study)) == ["mean 1"]
+    assert list(weight_groups(built(study))) == ["mean 1"]
 
 
 def test_a_mode_gets_the_options_of_its_own_rule_only(study_with_variant):
     study_with_variant["credit"] = {"options": {"monte_carlo": {"continuations": 4}}}
-    study = check_study(study_with_variant, "study.yaml")
-    assert credit_settings(study, "monte_carlo")["options"] == {"continuations": 4}
-    assert credit_settings(study, "vanilla")["options"] == {}
-    study["credit"]["options"] = {"montecarlo": {}}
+    study = built(study_with_variant)
+    assert credit_settings(study, "monte_carlo").options == {"continuations": 4}
+    assert credit_settings(study, "vanilla").options == {}
+    # What is measured or profiled is of no rule's own, so no options go with it.
+    assert measured_credit(study).options == profiled_credit(study).options == {}
+    study_with_variant["credit"]["options"] = {"montecarlo": {}}
     with pytest.raises(UserError, match="credit.options: 'montecarlo' is not one of"):
-        check_study(study, "study.yaml")
+        check_study(study_with_variant, "study.yaml")
 
 
 def test_a_rule_that_is_no_mode_of_the_papers_is_called_by_its_name(study_with_variant):
     study_with_variant["modes"] = ["vanilla", "monte_carlo", "wide"]
-    study = check_study(study_with_variant, "study.yaml")
-    assert mode_labels(study) == {"monte_carlo": "monte_carlo", "wide": "Wide"}
+    assert mode_labels(built(study_with_variant)) == {"monte_carlo": "monte_carlo", "wide": "Wide"}

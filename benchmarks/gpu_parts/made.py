@@ -23,12 +23,14 @@ from transformers import (
     TrainerCallback,
 )
 
+from cfdapo.credit.assigner import CreditConfig
 from cfdapo.policy.generation import encode_prompt, messages
 from cfdapo.policy.tiny import make_tokenizer
 from cfdapo.policy.trainer import CFDAPOTrainer
-from cfdapo.policy.training import build_trainer
+from cfdapo.policy.training import RunSettings, build_trainer
 from cfdapo.problems.arithmetic import iterate_problems
 from cfdapo.problems.task import Task, get_task
+from cfdapo.settings import TrainingSettings
 from gpu_parts.sizes import paper_study
 
 Row = dict[str, Any]
@@ -55,14 +57,14 @@ class Texts:
         return sum(map(len, self.completions)) / len(self.completions)
 
 
-def make_texts(training: dict[str, Any], spans: int) -> Texts:
+def make_texts(training: TrainingSettings, spans: int) -> Texts:
     """Prompts and completions of almost as many tokens as `training` allows, with `spans` spans."""
     stream = iterate_problems("train", seed=1)
     some = list(islice(stream, PROBLEMS))
     texts = (text for row in some for text in (row["question"], row["solution"]))
     tokenizer, task = make_tokenizer(texts, VOCABULARY), get_task(TASK)
-    longest, most = training["max_prompt_tokens"], training["max_completion_tokens"]
-    count = training["batch_size"] * training["gradient_accumulation"]
+    longest, most = training.max_prompt_tokens, training.max_completion_tokens
+    count = training.batch_size * training.gradient_accumulation
     return Texts(
         tokenizer,
         [_long_problem(row, task, tokenizer, longest) for row in some],
@@ -104,8 +106,8 @@ def _long_problem(row: Row, task: Task, tokenizer: PreTrainedTokenizerBase, most
 def made_trainer(
     base: PreTrainedModel,
     texts: Texts,
-    training: dict[str, Any],
-    credit: dict[str, Any],
+    training: TrainingSettings,
+    credit: CreditConfig,
     output: Path,
     callbacks: Sequence[TrainerCallback] = (),
     generates: Callable[[], bool] = lambda: False,
@@ -119,13 +121,7 @@ def made_trainer(
     base.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
-    settings = {
-        "task": TASK,
-        "chat": {},
-        "lora": paper_study()["lora"],
-        "training": training,
-        "credit": credit,
-    }
+    settings = RunSettings(TASK, {}, paper_study().lora, training, credit)
     trainer = build_trainer(base, tokenizer, texts.problems, 0, settings, output, callbacks)
     trainer.reward_funcs = [tiny_run.reward_by_parity]
     _replace_completions(trainer, texts, generates)

@@ -3,6 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import torch
 from shapes import shaped_model
 from units import Clock, Emit, Machine, attempt
 
+from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.rules import get_rule, rule_names
 from cfdapo.policy.training import history
+from cfdapo.settings import TrainingSettings
 from cfdapo.vocabulary import PAPER_MODES
 from gpu_parts.made import Texts, made_trainer, make_texts
 from gpu_parts.sizes import head_of, paper_study
@@ -62,33 +65,34 @@ def _kinds(precision: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield mode, {"mode": mode, "options": OPTIONS.get(mode, {})}
 
 
-def _training(machine: Machine, precision: str) -> dict[str, Any]:
+def _training(machine: Machine, precision: str) -> TrainingSettings:
     """The paper's study's, of one short step."""
     size = 4 if machine.tiny else 16
-    return paper_study()["training"] | {
-        "steps": 1,
-        "checkpoint_every": 1,
-        "batch_size": size,
-        "gradient_accumulation": 2,
-        "group_size": 4,
-        "max_prompt_tokens": 64,
-        "max_completion_tokens": 40 if machine.tiny else 128,
-        "precision": precision,
-    }
+    return replace(
+        paper_study().training,
+        steps=1,
+        checkpoint_every=1,
+        batch_size=size,
+        gradient_accumulation=2,
+        group_size=4,
+        max_prompt_tokens=64,
+        max_completion_tokens=40 if machine.tiny else 128,
+        precision=precision,
+    )
 
 
 def _train(
     machine: Machine,
     texts: Texts,
-    training: dict[str, Any],
+    training: TrainingSettings,
     credit: dict[str, Any],
     generate: bool,
 ) -> dict[str, Any]:
     """The step's row of the history."""
     torch.manual_seed(0)
-    dtype = getattr(torch, training["precision"])
+    dtype = getattr(torch, training.precision)
     base = shaped_model("tiny", dtype, machine.device, **head_of(machine))
-    chosen = paper_study()["credit"] | credit
+    chosen = CreditConfig(**vars(paper_study().credit) | credit)
     with tempfile.TemporaryDirectory() as output:
         trainer = made_trainer(
             base, texts, training, chosen, Path(output), generates=lambda: generate

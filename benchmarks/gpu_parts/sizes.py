@@ -11,12 +11,13 @@ from torch import nn
 from units import Machine
 
 from cfdapo.credit.importance import DropRequest
+from cfdapo.settings import Study
 from cfdapo.study import load_study
 
 
 @cache
-def paper_study() -> dict[str, Any]:
-    """The study `paper`, read once; nobody changes it."""
+def paper_study() -> Study:
+    """The study `paper`, read once."""
     return load_study("paper")
 
 
@@ -47,7 +48,7 @@ def cost_sizes(machine: Machine) -> Sizes:
     """64 completions of 300 tokens and 10 spans, and the paper's study's token budget."""
     if machine.tiny:
         return Sizes(8, 2, 4, 16, 40, 1024)
-    return Sizes(64, 8, 10, 150, 300, paper_study()["credit"]["token_budget"])
+    return Sizes(64, 8, 10, 150, 300, paper_study().credit.token_budget)
 
 
 def exactness_sizes(machine: Machine) -> Sizes:

@@ -9,6 +9,7 @@ they have ten spans, spread over their length, that credit then measures.
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from timing import wait
 from transformers import TrainerCallback
 from units import Clock, Emit, Machine, attempt
 
+from cfdapo.credit.assigner import config_of
 from cfdapo.policy.trainer import CFDAPOTrainer
 from cfdapo.policy.training import history
-from cfdapo.study import credit_settings
+from cfdapo.settings import TrainingSettings
 from gpu_parts.made import made_trainer, make_texts
 from gpu_parts.sizes import paper_study, random_model
 
@@ -44,13 +46,13 @@ def run(
     step stays the same.
     """
     study = paper_study()
-    training = _training(study["training"], machine, checkpointing, micro_batch)
-    texts = make_texts(training, 4 if machine.tiny else study["credit"]["max_spans"])
+    training = _training(study.training, machine, checkpointing, micro_batch)
+    texts = make_texts(training, 4 if machine.tiny else study.credit.max_spans)
     emit("setting", {"shape": PAPER[shape] if machine.tiny else shape} | _setting(training))
     emit("setting", {"completion tokens": texts.mean_length})
     base = random_model(machine, shape, torch.bfloat16)
     probe = Probe(emit, clock, machine.device, generate)
-    credit = credit_settings(study, "counterfactual")
+    credit = config_of(study.credit, "counterfactual")
     with tempfile.TemporaryDirectory() as output:
         trainer = made_trainer(
             base, texts, training, credit, Path(output), [probe], probe.is_to_generate
@@ -69,8 +71,8 @@ def run(
 
 
 def _training(
-    study: dict[str, Any], machine: Machine, checkpointing: bool, micro_batch: int | None
-) -> dict[str, Any]:
+    study: TrainingSettings, machine: Machine, checkpointing: bool, micro_batch: int | None
+) -> TrainingSettings:
     """The study's training, of `STEPS` steps; small where sizes are."""
     small = {
         "batch_size": 8,
@@ -79,18 +81,24 @@ def _training(
         "max_prompt_tokens": 64,
         "max_completion_tokens": 48,
     }
-    training = study | (small if machine.tiny else {})
-    training |= {"steps": STEPS, "checkpoint_every": STEPS, "gradient_checkpointing": checkpointing}
+    training = replace(
+        study,
+        steps=STEPS,
+        checkpoint_every=STEPS,
+        gradient_checkpointing=checkpointing,
+        **(small if machine.tiny else {}),
+    )
     if micro_batch:
-        size = training["batch_size"] * training["gradient_accumulation"]
-        training |= {"batch_size": micro_batch, "gradient_accumulation": size // micro_batch}
+        size = training.batch_size * training.gradient_accumulation
+        rest = size // micro_batch
+        training = replace(training, batch_size=micro_batch, gradient_accumulation=rest)
     return training
 
 
-def _setting(training: dict[str, Any]) -> dict[str, Any]:
+def _setting(training: TrainingSettings) -> dict[str, Any]:
     names = ("batch_size", "gradient_accumulation", "group_size", "max_prompt_tokens")
     names += ("max_completion_tokens", "precision", "gradient_checkpointing")
-    return {name: training[name] for name in names}
+    return {name: getattr(training, name) for name in names}
 
 
 class Probe(TrainerCallback):

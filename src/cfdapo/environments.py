@@ -89,8 +89,8 @@ def faults(prefix: str, environment: Mapping[str, str]) -> tuple[list[str], str]
         return [f"no conda environment is activated; {in_use}"], _NOT_ACTIVATED
     source = Path(f"{activated}.yaml")
     if not source.is_file():
-        found = f"{activated} was not made by this workflow (no {source.name} beside it); {in_use}"
-        return [found], _NOT_ACTIVATED
+        foreign = f"{activated} was not made by this workflow (no {source.name} beside it)"
+        return [f"{foreign}; {in_use}"], _NOT_ACTIVATED
     if Path(prefix).resolve() != Path(activated).resolve():
         found = [f"{in_use}, not of the activated {activated}"]
     else:

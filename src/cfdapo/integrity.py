@@ -195,7 +195,7 @@ def read_run(path: Path, parents: Parents | None = None) -> Row:
     training = record["settings"]["training"]
     sizes = dict.fromkeys(("steps", "checkpoint_every"), SIZE)
     _require_kinds(path, training, sizes, "settings.training.")
-    steps = [str(step) for step in checkpoint_steps(training)]
+    steps = [str(step) for step in _trained_steps(record)]
     _require_same(path, "the adapter of step", steps, list(record["adapters"]))
     _require_kinds(path, record["adapters"], dict.fromkeys(steps, TEXT), "adapters.")
     if record["steps"] != training["steps"]:
@@ -203,8 +203,13 @@ def read_run(path: Path, parents: Parents | None = None) -> Row:
     if parents:
         origin = record["origin"]
         _require_parent(path, "other problems", origin.get("problems"), parents.problems("train"))
-        _require_models(path, origin, record["model"], record["settings"], parents)
+        _require_models(path, origin, record["model"], _proxy_of(record), parents)
     return record
+
+
+def _trained_steps(run: Row) -> list[int]:
+    training = run["settings"]["training"]
+    return checkpoint_steps(training["steps"], training["checkpoint_every"])
 
 
 def read_history(path: Path, run: Row) -> list[Row]:
@@ -243,7 +248,8 @@ def read_evaluation(path: Path, run: Row, parents: Parents) -> list[Row]:
     for key in ("task", "chat", "training"):
         own = said["settings"].get(key)
         _require_parent(path, f"another setting {key}", own, run["settings"].get(key))
-    check_evaluation(path, rows, run["settings"], said, parents.test_problems)
+    task, steps = run["settings"]["task"], [0, *_trained_steps(run)]
+    check_evaluation(path, rows, task, steps, said, parents.test_problems)
     if parents.test_rows not in (None, evaluated := len({row["problem"] for row in rows})):
         raise _fault(path, f"has {evaluated} problems, the data {parents.test_rows}")
     return rows
@@ -252,13 +258,14 @@ def read_evaluation(path: Path, run: Row, parents: Parents) -> list[Row]:
 def check_evaluation(
     path: Path,
     rows: Sequence[Row],
-    settings: Mapping[str, Any],
+    task: str,
+    steps: Sequence[int],
     made_from: Mapping[str, Any],
     problems: Sequence[str] | None = None,
 ) -> None:
     """Refuse an evaluation that is not whole; see `read_evaluation`.
 
-    `settings` are the run's, with task and training; `made_from` has the hashes of the prompts and,
+    `steps` are those that are evaluated, from 0 on; `made_from` has the hashes of the prompts and,
     by step, of the adapters; `problems` are the ids of the problems in order, else the first
     step's.
     """
@@ -271,7 +278,6 @@ def check_evaluation(
             if row[key] != value:
                 said = f"{key} is {row[key]}, of step {row['step']} it should be {value}"
                 raise _fault(_line(path, number), said)
-    steps = [0, *checkpoint_steps(settings["training"])]
     if problems is None:
         problems = list(dict.fromkeys(row["problem"] for row in rows))
     expected = [(step, problem) for step in steps for problem in problems]
@@ -280,7 +286,7 @@ def check_evaluation(
     if lost := [step for step in steps if step not in evaluated]:
         raise _fault(path, f"lacks step {_names(lost)} of its training")
     _require_same(path, "step and problem", expected, found)
-    _require_verdicts(path, rows, settings["task"])
+    _require_verdicts(path, rows, task)
 
 
 def require_adapters(path: Path, hashes: Any, run: Row) -> None:
@@ -357,7 +363,7 @@ def read_credit(spans: Path, completions: Path) -> tuple[list[Row], list[Row]]:
         raise _fault(completions, f"is of another measurement than {spans.name}")
     check_credit(spans, span_rows, completions, rows, said)
     parents, model = Parents(spans.parent.parent), spans.stem
-    _require_measured(spans, said, model, said["settings"], parents)
+    _require_measured(spans, said, model, _proxy_of(said), parents)
     if parents.measured:
         problems, _ = parents.measured
         for number, row in enumerate(rows, start=1):
@@ -367,10 +373,10 @@ def read_credit(spans: Path, completions: Path) -> tuple[list[Row], list[Row]]:
 
 
 def _require_measured(
-    path: Path, said: Row, model: str, settings: Mapping[str, Any], parents: Parents
+    path: Path, said: Row, model: str, proxy: str | None, parents: Parents
 ) -> None:
     """Refuse what was measured of another base model, another adapter or on other problems."""
-    _require_models(path, said, model, settings, parents)
+    _require_models(path, said, model, proxy, parents)
     if parents.measured:
         _require_parent(path, "other problems", said.get("problems"), parents.measured[1])
     if said["policy"] != "untrained":
@@ -398,16 +404,17 @@ def check_credit(
     measurement, policy = settings["measurement"], made_from["policy"]
     _require_kinds(where, measurement, dict.fromkeys(("prompts", "samples", "gold"), COUNT))
     for number, row in enumerate(rows, start=1):
-        where = _line(completions, number)
-        _require_kinds(where, row, COMPLETION)
+        line = _line(completions, number)
+        _require_kinds(line, row, COMPLETION)
         if row["answer"] is not None:
             places = dict.fromkeys(("start", "end", "token_start", "token_end"), COUNT)
-            _require_kinds(where, row["answer"], places, "answer.")
+            _require_kinds(line, row["answer"], places, "answer.")
         if row["policy"] != policy:
-            raise _fault(where, f"policy is {row['policy']}, not {policy}")
+            raise _fault(line, f"policy is {row['policy']}, not {policy}")
         if len(row["tokens"]) != len(row["weights"]):
-            raise _fault(where, f"{len(row['tokens'])} tokens, but {len(row['weights'])} weights")
-    names = list(completion_names(measurement))
+            raise _fault(line, f"{len(row['tokens'])} tokens, but {len(row['weights'])} weights")
+    wanted = (measurement[key] for key in ("prompts", "samples", "gold"))
+    names = list(completion_names(*wanted))
     _require_same(completions, "completion", names, [row["completion"] for row in rows])
     _require_verdicts(completions, rows, settings["task"])
     _check_spans(spans, span_rows, {row["completion"]: row for row in rows})
@@ -416,12 +423,12 @@ def check_credit(
         _require_spans_of_weights(spans, span_rows, rows)
 
 
-def completion_names(measurement: Mapping[str, Any]) -> Iterator[str]:
+def completion_names(prompts: int, samples: int, gold: int) -> Iterator[str]:
     """The ids of all completions of a measurement, in order: sampled ones, then the data set's."""
-    for prompt in range(measurement["prompts"]):
-        for place in range(measurement["samples"]):
+    for prompt in range(prompts):
+        for place in range(samples):
             yield f"sampled-{prompt}-{place}"
-    for number in range(measurement["gold"]):
+    for number in range(gold):
         yield f"gold-{number}"
 
 
@@ -476,9 +483,9 @@ def read_truth(
                 raise _fault(_line(path, number), f"lacks or should not have {', '.join(odd)}")
     check_truth(steps, step_rows, rules, rule_rows, said)
     model = steps.name.removesuffix(".steps.jsonl")
-    credits = said["settings"]["rules"].values()
-    for settings in ({"credit": credit} for credit in credits):
-        _require_measured(steps, said, model, settings, Parents(steps.parent.parent))
+    for credit in said["settings"]["rules"].values():
+        proxy = _proxy_of({"settings": {"credit": credit}})
+        _require_measured(steps, said, model, proxy, Parents(steps.parent.parent))
     return step_rows, rule_rows, said["settings"]
 
 
@@ -555,7 +562,7 @@ def read_profile(path: Path, model: str, parents: Parents) -> Row:
                 raise _fault(path, f"{key} is {value!r}, not {NUMBER.or_null().words}")
     said = checksum.made_from
     _require_kinds(checksums.beside(path), said, {"settings": OBJECT}, "made_from.")
-    _require_models(path, said, model, said["settings"], parents)
+    _require_models(path, said, model, _proxy_of(said), parents)
     return profile
 
 
@@ -606,20 +613,23 @@ def _require_parent(path: Path, what: str, said: Any, here: Any) -> None:
         raise _fault(path, f"was made from {what} than the study's")
 
 
-def _require_models(
-    path: Path, said: Row, model: str, settings: Mapping[str, Any], parents: Parents
-) -> None:
+def _require_models(path: Path, said: Row, model: str, proxy: str | None, parents: Parents) -> None:
     """Refuse a record of another base model, or of another proxy where the credit has one."""
-    credit = settings.get("credit")
-    proxy = credit.get("proxy") if isinstance(credit, dict) else None
     used = {"base model": (said.get("model"), model)}
-    if isinstance(proxy, str):
+    if proxy is not None:
         used["proxy"] = (said.get("proxy"), proxy)
     for what, (found, name) in used.items():
         here = parents.base_model(name)
         # What else there is of a model an archive lacks.
         if here is not None and not same_model(found, here):
             raise _fault(path, f"was made from another {what} than the study's")
+
+
+def _proxy_of(record: Row) -> str | None:
+    """The proxy that a record's settings name, if they do."""
+    credit = record["settings"].get("credit")
+    proxy = credit.get("proxy") if isinstance(credit, dict) else None
+    return proxy if isinstance(proxy, str) else None
 
 
 def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:

@@ -21,7 +21,7 @@ PACKAGES = (
 
 def environment(packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
     """The git state, the interpreter's prefix and the versions that are at work."""
-    versions = {"python": platform.python_version()}
+    versions: dict[str, str | None] = {"python": platform.python_version()}
     for package in packages:
         try:
             versions[package] = importlib.metadata.version(package)
@@ -146,6 +146,7 @@ CARRIERS = (
     "cfdapo.checksums",
     "cfdapo.integrity",
     "cfdapo.study",
+    "cfdapo.settings",
     "cfdapo.provenance",
     "cfdapo.locks",
     "cfdapo.devices",

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,15 @@ import jsonschema
 import yaml
 
 from cfdapo.files import UserError
+from cfdapo.settings import (
+    CreditSettings,
+    ModeCredit,
+    Study,
+    TrainingSettings,
+    Variant,
+    parse,
+    part_of,
+)
 from cfdapo.vocabulary import PAPER_MODES, TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,11 +48,16 @@ def rules() -> tuple[str, ...]:
     return tuple(schema["$defs"]["rule"]["enum"])
 
 
-def load_study(name: str, folder: Path = STUDIES) -> dict[str, Any]:
+def load_study(name: str, folder: Path = STUDIES) -> Study:
     """The study `name` of `folder`, with every default filled in.
 
     Raises `UserError` naming each wrong key and what is allowed there.
     """
+    return build_study(load_document(name, folder))
+
+
+def load_document(name: str, folder: Path = STUDIES) -> dict[str, Any]:
+    """The file of a study as `load_study` reads it, checked and with defaults, to be changed."""
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
@@ -63,8 +78,21 @@ class _Loader(yaml.SafeLoader):
     }
 
 
+def build_study(document: dict[str, Any]) -> Study:
+    """The study that a checked document describes; labels stand apart from their models."""
+    models = {
+        name: {key: value for key, value in model.items() if key != "label"}
+        for name, model in document["models"].items()
+    }
+    labels = {name: model["label"] for name, model in document["models"].items()}
+    return parse(Study, document | {"models": models, "labels": labels})
+
+
 def check_study(study: Any, source: str) -> dict[str, Any]:
-    """Validate a study against the schema and across its keys; returns it with defaults."""
+    """Validate a study against the schema and across its keys; returns it with defaults.
+
+    Raises `UserError` as `load_study`.
+    """
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     validator = _with_defaults(jsonschema.Draft202012Validator)(schema)
     errors = sorted(validator.iter_errors(study), key=lambda error: list(map(str, error.path)))
@@ -106,15 +134,17 @@ def _explain(error: jsonschema.ValidationError, where: str = "") -> str:
     """The wrong key, below the key `where`, and what is allowed there."""
     path = [*([where] if where else []), *map(str, error.absolute_path)]
     key = ".".join(path) or "the study"
-    value = error.instance
+    value: Any = error.instance
+    schema: Any = error.schema
+    wanted: Any = error.validator_value
     if error.validator == "additionalProperties":
-        allowed = error.schema["properties"]
+        allowed = schema["properties"]
         unknown = sorted(set(value) - set(allowed))
         return f"{key}: unknown key {', '.join(unknown)}; allowed: {', '.join(sorted(allowed))}"
     if error.validator == "enum":
-        return f"{key}: {value!r} is not one of {', '.join(map(str, error.validator_value))}"
+        return f"{key}: {value!r} is not one of {', '.join(map(str, wanted))}"
     if error.validator == "required":
-        missing = sorted(set(error.validator_value) - set(value))
+        missing = sorted(set(wanted) - set(value))
         return f"{key}: missing key {', '.join(missing)}"
     return f"{key}: {error.message}"
 
@@ -209,22 +239,24 @@ def _requested_at_first(resources: dict[str, Any], name: str) -> dict[str, int]:
     return {rule: asked[name] for rule, asked in resources.items() if isinstance(asked, dict)}
 
 
-def requested(study: dict[str, Any], rule: str, name: str, attempt: int) -> int:
+def requested(study: Study, rule: str, name: str, attempt: int) -> int:
     """`mem_mb` (MB) or `runtime` (minutes) that a job of `rule` asks for at its n-th attempt.
 
     Each retry asks for as much again on top, up to `resources.max_mem_mb` and `max_runtime`; but a
     job that goes on from where it was needs no more time, and a scheduler turns away what asks for
     more than its queue's limit.
     """
-    resources = study["resources"]
-    asked = resources[rule][name]
-    if name == "runtime" and rule in RESUMING:
+    jobs = study.resources.jobs()
+    if name == "mem_mb":
+        asked, most = jobs[rule].mem_mb, study.resources.max_mem_mb
+        return asked * attempt if most is None else min(asked * attempt, most)
+    asked, most = jobs[rule].runtime, study.resources.max_runtime
+    if rule in RESUMING:
         return asked
-    most = resources[f"max_{name}"]
-    if name == "runtime" and most is None:
+    if most is None:
         # Time that the scheduler gives to another job of the study.
-        most = max(_requested_at_first(resources, name).values())
-    return asked * attempt if most is None else min(asked * attempt, most)
+        most = max(job.runtime for job in jobs.values())
+    return min(asked * attempt, most)
 
 
 def _mode_conflicts(study: dict[str, Any]) -> list[str]:
@@ -266,78 +298,92 @@ def _credit_conflicts(where: str, credit: dict[str, Any], models: dict[str, Any]
     return found
 
 
-def credit_settings(study: dict[str, Any], mode: str) -> dict[str, Any]:
-    """Settings of `CreditConfig` for a mode of the study: a rule, or one of its variants.
+def credit_settings(study: Study, mode: str) -> ModeCredit:
+    """The credit of a mode of the study: a rule, or one of its variants.
 
     Of all rules' options, only those of the mode's own.
     """
-    variant = study["variants"].get(mode, {"mode": mode, "credit": {}})
-    settings = {**study["credit"], **variant["credit"], "mode": variant["mode"]}
-    return settings | {"options": settings["options"].get(variant["mode"], {})}
+    variant = _variant(study, mode)
+    changed = vars(study.credit) | dict(variant.credit)
+    options = changed["options"].get(variant.mode, {})
+    return ModeCredit(**changed | {"mode": variant.mode, "options": options})
 
 
-def training_settings(study: dict[str, Any], mode: str) -> dict[str, Any]:
+def training_settings(study: Study, mode: str) -> TrainingSettings:
     """Settings of training for a mode of the study; a variant may have its own learning rate."""
-    return study["training"] | study["variants"].get(mode, {"training": {}})["training"]
+    own = _variant(study, mode).training.learning_rate
+    return study.training if own is None else replace(study.training, learning_rate=own)
 
 
-def measured_credit(study: dict[str, Any]) -> dict[str, Any]:
-    """Settings of credit with which the mode `measurement.mode` has its drops measured.
+def measured_credit(study: Study) -> CreditSettings:
+    """Credit with which the mode `measurement.mode` has its drops measured.
 
-    `CreditConfig`'s but for the mode and its options: drops are the same for every weighting.
+    Without the mode and its options: drops are the same for every weighting.
     """
-    settings = credit_settings(study, study["measurement"]["mode"])
-    del settings["mode"]
-    return settings | {"options": {}}
+    return _without_options(credit_settings(study, study.measurement.mode))
 
 
-def measured_rules(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Settings of `CreditConfig` by the modes that are held against the truth, vanilla first."""
-    wanted = study["measurement"]["rules"]
-    modes = study["modes"] if wanted == "modes" else wanted
+def measured_rules(study: Study) -> dict[str, ModeCredit]:
+    """Credit of the modes that are held against the truth, vanilla first."""
+    wanted = study.measurement.rules
+    modes = study.modes if wanted == "modes" else wanted
     return {mode: credit_settings(study, mode) for mode in dict.fromkeys(["vanilla", *modes])}
 
 
-def mode_labels(study: dict[str, Any]) -> dict[str, str]:
+def profiled_credit(study: Study) -> CreditSettings:
+    """Credit whose cost is profiled: the study's own, which no rule's options change."""
+    return _without_options(study.credit)
+
+
+def _without_options(credit: CreditSettings) -> CreditSettings:
+    return replace(part_of(CreditSettings, credit), options={})
+
+
+def _variant(study: Study, mode: str) -> Variant:
+    """The variant of that name, or the rule, which changes nothing."""
+    return study.variants.get(mode, Variant(mode, mode, {}))
+
+
+def mode_labels(study: Study) -> dict[str, str]:
     """Display names by mode: a variant's label, a rule's name but for the paper's four modes'.
 
     Those have names of their own (`cfdapo.vocabulary.PAPER_MODES`).
     """
-    others = {mode: mode for mode in study["modes"] if mode not in PAPER_MODES}
-    return others | {mode: variant["label"] for mode, variant in study["variants"].items()}
+    others = {mode: mode for mode in study.modes if mode not in PAPER_MODES}
+    return others | {mode: variant.label for mode, variant in study.variants.items()}
 
 
-def weight_groups(study: dict[str, Any]) -> dict[str, dict[str, str]]:
+def weight_groups(study: Study) -> dict[str, dict[str, str]]:
     """Modes that differ in their weighting only: what is special -> weighting -> mode.
 
     The study's own settings come first; vanilla, whose weights are 1 whatever the settings, is in
     every group. "raw" and "mean 1" stand for `rescale_to_mean_one`.
     """
     groups: dict[str, dict[str, str]] = {}
-    for mode in study["modes"]:
-        variant = study["variants"].get(mode, {"mode": mode, "credit": {}})
-        groups.setdefault(_special(study["credit"], variant["credit"]), {})[variant["mode"]] = mode
-    own = groups.get(_special(study["credit"], {}), {})
+    for mode in study.modes:
+        variant = _variant(study, mode)
+        groups.setdefault(_special(study.credit, variant), {})[variant.mode] = mode
+    own = groups.get(_special(study.credit, Variant("", "", {})), {})
     if "vanilla" in own:
         groups = {name: {"vanilla": own["vanilla"]} | group for name, group in groups.items()}
     return groups
 
 
-def _special(credit: dict[str, Any], changed: dict[str, Any]) -> str:
-    """How weights are called that are given with these settings changed."""
-    scale = "mean 1" if {**credit, **changed}["rescale_to_mean_one"] else "raw"
+def _special(credit: CreditSettings, variant: Variant) -> str:
+    """How weights are called that are given with the variant's changes."""
+    own, changed = vars(credit), variant.credit
+    scale = "mean 1" if {**own, **changed}["rescale_to_mean_one"] else "raw"
     others = [
         f"{key} {value}"
         for key, value in sorted(changed.items())
-        if key != "rescale_to_mean_one" and value != credit[key]
+        if key != "rescale_to_mean_one" and value != own[key]
     ]
     return ", ".join([scale, *others])
 
 
-def checkpoint_steps(training: dict[str, Any]) -> list[int]:
-    """Steps at which adapters are saved: every `checkpoint_every`-th, up to the last."""
-    every = training["checkpoint_every"]
-    return list(range(every, training["steps"] + 1, every))
+def checkpoint_steps(steps: int, every: int) -> list[int]:
+    """Steps at which adapters are saved: every `every`-th, up to the last."""
+    return list(range(every, steps + 1, every))
 
 
 def config_hash(settings: Any) -> str:

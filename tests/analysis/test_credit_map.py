@@ -11,10 +11,10 @@ import pytest
 from made_credit import make_records
 
 from cfdapo.analysis.credit_map.completion import MappedCompletion
-from cfdapo.analysis.credit_map.page import MOST_SHOWN, choose, credit_map
+from cfdapo.analysis.credit_map.page import MOST_SHOWN, MapSettings, choose, credit_map
 from cfdapo.analysis.records.measured_credit import SPAN_COLUMNS
 
-CREDIT = {"intervention": "pad", "sink": "answer", "w_min": 0.5, "w_max": 4.0, "w_answer": 1.5}
+CREDIT = MapSettings("pad", "answer", 0.5, 4.0, 1.5)
 VOID = {"meta", "input", "link", "br", "img"}
 NASTY = "<script>alert('x')</script></style>\"&amp;\u2028\u202etxet\u200b</div></a>"
 

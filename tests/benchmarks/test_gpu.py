@@ -168,7 +168,7 @@ def test_operations_without_a_deterministic_form_are_told(tmp_path, monkeypatch)
     def train(model, *, out, settings, **_):
         assert torch.are_deterministic_algorithms_enabled()
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-        assert settings["training"]["precision"] == "bfloat16"
+        assert settings.training.precision == "bfloat16"
         warnings.warn(f"{out.name} does not have a deterministic implementation", stacklevel=1)
         warnings.warn("something else", stacklevel=1)
 

@@ -10,6 +10,7 @@ from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.rule import KEEPS, CreditRule, make_options, with_group_mass
 from cfdapo.credit.rules import get_rule, require_known_options, rule_names
 from cfdapo.files import UserError
+from cfdapo.settings import ModeCredit
 from cfdapo.study import rules
 
 
@@ -86,9 +87,9 @@ def test_group_mass_is_daposs_in_every_group_that_gets_any():
 
 
 def test_options_of_a_study_are_checked_before_any_job():
-    require_known_options([{"mode": "vanilla", "options": {}}, {"mode": "none", "options": {}}])
-    require_known_options([{"mode": "monte_carlo", "options": {"continuations": 4}}])
+    require_known_options([ModeCredit(mode="vanilla"), ModeCredit(mode="none")])
+    require_known_options([ModeCredit(mode="monte_carlo", options={"continuations": 4})])
     with pytest.raises(UserError, match="credit.options: options of monte_carlo: unknown k"):
-        require_known_options([{"mode": "monte_carlo", "options": {"k": 4}}])
+        require_known_options([ModeCredit(mode="monte_carlo", options={"k": 4})])
     with pytest.raises(UserError, match="continuations and budget are at least 1"):
-        require_known_options([{"mode": "monte_carlo", "options": {"continuations": 0}}])
+        require_known_options([ModeCredit(mode="monte_carlo", options={"continuations": 0})])

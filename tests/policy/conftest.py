@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from cfdapo.policy.trainer import CFDAPOTrainer
-from cfdapo.policy.training import make_trainer
-from cfdapo.study import load_study
+from cfdapo.policy.training import RunSettings, make_trainer
+from cfdapo.settings import parse
+from cfdapo.study import load_document
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def build(prepared, tmp_path) -> Callable[..., CFDAPOTrainer]:
         task: str = "arithmetic",
         **training: object,
     ) -> CFDAPOTrainer:
-        study = load_study("smoke")
+        study = load_document("smoke")
         changed = study["training"] | {
             "steps": 1,
             "checkpoint_every": 1,
@@ -47,7 +48,9 @@ def build(prepared, tmp_path) -> Callable[..., CFDAPOTrainer]:
         }
         file = prepared / f"{problems}.jsonl"
         folder = model_dir or prepared / "model"
-        trainer = make_trainer(folder, file, 0, settings, tmp_path, proxy_dir=proxy_dir)
+        trainer = make_trainer(
+            folder, file, 0, parse(RunSettings, settings), tmp_path, proxy_dir=proxy_dir
+        )
         trainer.reward_funcs = trainer.reward_funcs if graded else [reward_by_parity]
         return trainer
 

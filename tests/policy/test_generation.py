@@ -1,11 +1,14 @@
 """One prompt for training and evaluation; greedy completions that do not depend on their batch."""
 
+from dataclasses import replace
+
 import pytest
 
 from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.generation import encode_prompt, fitting_prompts, generate, messages
 from cfdapo.policy.models import load_base
 from cfdapo.problems.task import get_task
+from cfdapo.study import load_study
 
 TASK = get_task("arithmetic")
 
@@ -48,11 +51,11 @@ def test_long_prompts_are_an_error_that_names_them_or_are_dropped(loaded):
     _, tokenizer, rows = loaded
     lengths = [len(encode_prompt(tokenizer, messages(TASK, row), {})) for row in rows]
     limit = max(lengths) - 1
-    training = {"max_prompt_tokens": limit, "overlong_prompts": "error"}
+    training = replace(load_study("smoke").training, max_prompt_tokens=limit)
     longest = rows[lengths.index(max(lengths))]["id"]
     with pytest.raises(UserError, match=rf"longer than {limit}, first .*{longest}"):
         fitting_prompts(rows, TASK, tokenizer, training, {})
-    kept = fitting_prompts(rows, TASK, tokenizer, training | {"overlong_prompts": "drop"}, {})
+    kept = fitting_prompts(rows, TASK, tokenizer, replace(training, overlong_prompts="drop"), {})
     assert [row["id"] for row in kept] == [
         row["id"] for row, length in zip(rows, lengths, strict=True) if length <= limit
     ]

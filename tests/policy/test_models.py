@@ -22,8 +22,9 @@ from cfdapo.policy.models import (
 from cfdapo.policy.tiny import make_model, make_tokenizer
 from cfdapo.problems.arithmetic import make_problems
 from cfdapo.provenance import origin_of, same_model
+from cfdapo.settings import GgufModel, LoraSettings
 
-LORA = {"r": 4, "alpha": 4, "dropout": 0.0}
+LORA = LoraSettings(r=4, alpha=4, dropout=0.0)
 TINY = {"hidden_size": 4, "intermediate_size": 4, "num_attention_heads": 1, "num_hidden_layers": 1}
 
 
@@ -149,7 +150,7 @@ def test_weights_that_cannot_be_loaded_are_named(prepared, tmp_path):
 
 
 def test_gguf_package_that_is_not_installed_is_named(tmp_path):
-    entry = {"package": "no-such-package", "file": "x.gguf", "sha256": "0" * 64}
+    entry = GgufModel("gguf", "no-such-package", "x.gguf", "0" * 64, {}, None)
     with pytest.raises(UserError, match="no-such-package is not installed"):
         convert_gguf(entry, tmp_path)
 

@@ -5,8 +5,9 @@ import torch
 
 from cfdapo.credit.rules import get_rule, rule_names
 from cfdapo.files import UserError, read_jsonl, write_jsonl
-from cfdapo.policy.training import history, make_trainer
-from cfdapo.study import load_study
+from cfdapo.policy.training import RunSettings, history, make_trainer
+from cfdapo.settings import parse
+from cfdapo.study import load_document
 
 PAPERS = ("counterfactual", "vanilla", "random", "inverted")
 RUN = {"steps": 2, "checkpoint_every": 1, "learning_rate": 1e-3, "max_completion_tokens": 48}
@@ -34,7 +35,7 @@ def test_a_resumed_run_ends_with_the_same_bits(build, tmp_path, mode):
 def test_a_rule_reads_the_columns_that_it_asks_for(prepared, tmp_path):
     rows = [{"id": "a", "question": "1 + 1?", "answer": "2", "solution": "#### 2"}]
     write_jsonl(tmp_path / "train.jsonl", rows)
-    study = load_study("smoke")
+    study = load_document("smoke")
     settings = {
         "task": "arithmetic",
         "chat": {},
@@ -42,8 +43,9 @@ def test_a_rule_reads_the_columns_that_it_asks_for(prepared, tmp_path):
         "training": study["training"],
         "credit": study["credit"] | {"mode": "oracle"},
     }
+    chosen = parse(RunSettings, settings)
     with pytest.raises(UserError, match="modes: oracle needs problems with sentences"):
-        make_trainer(prepared / "model", tmp_path / "train.jsonl", 0, settings, tmp_path / "out")
+        make_trainer(prepared / "model", tmp_path / "train.jsonl", 0, chosen, tmp_path / "out")
     assert "sentences" in read_jsonl(prepared / "train.jsonl")[0]
 
 

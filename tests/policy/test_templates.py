@@ -12,7 +12,7 @@ from transformers.utils import chat_template_utils
 from cfdapo.files import UserError
 from cfdapo.policy.generation import encode_prompts
 from cfdapo.policy.templates import MOMENTS, fix_day, require_steady
-from cfdapo.study import NOT_THE_TEMPLATES, load_study
+from cfdapo.study import NOT_THE_TEMPLATES, load_document
 
 ASKED = "{% for message in messages %}{{ message.content }}{% endfor %}"
 # As those of Llama-3.2, gpt-oss and Mistral Small, and others whose date is a variable.
@@ -159,7 +159,7 @@ def test_a_template_that_draws_is_refused_and_the_generator_is_left_alone(templa
 
 
 def test_the_paper_s_study_fixes_the_date_of_llama():
-    chat = load_study("paper")["models"]["llama3.2-3b"]["chat_template_kwargs"]
+    chat = load_document("paper")["models"]["llama3.2-3b"]["chat_template_kwargs"]
     require_steady(tokenizer_with(LLAMA), chat=chat)
     assert "Today Date: 26 Jul 2024" in rendered(tokenizer_with(LLAMA), **chat)[0]
 

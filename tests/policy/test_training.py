@@ -8,7 +8,7 @@ import torch
 from cfdapo.files import UserError
 from cfdapo.policy.models import load_base
 from cfdapo.policy.training import COLUMNS, history
-from cfdapo.study import load_study
+from cfdapo.study import load_document
 
 # Drops agree to 1e-4 nats, so weights do to about 1e-3 and adapters, moved by at most the learning
 # rate (1e-3) a step, to far less: 5e-7 as measured, while another mode's differ by 7e-3.
@@ -141,6 +141,6 @@ def test_a_proxy_is_loaded_only_where_it_measures(build):
 
 def test_no_shipped_study_turns_an_option_of_the_appendix_on():
     for name in ("tiny", "smollm2", "paper", "smoke"):
-        credit = load_study(name)["credit"]
+        credit = load_document(name)["credit"]
         options = (credit["select"], credit["every"], credit["cache"], credit["proxy"])
         assert options == ("all", 1, 0, None)

@@ -21,17 +21,15 @@ from cfdapo.policy.checkpoints import adapter_hashes
 from cfdapo.policy.models import add_lora, load_base
 from cfdapo.problems.task import Task
 from cfdapo.provenance import origin_of
-from cfdapo.stages.evaluate import _finished, _identity, evaluate
+from cfdapo.settings import LoraSettings, parse
+from cfdapo.stages.evaluate import EvaluateSettings, _finished, _identity, evaluate
+from cfdapo.study import load_document
 
 SETTINGS = {
     "task": "arithmetic",
     "chat": {},
-    "training": {
-        "steps": 2,
-        "checkpoint_every": 1,
-        "precision": "float32",
-        "max_completion_tokens": 12,
-    },
+    "training": load_document("smoke")["training"]
+    | {"steps": 2, "checkpoint_every": 1, "max_completion_tokens": 12},
     "evaluation": {"batch_size": 4},
 }
 
@@ -43,7 +41,7 @@ def run_dir(prepared, tmp_path) -> Path:
     torch.manual_seed(0)
     for step in (1, 2):
         base, _ = load_base(prepared / "model")
-        lora = add_lora(base, {"r": 4, "alpha": 4, "dropout": 0.0})
+        lora = add_lora(base, LoraSettings(4, 4, 0.0))
         for name, parameter in lora.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.3)
@@ -53,7 +51,8 @@ def run_dir(prepared, tmp_path) -> Path:
 
 def run(prepared: Path, run_dir: Path) -> bytes:
     out = run_dir / "evaluation.jsonl"
-    evaluate(prepared / "model", prepared / "test.jsonl", run_dir, SETTINGS, out)
+    settings = parse(EvaluateSettings, SETTINGS)
+    evaluate(prepared / "model", prepared / "test.jsonl", run_dir, settings, out)
     return out.read_bytes()
 
 
@@ -102,7 +101,8 @@ def test_interrupted_evaluation_goes_on_to_the_same_bytes(prepared, run_dir, rec
 def begin(prepared: Path, run_dir: Path, content: bytes) -> tuple[Path, Path]:
     """An interrupted evaluation that left `content`; its records and what they are of."""
     partial, mark = run_dir / "evaluation.partial.jsonl", run_dir / "evaluation.partial.json"
-    identity = _identity(prepared / "model", prepared / "test.jsonl", run_dir, SETTINGS)
+    settings = parse(EvaluateSettings, SETTINGS)
+    identity = _identity(prepared / "model", prepared / "test.jsonl", run_dir, settings)
     write_json(mark, identity)
     partial.write_bytes(content)
     return partial, mark
@@ -113,7 +113,7 @@ def test_records_of_another_adapter_are_not_gone_on_from(prepared, run_dir):
     begin(prepared, run_dir, whole[: len(whole) // 2])
     base, _ = load_base(prepared / "model")
     folder = run_dir / "adapters" / "step1"
-    add_lora(base, {"r": 4, "alpha": 4, "dropout": 0.0}).save_pretrained(folder)
+    add_lora(base, LoraSettings(4, 4, 0.0)).save_pretrained(folder)
     changed = run(prepared, run_dir)
     steps = [[row for row in read_jsonl(run_dir / "evaluation.jsonl") if row["step"] == step]
              for step in (0, 1)]  # fmt: skip

@@ -23,9 +23,11 @@ from made_results import (
 )
 
 from cfdapo import checksums, integrity
+from cfdapo.analysis.credit_map.page import MapSettings
 from cfdapo.analysis.outcomes.comparisons import read_comparisons
 from cfdapo.analysis.records.results import Results, Runs
 from cfdapo.files import UserError, read_json, write_json
+from cfdapo.settings import as_flag
 
 MODELS, MODES, SEEDS = ("qwen3-tiny", "llama-tiny"), ("counterfactual", "vanilla"), (0, 1)
 RUNS = [
@@ -452,7 +454,8 @@ def test_the_credit_map_is_of_whole_credit_too(results, stage, tmp_path):
     path = results.folder / f"{CREDIT}.jsonl"
     path.write_text(path.read_text() * 2)
     flags = ["--spans", path, "--completions", results.folder / f"{CREDIT}.completions.jsonl"]
-    flags += ["--study", "s", "--label", "L", "--credit", "{}", "--out", tmp_path / "map.html"]
+    credit = as_flag(MapSettings("pad", "answer", 0.5, 4.0, 1.5))
+    flags += ["--study", "s", "--label", "L", "--credit", credit, "--out", tmp_path / "map.html"]
     assert_fails(stage("draw_credit_map", *flags), path, "damaged or changed")
 
 

@@ -19,8 +19,9 @@ from cfdapo.policy.models import add_lora, load_base
 from cfdapo.problems.answers import extract_answer
 from cfdapo.problems.task import Task
 from cfdapo.provenance import origin_of
+from cfdapo.settings import CreditSettings, LoraSettings, parse, plain
 from cfdapo.stages.batches import run_batches
-from cfdapo.stages.measure_credit import measure_credit
+from cfdapo.stages.measure_credit import MeasureSettings, measure_credit
 from cfdapo.vocabulary import COMBINATIONS, SPAN_LABELS
 
 MEASUREMENT = {
@@ -33,7 +34,7 @@ MEASUREMENT = {
     "batch_size": 4,
     "seed": 0,
 }
-CREDIT = {"w_min": 0.5, "w_max": 4.0, "w_answer": 1.5, "max_spans": 10}
+CREDIT = plain(CreditSettings())
 SETTINGS = {
     "task": "arithmetic",
     "chat": {},
@@ -51,7 +52,8 @@ SETTINGS = {
 def run(prepared: Path, folder: Path, settings=SETTINGS, **more) -> Path:
     out = folder / "tiny.jsonl"
     arguments = {"policy": "untrained", **more}
-    measure_credit(prepared / "model", prepared / "test.jsonl", settings, out=out, **arguments)
+    chosen = parse(MeasureSettings, settings)
+    measure_credit(prepared / "model", prepared / "test.jsonl", chosen, out=out, **arguments)
     return out
 
 
@@ -189,7 +191,7 @@ def test_records_of_another_configuration_are_not_taken_over(prepared, tmp_path,
 def test_a_trained_policy_is_measured_by_its_adapter(prepared, tmp_path, measured):
     torch.manual_seed(0)
     base, _ = load_base(prepared / "model")
-    lora = add_lora(base, {"r": 4, "alpha": 4, "dropout": 0.0})
+    lora = add_lora(base, LoraSettings(4, 4, 0.0))
     for name, parameter in lora.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
@@ -210,7 +212,7 @@ def test_another_mode_s_adapter_in_the_run_s_place_is_named(prepared, tmp_path, 
     for seed, mode in enumerate(("counterfactual", "vanilla")):
         torch.manual_seed(seed)
         adapter = runs / mode / "seed0" / "adapters" / "step2"
-        lora = add_lora(load_base(prepared / "model")[0], {"r": 4, "alpha": 4, "dropout": 0.0})
+        lora = add_lora(load_base(prepared / "model")[0], LoraSettings(4, 4, 0.0))
         lora.save_pretrained(adapter)
         hashes[mode] = adapter_hash(adapter)
         training = SETTINGS | {"training": {"steps": 2, "checkpoint_every": 2}}

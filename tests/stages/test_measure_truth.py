@@ -19,8 +19,9 @@ from cfdapo.policy.gradient_noise import (
 from cfdapo.policy.models import add_lora, load_base
 from cfdapo.policy.truth import _Value
 from cfdapo.problems.arithmetic import judge_lines
+from cfdapo.settings import CreditSettings, parse, plain
 from cfdapo.stages import measure_truth as truth_stage
-from cfdapo.stages.measure_credit import measure_credit
+from cfdapo.stages.measure_credit import MeasureSettings, measure_credit
 from cfdapo.study import credit_settings, load_study
 
 MEASUREMENT = {
@@ -37,15 +38,19 @@ SETTINGS = {
         "max_completion_tokens": 112,
     },
     "measurement": MEASUREMENT,
-    "rules": {rule: credit_settings(STUDY, rule) for rule in RULES},
+    "rules": {rule: plain(credit_settings(STUDY, rule)) for rule in RULES},
 }
+
+
+def typed(settings) -> truth_stage.TruthSettings:
+    return parse(truth_stage.TruthSettings, settings)
 
 
 def run(prepared: Path, folder: Path, settings=SETTINGS, **more) -> Truth:
     out = folder / "tiny.steps.jsonl"
     arguments = {"policy": "untrained", **more}
     truth_stage.measure_truth(
-        prepared / "model", prepared / "test.jsonl", settings, out=out, **arguments
+        prepared / "model", prepared / "test.jsonl", typed(settings), out=out, **arguments
     )
     return read_truth(folder, "tiny")
 
@@ -55,13 +60,14 @@ def folder(prepared, tmp_path_factory) -> Path:
     """The truth of the tiny model, and the credit of the same completions."""
     folder = tmp_path_factory.mktemp("truth")
     run(prepared, folder)
-    credit = SETTINGS | {
-        "credit": {"max_spans": 10},
-        "measurement": MEASUREMENT | {"gold": 0, "combinations": "study", "padding": []},
+    credit = {key: value for key, value in SETTINGS.items() if key != "rules"} | {
+        "credit": plain(CreditSettings(max_spans=10)),
+        "measurement": {key: value for key, value in MEASUREMENT.items() if key != "truth"}
+        | {"gold": 0, "combinations": "study", "padding": []},
     }
     out = folder / "tiny.jsonl"
     paths = prepared / "model", prepared / "test.jsonl"
-    measure_credit(*paths, credit, "untrained", out)
+    measure_credit(*paths, parse(MeasureSettings, credit), "untrained", out)
     return folder
 
 
@@ -175,7 +181,7 @@ def test_rules_that_do_not_fit_are_refused_by_name(prepared, tmp_path):
     write_jsonl(path, [{k: v for k, v in row.items() if k != "sentences"} for row in rows])
     out = tmp_path / "tiny.steps.jsonl"
     with pytest.raises(UserError, match="measurement.rules: oracle needs problems with sentences"):
-        truth_stage.measure_truth(prepared / "model", path, SETTINGS, "untrained", out)
+        truth_stage.measure_truth(prepared / "model", path, typed(SETTINGS), "untrained", out)
     wrong = SETTINGS["rules"] | {"mine": SETTINGS["rules"]["random"] | {"mode": "nobody's"}}
     with pytest.raises(UserError, match="measurement.rules: mine: unknown mode"):
         run(prepared, tmp_path, SETTINGS | {"rules": wrong})

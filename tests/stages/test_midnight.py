@@ -3,6 +3,8 @@
 import json
 import shutil
 import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,11 +17,20 @@ from cfdapo.policy.generation import hash_of_prompts
 from cfdapo.policy.interruption import RESUME_ME
 from cfdapo.policy.models import load_base, load_tokenizer
 from cfdapo.policy.tiny import CHAT_TEMPLATE
-from cfdapo.stages.evaluate import evaluate
-from cfdapo.stages.measure_credit import measure_credit
-from cfdapo.stages.profile_overhead import profile_overhead
+from cfdapo.policy.training import RunSettings
+from cfdapo.settings import (
+    MadeModel,
+    MeasurementSettings,
+    SamplingSettings,
+    parse,
+    part_of,
+)
+from cfdapo.stages import prepare_model
+from cfdapo.stages.evaluate import EvaluateSettings, evaluate
+from cfdapo.stages.measure_credit import MeasureSettings, measure_credit
+from cfdapo.stages.profile_overhead import ProfileSettings, profile_overhead
 from cfdapo.stages.train import train
-from cfdapo.study import load_study
+from cfdapo.study import load_document, load_study
 
 # As Llama-3.2's does.
 DATED = (
@@ -49,7 +60,7 @@ def clock():
 
 
 def settings(chat: dict, mode: str = "random", **more) -> dict:
-    study = load_study("smoke")
+    study = load_document("smoke")
     training = study["training"] | {
         "steps": STEPS,
         "checkpoint_every": 1,
@@ -64,15 +75,21 @@ def settings(chat: dict, mode: str = "random", **more) -> dict:
     return shared | {"lora": lora, "credit": credit} | more
 
 
-def of_evaluation(chat: dict) -> dict:
+def of_evaluation(chat: dict) -> EvaluateSettings:
     wanted = settings(chat)
     kept = {key: wanted[key] for key in ("task", "chat", "training")}
-    return kept | {"evaluation": {"batch_size": 4}}
+    return parse(EvaluateSettings, kept | {"evaluation": {"batch_size": 4}})
 
 
-def of_measurement(chat: dict) -> dict:
-    measurement = load_study("smoke")["measurement"] | {"prompts": 2, "samples": 2, "gold": 2}
-    return settings(chat, measurement=measurement)
+def of_measurement(chat: dict) -> MeasureSettings:
+    study = load_study("smoke")
+    return MeasureSettings(
+        "arithmetic",
+        chat,
+        replace(part_of(SamplingSettings, study.training), max_completion_tokens=24),
+        study.credit,
+        replace(part_of(MeasurementSettings, study.measurement), prompts=2, samples=2, gold=2),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +102,7 @@ def crossing(dated, prepared, tmp_path_factory):
         "problems": prepared / "train.jsonl",
         "mode": "random",
         "seed": 3,
-        "settings": settings(PINNED),
+        "settings": parse(RunSettings, settings(PINNED)),
     }
     code, log = run_train(folder / "whole", arguments, day=EVENING)
     assert code == 0, log
@@ -176,7 +193,7 @@ def test_a_state_of_other_prompts_is_not_gone_on_from(crossing, dated, prepared,
         "problems": prepared / "train.jsonl",
         "mode": "random",
         "seed": 3,
-        "settings": settings(PINNED),
+        "settings": parse(RunSettings, settings(PINNED)),
     }
     code, log = run_train(tmp_path / "run", arguments, ("credit", 3, signal.SIGTERM))
     assert code == RESUME_ME, log
@@ -202,9 +219,9 @@ def test_every_job_refuses_a_date_that_nothing_fixes(stage_name, dated, prepared
     data = prepared / "train.jsonl"
     with pytest.raises(UserError, match=READS):
         if stage_name == "train":
-            train("test", dated, data, "random", 0, settings({}), tmp_path)
+            train("test", dated, data, "random", 0, parse(RunSettings, settings({})), tmp_path)
         elif stage_name == "proxy":
-            proxied = settings({}, proxy_chat={})
+            proxied = parse(RunSettings, settings({}, proxy_chat={}))
             given = ("test", prepared / "model", data, "random", 0, proxied, tmp_path)
             train(*given, proxy_dir=dated)
         elif stage_name == "evaluate":
@@ -212,15 +229,28 @@ def test_every_job_refuses_a_date_that_nothing_fixes(stage_name, dated, prepared
         elif stage_name == "measure":
             measure_credit(dated, data, of_measurement({}), "untrained", tmp_path / "credit.jsonl")
         else:
-            profile_overhead(dated, data, settings({}, overhead={"repeats": 1}))
+            own = settings({}, overhead={"repeats": 1})
+            del own["credit"]["mode"]
+            profile_overhead(dated, data, parse(ProfileSettings, own))
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and "lock" not in path.name]
 
 
+@dataclass(frozen=True)
+class Dated(MadeModel):
+    chat_template_kwargs: Mapping[str, str] = field(default_factory=dict)
+    chat_template_date: str | None = None
+
+
 def test_a_model_is_refused_when_it_is_prepared(stage, tmp_path, monkeypatch):
-    entry = load_study("smoke")["models"]["qwen3-tiny"]
+    entry = load_document("smoke")["models"]["qwen3-tiny"]
+    del entry["label"]
     short = entry | {"pretraining": entry["pretraining"] | {"steps": 1}}
     flags = ["--name", "tiny", "--task", "arithmetic", "--out", tmp_path / "model", "--entry"]
     monkeypatch.setattr("cfdapo.policy.tiny.CHAT_TEMPLATE", DATED)
+    # As a model of another source has them; those are not made here.
+    none = {"chat_template_kwargs": {}, "chat_template_date": None}
+    read = lambda text: parse(Dated, none | json.loads(text))  # noqa: E731
+    monkeypatch.setattr(prepare_model, "_model", read)
     done = stage("prepare_model", *flags, json.dumps(short))
     assert done.returncode == 2 and "error: models.tiny: its chat template reads" in done.stderr
     assert not (tmp_path / "model" / "manifest.json").exists()

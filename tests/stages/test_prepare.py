@@ -5,11 +5,11 @@ import json
 import pytest
 
 from cfdapo.files import read_json, read_jsonl, sha256_of
-from cfdapo.study import load_study
+from cfdapo.study import load_document
 
 
 def data(**changed: object) -> str:
-    return json.dumps(load_study("smoke")["data"] | changed)
+    return json.dumps(load_document("smoke")["data"] | changed)
 
 
 def test_data_has_its_hashes_and_template_in_the_manifest(stage, tmp_path):
@@ -43,7 +43,8 @@ def test_missing_local_data_is_an_error_without_a_traceback(stage, tmp_path, pre
 
 
 def test_hub_model_that_is_out_of_reach_is_an_error_without_a_traceback(process, tmp_path):
-    entry = load_study("paper")["models"]["qwen3-1.7b"]
+    entry = load_document("paper")["models"]["qwen3-1.7b"]
+    del entry["label"]
     done = process(
         "prepare_model", "--name", "qwen3-1.7b", "--entry", json.dumps(entry), "--task", "gsm8k",
         "--out", tmp_path / "model", HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path),
@@ -55,7 +56,8 @@ def test_hub_model_that_is_out_of_reach_is_an_error_without_a_traceback(process,
 
 def test_made_model_is_the_same_twice(stage, process, tmp_path):
     """In a process of its own, and in this one."""
-    entry = load_study("smoke")["models"]["qwen3-tiny"]
+    entry = load_document("smoke")["models"]["qwen3-tiny"]
+    del entry["label"]
     short = entry | {"pretraining": entry["pretraining"] | {"steps": 2}}
     flags = ["--name", "test", "--entry", json.dumps(short), "--task", "arithmetic", "--out"]
     hashes = []

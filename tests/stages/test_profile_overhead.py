@@ -7,12 +7,12 @@ import pytest
 
 from cfdapo.files import read_json
 from cfdapo.stages.profile_overhead import METHODS, compare
-from cfdapo.study import load_study
+from cfdapo.study import load_document
 
 
 @pytest.mark.parametrize("proxied", [False, True], ids=["policy", "proxy"])
 def test_profile_has_all_phases_and_methods(prepared, stage, tmp_path, proxied):
-    study = load_study("smoke")
+    study = load_document("smoke")
     small = {"batch_size": 8, "max_completion_tokens": 96, "max_prompt_tokens": 200}
     settings = {
         "task": "arithmetic",

@@ -12,8 +12,10 @@ from killed import POINTS, run_train
 from cfdapo.files import read_json, read_jsonl, sha256_of, write_jsonl
 from cfdapo.policy.checkpoints import last_whole
 from cfdapo.policy.interruption import RESUME_ME
-from cfdapo.stages.evaluate import evaluate
-from cfdapo.study import load_study
+from cfdapo.policy.training import RunSettings
+from cfdapo.settings import parse
+from cfdapo.stages.evaluate import EvaluateSettings, evaluate
+from cfdapo.study import load_document
 
 # Four prompts a step of 24 problems: the second epoch begins after step 6.
 STEPS, PROBLEMS = 8, 24
@@ -21,7 +23,7 @@ SEED = 5
 
 
 def settings(mode: str, credit: dict | None = None, **training) -> dict:
-    study = load_study("smoke")
+    study = load_document("smoke")
     changed = {
         "steps": STEPS,
         "checkpoint_every": 4,
@@ -55,7 +57,7 @@ def arguments(prepared, tmp_path_factory):
             "problems": problems,
             "mode": mode,
             "seed": 3,
-            "settings": settings(mode, **changes),
+            "settings": parse(RunSettings, settings(mode, **changes)),
             "save_minutes": save_minutes,
         }
 
@@ -88,7 +90,9 @@ def left(out: Path) -> dict:
 
 
 def evaluation(prepared: Path, out: Path) -> bytes:
-    chosen = settings("vanilla") | {"evaluation": {"batch_size": 4}}
+    own = settings("vanilla")
+    kept = {key: own[key] for key in ("task", "chat", "training")}
+    chosen = parse(EvaluateSettings, kept | {"evaluation": {"batch_size": 4}})
     file = out / "evaluation.jsonl"
     evaluate(prepared / "model", prepared / "test.jsonl", out, chosen, file)
     return file.read_bytes()

@@ -11,16 +11,18 @@ from cfdapo import checksums
 from cfdapo.files import UserError, read_json, read_jsonl, sha256_of
 from cfdapo.integrity import read_history, read_run
 from cfdapo.policy.checkpoints import adapter_hashes
+from cfdapo.policy.training import RunSettings
 from cfdapo.provenance import code_hash
+from cfdapo.settings import parse
 from cfdapo.stages.train import train
-from cfdapo.study import load_study
+from cfdapo.study import load_document
 
 STEPS = 4
 
 
 @pytest.fixture(scope="module")
 def settings():
-    study = load_study("smoke")
+    study = load_document("smoke")
     training = study["training"] | {
         "steps": STEPS,
         "checkpoint_every": 2,
@@ -42,7 +44,8 @@ def settings():
 
 
 def run(prepared: Path, out: Path, settings: dict, mode: str = "random", seed: int = 0) -> Path:
-    train("test", prepared / "model", prepared / "train.jsonl", mode, seed, settings, out)
+    chosen = parse(RunSettings, settings)
+    train("test", prepared / "model", prepared / "train.jsonl", mode, seed, chosen, out)
     return out
 
 
@@ -146,5 +149,6 @@ def test_problems_that_changed_since_they_were_prepared_are_named(
         shutil.copy(prepared / file, tmp_path)
     text = (tmp_path / name).read_text()
     (tmp_path / name).write_text(text.replace("1", "2", 1))
+    chosen = parse(RunSettings, settings)
     with pytest.raises(UserError, match="train.jsonl: damaged or changed"):
-        train("test", prepared / "model", tmp_path / "train.jsonl", "random", 0, settings, tmp_path)
+        train("test", prepared / "model", tmp_path / "train.jsonl", "random", 0, chosen, tmp_path)

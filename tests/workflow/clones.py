@@ -8,7 +8,7 @@ from pathlib import Path
 
 from made_results import write_run
 
-from cfdapo.study import ROOT, load_study
+from cfdapo.study import ROOT, load_document
 
 PARTS = ("Snakefile", "workflow", "config", "envs", "src", "profiles", "slurm")
 
@@ -41,7 +41,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 def make_smoke_records(folder: Path) -> None:
     """The records of the smoke study's runs, made up, and nothing that trained them."""
     right = count()
-    for mode in load_study("smoke")["modes"]:
+    for mode in load_document("smoke")["modes"]:
         write_run(
             *(folder / "results/smoke", "qwen3-tiny", mode, 0, lambda step: next(right) % 3 == 0),
             problems=[f"p{number}" for number in range(5)],

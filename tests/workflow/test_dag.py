@@ -15,7 +15,7 @@ from clones import copy_workflow
 
 from cfdapo.analysis.registry import FIGURES
 from cfdapo.policy.tiny import CHAT_TEMPLATE
-from cfdapo.study import ROOT, STUDIES, load_study
+from cfdapo.study import ROOT, STUDIES, load_document
 
 pytestmark = pytest.mark.workflow
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -126,7 +126,7 @@ def test_a_clock_in_a_cached_chat_template_is_refused_before_any_job(clone, prep
     key = 'chat_template_kwargs: {date_string: "26 Jul 2024"}'
     assert path.read_text().count(key) == 1
     path.write_text(path.read_text().replace(key, ""))
-    entry = load_study("paper")["models"]["llama3.2-3b"]
+    entry = load_document("paper")["models"]["llama3.2-3b"]
     name = f"models--{entry['id'].replace('/', '--')}"
     snapshot = clone / "cache" / "hub" / name / "snapshots" / entry["revision"]
     shutil.copytree(prepared / "model", snapshot)

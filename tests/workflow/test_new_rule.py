@@ -11,7 +11,7 @@ import yaml
 from clones import copy_workflow, touched
 
 from cfdapo.files import read_json, read_jsonl
-from cfdapo.study import load_study
+from cfdapo.study import load_document
 
 pytestmark = pytest.mark.workflow
 
@@ -70,7 +70,7 @@ def test_a_study_can_name_it_and_a_run_trains_with_it(clone, prepared, tmp_path)
     jobs = run(clone, "snakemake", "-n", "-p", "--config", "study=smoke", "--until", "train")
     assert "--mode late" in jobs and "rules/late.py" in jobs
 
-    smoke = load_study("smoke")
+    smoke = load_document("smoke")
     one = {"steps": 1, "checkpoint_every": 1, "batch_size": 8, "group_size": 4}
     settings = {
         "task": "arithmetic",

@@ -11,21 +11,20 @@ import yaml
 from clones import copy_workflow, touched
 
 from cfdapo.files import read_json, read_jsonl
-from cfdapo.study import load_study
+from cfdapo.study import load_document
 
 pytestmark = pytest.mark.workflow
 
 TASK = '''"""The task of adding two numbers."""
 
-from typing import Any
+from cfdapo.problems.task import Row, Task
+from cfdapo.settings import DataSettings
 
-from cfdapo.problems.task import Task
 
-
-def _load(split: str, data: dict[str, Any]) -> list[dict[str, Any]]:
+def _load(split: str, data: DataSettings) -> list[Row]:
     first = 0 if split == "train" else 50
     rows = []
-    for number in range(data[f"{split}_problems"]):
+    for number in range(data.problems(split)):
         left, right = first + number, number % 7
         total = left + right
         rows.append(
@@ -102,7 +101,7 @@ def test_a_study_can_name_it_and_a_run_trains_on_it(clone, prepared, tmp_path):
         "results/mine/data/train.jsonl",
     )
 
-    smoke = load_study("smoke")
+    smoke = load_document("smoke")
     one = {"steps": 1, "checkpoint_every": 1, "batch_size": 8, "group_size": 4}
     limits = {"max_completion_tokens": 32, "max_prompt_tokens": 200}
     settings = {

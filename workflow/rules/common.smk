@@ -2,6 +2,7 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -22,6 +23,14 @@ from cfdapo.environments import leave_out_user_packages, shell_prefix
 from cfdapo.files import UserError
 from cfdapo.policy.templates import require_steady_models
 from cfdapo.provenance import rule_module, source_files
+from cfdapo.settings import (
+    MeasurementSettings,
+    SamplingSettings,
+    TruthMeasurement,
+    as_flag,
+    part_of,
+    plain,
+)
 from cfdapo.study import (
     ROOT,
     check_choice,
@@ -31,6 +40,7 @@ from cfdapo.study import (
     measured_credit,
     measured_rules,
     mode_labels,
+    profiled_credit,
     requested,
     training_settings,
     weight_groups,
@@ -45,18 +55,18 @@ shell.prefix(shell_prefix(SOURCE, USE_CONDA).replace("{", "{{").replace("}", "}}
 try:
     STUDY = load_study(check_choice(config))
     if workflow.is_main_process:  # and not in each of its jobs
-        require_steady_models(STUDY["models"])
-        require_known_options(credit_settings(STUDY, mode) for mode in STUDY["modes"])
+        require_steady_models(STUDY.models)
+        require_known_options(credit_settings(STUDY, mode) for mode in STUDY.modes)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = f"results/{config['study']}"
-HUB_MODELS = [name for name, entry in STUDY["models"].items() if entry["source"] == "hub"]
-MODELS, MODES, SEEDS = list(STUDY["models"]), STUDY["modes"], STUDY["seeds"]
-LABELS = {name: entry["label"] for name, entry in STUDY["models"].items()}
-TASK = STUDY["data"]["task"]
-PROXY = STUDY["credit"]["proxy"]
-STEPS = checkpoint_steps(STUDY["training"])
+HUB_MODELS = [name for name, entry in STUDY.models.items() if entry.source == "hub"]
+MODELS, MODES, SEEDS = list(STUDY.models), list(STUDY.modes), list(STUDY.seeds)
+LABELS = dict(STUDY.labels)
+TASK = STUDY.data.task
+PROXY = STUDY.credit.proxy
+STEPS = checkpoint_steps(STUDY.training.steps, STUDY.training.checkpoint_every)
 RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
 
 
@@ -79,11 +89,6 @@ wildcard_constraints:
     seed=one_of(SEEDS),
 
 
-def as_json(value):
-    """Equal settings are equal text, so that the order of keys reruns nothing."""
-    return json.dumps(value, sort_keys=True)
-
-
 def code(stage):
     """The source files that decide what a stage leaves; Snakemake reruns on their content.
 
@@ -94,8 +99,8 @@ def code(stage):
 
 def data_settings():
     """Where the problems come from; a folder that the study names is one of the clone."""
-    data = STUDY["data"]
-    return as_json(data | {"path": in_clone(data["path"])} if data["path"] else data)
+    data = STUDY.data
+    return as_flag(replace(data, path=in_clone(data.path)) if data.path else data)
 
 
 def output_code(stage, spec):
@@ -105,7 +110,7 @@ def output_code(stage, spec):
 
 def rule_code(wildcards):
     """The source files of a mode's credit rule, which decide its runs and no other mode's."""
-    mode = credit_settings(STUDY, wildcards.mode)["mode"]
+    mode = credit_settings(STUDY, wildcards.mode).mode
     return list(map(in_clone, source_files(rule_module(mode))))
 
 
@@ -116,24 +121,23 @@ def scaled(rule, name):
 
 def model_entry(wildcards):
     """What a model is made of; its label is only for tables."""
-    entry = STUDY["models"][wildcards.model]
-    return as_json({key: value for key, value in entry.items() if key != "label"})
+    return as_flag(STUDY.models[wildcards.model])
 
 
 def _common_settings(wildcards):
-    chat = STUDY["models"][wildcards.model].get("chat_template_kwargs", {})
-    return {"task": TASK, "chat": chat, "training": STUDY["training"]}
+    chat = STUDY.models[wildcards.model].chat_template_kwargs
+    return {"task": TASK, "chat": chat, "training": STUDY.training}
 
 
 def train_settings(wildcards):
     settings = _credit_settings(wildcards, credit_settings(STUDY, wildcards.mode))
-    return as_json(settings | {"training": training_settings(STUDY, wildcards.mode)})
+    return as_flag(settings | {"training": training_settings(STUDY, wildcards.mode)})
 
 
 def _credit_settings(wildcards, credit):
-    more = {"lora": STUDY["lora"], "credit": credit}
+    more = {"lora": STUDY.lora, "credit": credit}
     if PROXY:
-        more["proxy_chat"] = STUDY["models"][PROXY].get("chat_template_kwargs", {})
+        more["proxy_chat"] = STUDY.models[PROXY].chat_template_kwargs
     return _common_settings(wildcards) | more
 
 
@@ -147,55 +151,47 @@ def proxy_flag(wildcards, input):
 
 
 def evaluate_settings(wildcards):
-    return as_json(_common_settings(wildcards) | {"evaluation": STUDY["evaluation"]})
+    return as_flag(_common_settings(wildcards) | {"evaluation": STUDY.evaluation})
 
 
 def overhead_settings(wildcards):
-    more = {"overhead": STUDY["overhead"]}
-    return as_json(_credit_settings(wildcards, STUDY["credit"]) | more)
-
-
-_SAMPLING = ("precision", "temperature", "top_p", "max_completion_tokens")
+    more = {"overhead": STUDY.overhead}
+    return as_flag(_credit_settings(wildcards, profiled_credit(STUDY)) | more)
 
 
 def measurement_settings(wildcards):
     settings = _credit_settings(wildcards, measured_credit(STUDY))
     # What only concerns how the policy was trained measures nothing anew.
     del settings["lora"]
-    training = {key: STUDY["training"][key] for key in _SAMPLING}
-    measurement = STUDY["measurement"]
-    other = ("policy", "mode", "truth", "rules")
-    kept = {key: measurement[key] for key in measurement if key not in other}
-    return as_json(settings | {"training": training, "measurement": kept})
-
-
-# What the truth depends on of the measurement of credit, whose completions it is about.
-_TRUE_OF = ("prompts", "samples", "max_completion_tokens", "batch_size", "seed", "truth")
+    sampling = part_of(SamplingSettings, STUDY.training)
+    measurement = part_of(MeasurementSettings, STUDY.measurement)
+    return as_flag(settings | {"training": sampling, "measurement": measurement})
 
 
 def truth_settings(wildcards):
     """Of the rules in their own order, which is that of the table."""
-    measured = json.loads(measurement_settings(wildcards))
-    settings = {key: value for key, value in measured.items() if key != "credit"}
-    measurement = {key: STUDY["measurement"][key] for key in _TRUE_OF}
-    named = {rule: dict(sorted(own.items())) for rule, own in measured_rules(STUDY).items()}
-    return json.dumps(settings | {"measurement": measurement, "rules": named})
+    settings = _common_settings(wildcards)
+    if PROXY:
+        settings["proxy_chat"] = STUDY.models[PROXY].chat_template_kwargs
+    settings["training"] = part_of(SamplingSettings, STUDY.training)
+    settings["measurement"] = part_of(TruthMeasurement, STUDY.measurement)
+    return json.dumps(plain(settings | {"rules": measured_rules(STUDY)}, sort_keys=False))
 
 
 def measured_rule_code():
     """The source files of all rules that are held against the truth."""
-    modes = {credit["mode"] for credit in measured_rules(STUDY).values()}
+    modes = {credit.mode for credit in measured_rules(STUDY).values()}
     files = {file for mode in modes for file in source_files(rule_module(mode))}
     return list(map(in_clone, sorted(files)))
 
 
 def _measured_run():
-    return f"{STUDY['measurement']['mode']}/seed{SEEDS[0]}"
+    return f"{STUDY.measurement.mode}/seed{SEEDS[0]}"
 
 
 def measured_adapter(wildcards):
     """The files of the adapter whose policy is measured; none where that is the base model."""
-    if STUDY["measurement"]["policy"] == "untrained":
+    if STUDY.measurement.policy == "untrained":
         return []
     folder = f"{RESULTS}/runs/{wildcards.model}/{_measured_run()}/adapters/step{STEPS[-1]}"
     return [f"{folder}/{name}" for name in ("adapter_model.safetensors", "adapter_config.json")]
@@ -237,7 +233,7 @@ def inputs_of(spec):
 
 def outputs_of(specs):
     """The files of those tables and figures that say something about the study."""
-    unmeasured = () if STUDY["measurement"]["truth"] else ("truth",)
+    unmeasured = () if STUDY.measurement.truth else ("truth",)
     fitting = registry.fitting(specs, TASK, unmeasured)
     return [getattr(rules, spec.name).output for spec in fitting]
 
@@ -250,7 +246,7 @@ RUN_FLAGS = (
     f"--models {' '.join(MODELS)} --modes {' '.join(MODES)} --seeds {' '.join(map(str, SEEDS))}"
 )
 RESULTS_FLAGS = (
-    f"--results {RESULTS} {RUN_FLAGS} --labels {shlex.quote(as_json(LABELS))}"
-    f" --mode-labels {shlex.quote(as_json(mode_labels(STUDY)))} --task {TASK}"
-    f" --weight-groups {shlex.quote(as_json(weight_groups(STUDY)))}"
+    f"--results {RESULTS} {RUN_FLAGS} --labels {shlex.quote(as_flag(LABELS))}"
+    f" --mode-labels {shlex.quote(as_flag(mode_labels(STUDY)))} --task {TASK}"
+    f" --weight-groups {shlex.quote(as_flag(weight_groups(STUDY)))}"
 )

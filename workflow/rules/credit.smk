@@ -13,7 +13,7 @@ rule prepare_measured:
         "../../envs/train.yaml"
     params:
         data=data_settings(),
-        problems=max(STUDY["measurement"]["prompts"], STUDY["measurement"]["gold"]),
+        problems=max(STUDY.measurement.prompts, STUDY.measurement.gold),
     shell:
         "python -m cfdapo.stages.prepare_measured --data {params.data:q}"
         " --problems {params.problems} --out {output} > {log} 2>&1"
@@ -34,9 +34,9 @@ rule measure_credit:
         f"{RESULTS}/logs/measure_credit/{{model}}.log",
     conda:
         "../../envs/train.yaml"
-    threads: STUDY["resources"]["measure_credit"]["threads"]
+    threads: STUDY.resources.measure_credit.threads
     resources:
-        gpu=STUDY["resources"]["measure_credit"]["gpu"],
+        gpu=STUDY.resources.measure_credit.gpu,
         mem_mb=scaled("measure_credit", "mem_mb"),
         runtime=scaled("measure_credit", "runtime"),
     params:
@@ -67,9 +67,9 @@ rule measure_truth:
         f"{RESULTS}/logs/measure_truth/{{model}}.log",
     conda:
         "../../envs/train.yaml"
-    threads: STUDY["resources"]["measure_credit"]["threads"]
+    threads: STUDY.resources.measure_credit.threads
     resources:
-        gpu=STUDY["resources"]["measure_credit"]["gpu"],
+        gpu=STUDY.resources.measure_credit.gpu,
         mem_mb=scaled("measure_credit", "mem_mb"),
         runtime=scaled("measure_credit", "runtime"),
     params:

@@ -22,9 +22,9 @@ rule credit_map:
         study=config["study"],
         task=TASK,
         label=lambda wildcards: LABELS[wildcards.model],
-        credit=as_json(
+        credit=as_flag(
             {
-                key: measured_credit(STUDY)[key]
+                key: getattr(measured_credit(STUDY), key)
                 for key in ("intervention", "sink", "w_min", "w_max", "w_answer")
             }
         ),

@@ -13,9 +13,9 @@ rule evaluate:
         f"{RESULTS}/logs/evaluate/{{model}}/{{mode}}/seed{{seed}}.log",
     conda:
         "../../envs/train.yaml"
-    threads: STUDY["resources"]["evaluate"]["threads"]
+    threads: STUDY.resources.evaluate.threads
     resources:
-        gpu=STUDY["resources"]["evaluate"]["gpu"],
+        gpu=STUDY.resources.evaluate.gpu,
         mem_mb=scaled("evaluate", "mem_mb"),
         runtime=scaled("evaluate", "runtime"),
     params:

@@ -14,14 +14,14 @@ rule prepare_model:
         model=one_of(set(MODELS) - set(HUB_MODELS)),
     conda:
         "../../envs/train.yaml"
-    threads: STUDY["resources"]["prepare_model"]["threads"]
+    threads: STUDY.resources.prepare_model.threads
     resources:
-        gpu=STUDY["resources"]["prepare_model"]["gpu"],
+        gpu=STUDY.resources.prepare_model.gpu,
         mem_mb=scaled("prepare_model", "mem_mb"),
         runtime=scaled("prepare_model", "runtime"),
     params:
         entry=model_entry,
-        task=STUDY["data"]["task"],
+        task=STUDY.data.task,
     shell:
         "python -m cfdapo.stages.prepare_model --name {wildcards.model}"
         " --entry {params.entry:q} --task {params.task} --out {output} > {log} 2>&1"
@@ -41,7 +41,7 @@ rule fetch_model:
         "../../envs/train.yaml"
     params:
         entry=model_entry,
-        task=STUDY["data"]["task"],
+        task=STUDY.data.task,
     shell:
         "python -m cfdapo.stages.prepare_model --name {wildcards.model}"
         " --entry {params.entry:q} --task {params.task} --out {output} > {log} 2>&1"

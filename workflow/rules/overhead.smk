@@ -10,9 +10,9 @@ rule profile_overhead:
         f"{RESULTS}/logs/profile_overhead/{{model}}.log",
     conda:
         "../../envs/train.yaml"
-    threads: STUDY["resources"]["profile_overhead"]["threads"]
+    threads: STUDY.resources.profile_overhead.threads
     resources:
-        gpu=STUDY["resources"]["profile_overhead"]["gpu"],
+        gpu=STUDY.resources.profile_overhead.gpu,
         mem_mb=scaled("profile_overhead", "mem_mb"),
         runtime=scaled("profile_overhead", "runtime"),
     params:

@@ -22,9 +22,9 @@ rule train:
         f"{RESULTS}/logs/train/{{model}}/{{mode}}/seed{{seed}}.log",
     conda:
         "../../envs/train.yaml"
-    threads: STUDY["resources"]["train"]["threads"]
+    threads: STUDY.resources.train.threads
     resources:
-        gpu=STUDY["resources"]["train"]["gpu"],
+        gpu=STUDY.resources.train.gpu,
         mem_mb=scaled("train", "mem_mb"),
         runtime=scaled("train", "runtime"),
     params:

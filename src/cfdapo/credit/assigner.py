@@ -1,6 +1,6 @@
 """The whole chain for a batch of completions: text, spans, tokens, drops, weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,6 @@ from cfdapo.credit.code_spans import find_code_answer, find_code_spans
 from cfdapo.credit.crosscheck import crosscheck
 from cfdapo.credit.importance import (
     METHODS,
-    TOKEN_BUDGET,
     DropRequest,
     Measurement,
     choose_way,
@@ -24,13 +23,14 @@ from cfdapo.credit.importance import (
 from cfdapo.credit.interventions import INTERVENTIONS, SINKS, longest_request, make_plan
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rules import get_rule, rule_names
-from cfdapo.credit.scoring import PRECISIONS, measuring
+from cfdapo.credit.scoring import PRECISIONS, dtype_of, measuring
 from cfdapo.credit.spans import SELECTIONS, Span, find_answer, find_spans, select_spans
 from cfdapo.credit.weights import rescale_to_mean_one, rounding, token_weights
+from cfdapo.settings import CreditSettings, ModeCredit, part_of
 
 # What finds spans before an answer, and what finds the answer.
-SPANS = {"arithmetic": find_spans, "code": find_code_spans}
-ANSWERS = {
+SPANS: dict[str, Callable[..., list[Span]]] = {"arithmetic": find_spans, "code": find_code_spans}
+ANSWERS: dict[str, Callable[..., Span | None]] = {
     "number": find_answer,
     "returns": partial(find_code_answer, sink="returns"),
     "function": partial(find_code_answer, sink="function"),
@@ -50,7 +50,7 @@ CHOICES = {
 
 
 @dataclass(frozen=True)
-class CreditConfig:
+class CreditConfig(ModeCredit):
     """How a completion's tokens are weighted.
 
     mode: the rule, a module of `cfdapo.credit.rules`; the paper's are counterfactual, vanilla,
@@ -80,26 +80,6 @@ class CreditConfig:
     select_k or every is below 1, or cache below 0.
     """
 
-    mode: str = "counterfactual"
-    max_spans: int = 10
-    w_min: float = 0.5
-    w_max: float = 4.0
-    w_answer: float = 1.5
-    rescale_to_mean_one: bool = False
-    method: str = "prefix"
-    intervention: str = "pad"
-    sink: str = "answer"
-    token_budget: int = TOKEN_BUDGET
-    select: str = "all"
-    select_k: int = 3
-    every: int = 1
-    cache: int = 0
-    proxy: str | None = None
-    spans: str = "arithmetic"
-    answer: str = "number"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    precision: str = "float32"
-
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
@@ -113,6 +93,11 @@ class CreditConfig:
     def measures_drops(self) -> bool:
         """Whether the mode measures drops."""
         return get_rule(self.mode).measures_drops
+
+
+def config_of(credit: CreditSettings, mode: str) -> CreditConfig:
+    """The configuration of a mode with the settings that a study's modes share."""
+    return CreditConfig(**{**vars(part_of(CreditSettings, credit)), "mode": mode})
 
 
 @dataclass(frozen=True)
@@ -221,7 +206,7 @@ class CreditAssigner:
             for (credit, _), measured in zip(located, drops, strict=True)
         ]
         if self.config.measures_drops:
-            dtype = self._measuring(model)[0].dtype
+            dtype = dtype_of(self._measuring(model)[0])
             weighted = [replace(own, noise=self._is_noise(own, dtype)) for own in weighted]
         return Assignment(weighted, requests, **costs)
 
@@ -274,17 +259,18 @@ class CreditAssigner:
         drops = [torch.full((len(r.spans) if r else 0,), torch.nan) for r in requests]
         if not self.config.measures_drops:
             return drops, {}
-        missing, hits = [], 0
+        missing: list[tuple[int, DropRequest]] = []
+        hits = 0
         for index, request in enumerate(requests):
             if request is None:
                 continue
             known = self.cache.get(prompts[index], completions[index])
             if known is None:
-                missing.append(index)
+                missing.append((index, request))
             else:
                 drops[index], hits = known, hits + 1
-        measured = self._run(model, [requests[index] for index in missing])
-        for index, result in zip(missing, measured.drops, strict=True):
+        measured = self._run(model, [request for _, request in missing])
+        for (index, _), result in zip(missing, measured.drops, strict=True):
             drops[index] = result
             self.cache.put(prompts[index], completions[index], result)
         return drops, {"passes": measured.passes, "hits": hits, "tokens": measured.tokens}

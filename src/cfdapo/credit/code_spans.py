@@ -23,7 +23,7 @@ import re
 from collections.abc import Iterator
 
 from cfdapo.credit.spans import Span
-from cfdapo.problems.code_places import FUNCTIONS, Code, entry_point, find_code
+from cfdapo.problems.code_places import FUNCTIONS, Code, Placed, entry_point, find_code
 
 # In the order in which they are kept where there are more than max_spans: what decides the result.
 CODE_KINDS = ("return", "conditional", "loop", "comprehension", "assignment", "call", "import")
@@ -80,7 +80,7 @@ def find_code_spans(
     return sorted(kept[: max(max_spans, 0)], key=lambda span: span.start)
 
 
-def _pieces(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.AST, str]]:
+def _pieces(tree: ast.Module) -> Iterator[tuple[Placed, Placed, str]]:
     """The first and last node, and the kind, of every span."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -103,12 +103,12 @@ def _has(node: ast.AST, kinds: type | tuple[type, ...]) -> bool:
     return any(isinstance(inner, kinds) for inner in ast.walk(node))
 
 
-def _sink_node(tree: ast.Module, sink: str, name: str | None) -> ast.AST | None:
+def _sink_node(tree: ast.Module, sink: str, name: str | None) -> Placed | None:
     function = entry_point(tree, name)
     if function is None or sink == "function":
         return function
     if isinstance(function, ast.Assign):
-        return function.value.body
+        return function.value.body if isinstance(function.value, ast.Lambda) else None
     returns = [node.value for node in _own_nodes(function) if isinstance(node, ast.Return)]
     return max(
         (value for value in returns if value is not None),
@@ -117,9 +117,9 @@ def _sink_node(tree: ast.Module, sink: str, name: str | None) -> ast.AST | None:
     )
 
 
-def _own_nodes(function: ast.AST) -> Iterator[ast.AST]:
+def _own_nodes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AST]:
     """The nodes of a function without those of functions and classes inside it."""
-    waiting = list(function.body)
+    waiting: list[ast.AST] = list(function.body)
     while waiting:
         node = waiting.pop()
         yield node

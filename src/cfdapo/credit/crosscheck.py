@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cfdapo.credit.exactness import SINGLE, Way, model_name
 from cfdapo.credit.importance import measure_plans
 from cfdapo.credit.interventions import Plan
-from cfdapo.credit.scoring import Scorer
+from cfdapo.credit.scoring import Scorer, dtype_of
 from cfdapo.files import UserError
 
 # How far the two may be apart, in nats and as a part of the largest drop or log-probability: in
@@ -53,7 +53,7 @@ def crosscheck(
     how = method, placeholder_id, token_budget
     found = [_numbers(one) for one in measure_plans(scorer, group, way, *how)]
     expected = _numbers(measure_plans(scorer, [plan], SINGLE, *how)[0])
-    nats, part = _ALLOWED[model.dtype.itemsize < 4]
+    nats, part = _ALLOWED[dtype_of(model).itemsize < 4]
     check = Crosscheck(
         float((torch.stack(found) - expected).abs().max()),
         nats + part * float(expected.abs().max()),

@@ -17,7 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from cfdapo.credit.packing import Inexact, KeyValues, PackedPass, Segment, packed_attention, running
-from cfdapo.credit.scoring import evaluating, forget_lengths, hiding
+from cfdapo.credit.scoring import (
+    dtype_of,
+    embedding,
+    evaluating,
+    forget_lengths,
+    hiding,
+    text_config,
+)
 
 # How far states that ought to be the same may differ, as a part of their length as vectors, in
 # float32 and in 16 bits. Where only neighbours change, nothing but a mixture of experts rounds
@@ -82,7 +89,8 @@ def exact_way(model: nn.Module, longest: int) -> Way:
 
 def model_name(model: nn.Module) -> str:
     """The name of the model's class, without PEFT's wrapping."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    wrapped: Any = model
+    inner = wrapped.get_base_model() if hasattr(model, "get_base_model") else model
     return type(inner).__name__
 
 
@@ -135,7 +143,7 @@ def _packed_flaw(model: nn.Module, longest: int) -> str | None:
 def _packed_states(model: nn.Module, own: list[int], others: list[Segment]) -> Tensor:
     """States of the tokens `own` in one row with two other sequences, (tokens, size)."""
     watched = Segment(own, 0)
-    device = model.get_input_embeddings().weight.device
+    device = embedding(model).weight.device
     packed = PackedPass([others[0], watched, others[1]], KeyValues(), [], device)
     positions = packed.positions()
     with running(packed):
@@ -197,7 +205,7 @@ def _embedding_flaw(model: nn.Module, longest: int) -> str | None:
     mask = torch.ones_like(ids)
     read = _states(model, input_ids=ids, attention_mask=mask)[0]
     with torch.enable_grad():
-        leaf = model.get_input_embeddings()(ids).detach().requires_grad_()
+        leaf = embedding(model)(ids).detach().requires_grad_()
         given = _states(model, inputs_embeds=leaf, attention_mask=mask)[0]
         torch.autograd.grad(given.sum(), leaf)
     return "reads more of a token than its embedding" if _differ(given, read, model) else None
@@ -228,17 +236,17 @@ def _differ(one: Tensor, other: Tensor, model: nn.Module) -> bool:
 
 
 def _bound(bounds: tuple[float, float], model: nn.Module) -> float:
-    return bounds[model.dtype.itemsize < 4]
+    return bounds[dtype_of(model).itemsize < 4]
 
 
 def _tokens(model: nn.Module, count: int, seed: int) -> list[int]:
     """Token ids that differ by `seed`, from all over the vocabulary."""
-    vocabulary = model.config.get_text_config().vocab_size
+    vocabulary = text_config(model).vocab_size
     return [(7919 * (i + 1) + 104_729 * seed + 3) % vocabulary for i in range(count)]
 
 
 def _row(model: nn.Module, tokens: list[int]) -> Tensor:
-    return torch.tensor([tokens], device=model.get_input_embeddings().weight.device)
+    return torch.tensor([tokens], device=embedding(model).weight.device)
 
 
 def _positions(model: nn.Module, longest: int) -> int:
@@ -248,7 +256,7 @@ def _positions(model: nn.Module, longest: int) -> int:
         for name, module in model.named_modules()
         if isinstance(module, nn.Embedding) and ("position" in name or name.endswith("wpe"))
     ]
-    learned = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    learned = getattr(text_config(model), "max_position_embeddings", None)
     return min([longest, *tables, *([learned] if tables and learned else [])])
 
 

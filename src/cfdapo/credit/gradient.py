@@ -9,7 +9,7 @@ from torch import Tensor
 from cfdapo.credit.interventions import Plan
 from cfdapo.credit.packing import PackedPass, Segment, packed_attention
 from cfdapo.credit.prefix import Forest, passes
-from cfdapo.credit.scoring import Scorer, pick
+from cfdapo.credit.scoring import Scorer, embedding, pick
 
 
 def gradient_drops(
@@ -72,9 +72,9 @@ def _change(
     scorer: Scorer, ids: Tensor, placeholder_id: int, score: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """What replacing each token of one row would change to first order, (N,), and the scores."""
-    embedding = scorer.model.get_input_embeddings()
-    placeholder = embedding(torch.tensor([placeholder_id], device=scorer.device)).float()
-    embedded = embedding(ids)
+    embed = embedding(scorer.model)
+    placeholder = embed(torch.tensor([placeholder_id], device=scorer.device)).float()
+    embedded = embed(ids)
     with torch.enable_grad():
         leaf = embedded.detach().requires_grad_()
         picked = score(leaf)

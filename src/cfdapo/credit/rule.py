@@ -5,7 +5,7 @@ is the mode's and whose `Rule` is a `CreditRule`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -125,7 +125,7 @@ class CreditRule(ABC):
 
     def __init__(self, tokenizer: Any, config: "CreditConfig", proxy: "Proxy | None" = None):
         self.tokenizer, self.config = tokenizer, config
-        self.options = make_options(type(self), config.mode, dict(config.options))
+        self.options = make_options(type(self), config.mode, config.options)
 
     def settle(  # noqa: B027, most rules measure nothing
         self, model: nn.Module, prompt: int, completion: int, group: int
@@ -152,7 +152,7 @@ class CreditRule(ABC):
         """Go on from what `state` gave."""
 
 
-def make_options(rule: type[CreditRule], name: str, given: dict[str, Any]) -> Any:
+def make_options(rule: type[CreditRule], name: str, given: Mapping[str, Any]) -> Any:
     """`rule`'s options, its defaults where nothing is given; ValueError naming a wrong one."""
     known = [one.name for one in fields(rule.Options)]
     unknown = sorted(set(given) - set(known))

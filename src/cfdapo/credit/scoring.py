@@ -21,6 +21,26 @@ PRECISIONS = ("float32", "policy")
 LOGITS = 2**26
 
 
+def embedding(model: nn.Module) -> nn.Embedding:
+    """A causal model's embedding of its input, also within PEFT's wrapping, which passes it on."""
+    wrapped: Any = model  # a module's attributes are typed as tensors or modules
+    found: nn.Embedding = wrapped.get_input_embeddings()
+    return found
+
+
+def text_config(model: nn.Module) -> Any:
+    """A causal model's configuration in transformers, of its text where it reads more."""
+    wrapped: Any = model
+    return wrapped.config.get_text_config()
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """What a causal model's weights are of."""
+    wrapped: Any = model
+    found: torch.dtype = wrapped.dtype
+    return found
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Switch dropout off; afterwards every module has its own earlier state, even on errors."""
@@ -54,14 +74,14 @@ def _in_float32(model: nn.Module) -> Iterator[None]:
     ]
     # accelerate casts in a forward of its own, in front of which it keeps the model's.
     casting = vars(model).get("forward") if "_original_forward" in vars(model) else None
-    device = model.get_input_embeddings().weight.device
+    device = embedding(model).weight.device
     # A GPU may be told to multiply float32 matrices by fewer bits.
     products = torch.get_float32_matmul_precision()
     try:
         for tensor, weights in held:
             tensor.data = weights.float()
         if casting is not None:
-            model.forward = model._original_forward
+            model.forward = vars(model)["_original_forward"]
         if products != "highest":
             torch.set_float32_matmul_precision("highest")
         with torch.autocast(device.type, enabled=False):
@@ -84,8 +104,8 @@ class Scorer:
 
     def __init__(self, model: nn.Module):
         self.model = model
-        self.device = model.get_input_embeddings().weight.device
-        self.vocabulary = model.config.get_text_config().vocab_size
+        self.device = embedding(model).weight.device
+        self.vocabulary = text_config(model).vocab_size
         self.passes = 0
         self.tokens = 0
 
@@ -128,10 +148,13 @@ def hiding(model: nn.Module, allowed: MaskFunction) -> Iterator[None]:
     It is a function of batch, head, query and key index (see `transformers.masking_utils`), so that
     windows, sinks and whatever else belongs to the model's own attention stay as they are.
     """
-    name = model.config.get_text_config()._attn_implementation
+    name = text_config(model)._attn_implementation
     before: Callable[..., Any] = ALL_MASK_ATTENTION_FUNCTIONS[name]
 
-    def narrowed(mask_function: MaskFunction = causal_mask_function, **options: Any) -> Any:
+    # transformers types the indices, which are tensors, as integers.
+    plain: Any = causal_mask_function
+
+    def narrowed(mask_function: MaskFunction = plain, **options: Any) -> Any:
         options["allow_is_causal_skip"] = False
         return before(mask_function=and_masks(mask_function, allowed), **options)
 

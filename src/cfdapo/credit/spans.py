@@ -193,7 +193,7 @@ def _ends_sentence(text: str, start: int, stop: re.Match[str]) -> bool:
     if stop["stop"] != ".":
         return True
     before = text[max(start, stop.start() - _LONGEST_ABBREVIATION) : stop.start()]
-    word = before[re.search(r"[\w.]*\Z", before).start() :]
+    word = re.findall(r"[\w.]*\Z", before)[0]
     if word == "No" and following[:1].isdigit():
         return False
     if re.fullmatch(r"[A-Z]|(?:[A-Za-z]\.)+[A-Z]", word) and word != "I":
@@ -209,7 +209,8 @@ def _trim_sentence(text: str, start: int, end: int) -> Span | None:
     """
     while end > start and (text[end - 1].isspace() or text[end - 1] in _TRAILING_MARKS):
         end -= 1
-    start = _LEADING_MARKS.match(text, start, end).end()
+    if marks := _LEADING_MARKS.match(text, start, end):
+        start = marks.end()
     if not _WORD.search(text, start, end) or _ANSWER_HEADING.fullmatch(text, start, end):
         return None
     return Span(start, end, "sentence")
@@ -247,5 +248,6 @@ def _calculation(text: str, start: int, end: int) -> Span | None:
             ends.append(found.end())
     if not begins:
         return None
-    first_number = _QUANTITY.search(text, start, end)
-    return Span(min(*begins, first_number.start()), max(ends), "calculation")
+    if first_number := _QUANTITY.search(text, start, end):
+        begins.append(first_number.start())
+    return Span(min(begins), max(ends), "calculation")

@@ -14,6 +14,7 @@ from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.models import end_tokens, load_tokenizer
 from cfdapo.policy.templates import naming_faults, require_steady
 from cfdapo.problems.task import Task, get_task
+from cfdapo.settings import ChatVariables, TrainingSettings
 
 Conversation = list[dict[str, str]]
 
@@ -27,22 +28,24 @@ def messages(task: Task, row: dict[str, Any]) -> Conversation:
 
 
 def encode_prompt(
-    tokenizer: PreTrainedTokenizerBase, conversation: Conversation, chat: dict[str, Any]
+    tokenizer: PreTrainedTokenizerBase, conversation: Conversation, chat: ChatVariables
 ) -> list[int]:
     """Token ids of a conversation up to where the model is to answer, as training encodes it too.
 
     `chat` holds the arguments of the chat template. Raises `UserError` where that cannot be used.
     """
     with naming_faults(tokenizer.name_or_path):
-        return tokenizer.apply_chat_template(
+        # Of one conversation, token ids; its type has all that the method can be asked for.
+        ids: Any = tokenizer.apply_chat_template(
             conversation, add_generation_prompt=True, tokenize=True, return_dict=False, **chat
         )
+    return ids
 
 
 def encode_prompts(
     tokenizer: PreTrainedTokenizerBase,
     conversations: Sequence[Conversation],
-    chat: dict[str, Any],
+    chat: ChatVariables,
 ) -> list[list[int]]:
     """`encode_prompt` of each; `UserError` where that depends on the day, or on chance."""
     require_steady(tokenizer, conversations, chat)
@@ -54,7 +57,7 @@ def prompts_hash(prompts: Sequence[list[int]]) -> str:
     return hashlib.sha256(json.dumps(prompts).encode()).hexdigest()
 
 
-def hash_of_prompts(folder: Path, problems: Path, task: str, chat: dict[str, Any]) -> str:
+def hash_of_prompts(folder: Path, problems: Path, task: str, chat: ChatVariables) -> str:
     """`prompts_hash` of the file `problems`, encoded for the prepared model of `folder`."""
     asked = [messages(get_task(task), row) for row in read_jsonl(problems)]
     return prompts_hash(encode_prompts(load_tokenizer(folder), asked, chat))
@@ -64,14 +67,14 @@ def fitting_prompts(
     rows: Sequence[dict[str, Any]],
     task: Task,
     tokenizer: PreTrainedTokenizerBase,
-    training: dict[str, Any],
-    chat: dict[str, Any],
+    training: TrainingSettings,
+    chat: ChatVariables,
 ) -> list[dict[str, Any]]:
-    """The rows whose prompt fits `training["max_prompt_tokens"]`.
+    """The rows whose prompt fits `training.max_prompt_tokens`.
 
     Raises `UserError` naming the first longer ones unless `overlong_prompts` is "drop".
     """
-    limit = training["max_prompt_tokens"]
+    limit = training.max_prompt_tokens
     prompts = encode_prompts(tokenizer, [messages(task, row) for row in rows], chat)
     lengths = [len(prompt) for prompt in prompts]
     longer = [
@@ -79,7 +82,7 @@ def fitting_prompts(
         for row, length in zip(rows, lengths, strict=True)
         if length > limit
     ]
-    if longer and training["overlong_prompts"] == "error":
+    if longer and training.overlong_prompts == "error":
         raise UserError(
             f"training.max_prompt_tokens: {len(longer)} prompts are longer than {limit}, first "
             f"{', '.join(longer[:3])}; raise the limit or set training.overlong_prompts: drop"

@@ -49,7 +49,9 @@ class LoadedPolicy:
         return [drawn[index * n : (index + 1) * n] for index in range(len(prefixes))]
 
     def encode(self, prompt: Prompt) -> TokenIds:
-        """`credit.rule.Encode`."""
+        """`credit.rule.Encode`; text where the data set has no conversations."""
+        if isinstance(prompt, str):
+            return self.tokenizer(prompt)["input_ids"]
         return encode_prompt(self.tokenizer, prompt, self.chat)
 
     def groups(self, problems: Sequence[Problem], samples: int, seed: int) -> Rollout:
@@ -66,7 +68,7 @@ class LoadedPolicy:
         rewards = self.task.grade_many(texts, [problem.row["answer"] for problem in each])
         groups = [rewards[start : start + samples] for start in range(0, len(rewards), samples)]
         advantages = [value for group in groups for value in group_advantages(group)]
-        proxy_prompts = [problem.proxy_prompt for problem in each]
+        proxy_prompts = [one.proxy_prompt for one in each if one.proxy_prompt is not None]
         return Rollout(
             policy=self.model,
             prompts=prompts,
@@ -82,7 +84,7 @@ class LoadedPolicy:
             sample=self.sample,
             grade=lambda texts, rows: self._grade(texts, [each[row].row for row in rows]),
             encode=self.encode,
-            proxy_prompts=None if None in proxy_prompts else proxy_prompts,
+            proxy_prompts=proxy_prompts if len(proxy_prompts) == len(each) else None,
         )
 
     def _grade(self, texts: Sequence[str], rows: Sequence[Row]) -> list[float]:

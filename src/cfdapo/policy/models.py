@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from cfdapo.files import UserError, cannot_write, read_json, sha256_of, share, w
 from cfdapo.policy.checkpoints import is_about_writing
 from cfdapo.policy.templates import fix_day
 from cfdapo.provenance import MANIFEST, WEIGHTS, is_weights
+from cfdapo.settings import GgufModel, LoraSettings
 
 # How an added token is cut out of a text.
 _SPLITTING = ("single_word", "lstrip", "rstrip", "normalized")
@@ -51,17 +52,17 @@ def save_base(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder
             share(path)
 
 
-def convert_gguf(entry: dict[str, Any], folder: Path) -> None:
+def convert_gguf(entry: GgufModel, folder: Path) -> None:
     """Convert the GGUF file of an installed package to safetensors in `folder`.
 
     Raises `UserError` where the package is not installed or the file is not the one expected.
     """
-    path = _packaged_file(entry["package"], entry["file"])
+    path = _packaged_file(entry.package, entry.file)
     found = sha256_of(path)
-    if found != entry["sha256"]:
-        raise UserError(f"{path}: sha256 is {found}, not {entry['sha256']}")
-    source = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
-    loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    if found != entry.sha256:
+        raise UserError(f"{path}: sha256 is {found}, not {entry.sha256}")
+    source = {"gguf_file": path.name}
+    loaded = AutoModelForCausalLM.from_pretrained(path.parent, **source, dtype=torch.float32)
     # The weights are plain floats now, but a model from a GGUF file counts as quantized and can
     # neither be saved nor trained; a fresh one of the same configuration can.
     if hasattr(loaded.config, "quantization_config"):
@@ -69,7 +70,7 @@ def convert_gguf(entry: dict[str, Any], folder: Path) -> None:
     model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
     model.load_state_dict(loaded.state_dict())
     model.generation_config = loaded.generation_config
-    save_base(model, AutoTokenizer.from_pretrained(**source), folder)
+    save_base(model, AutoTokenizer.from_pretrained(path.parent, **source), folder)
 
 
 def _packaged_file(package: str, name: str) -> Path:
@@ -86,20 +87,20 @@ def _packaged_file(package: str, name: str) -> Path:
     raise UserError(f"models: package {package} has no file {name}")
 
 
-def fetch_from_hub(entry: dict[str, Any]) -> Path:
+def fetch_from_hub(name: str, revision: str) -> Path:
     """Bring a pinned model into the hub's local cache, or find it there; returns its snapshot."""
     from huggingface_hub import snapshot_download
 
     try:
         return Path(
             snapshot_download(
-                entry["id"],
-                revision=entry["revision"],
+                name,
+                revision=revision,
                 allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"],
             )
         )
     except Exception as error:  # the hub's client raises many unrelated types when offline
-        raise UserError(_cannot_load(entry["id"], entry["revision"], error)) from error
+        raise UserError(_cannot_load(name, revision, error)) from error
 
 
 def load_base(
@@ -132,7 +133,8 @@ def load_base(
         pad_token_id=brought.pad_token_id,
     )
     _read_alike(tokenizer, ends)
-    return model.to(device()), tokenizer
+    model.to(device())  # type: ignore[arg-type]  # typed as a function without its `self`
+    return model, tokenizer
 
 
 def load_tokenizer(folder: Path, manifest: dict[str, Any] | None = None) -> PreTrainedTokenizerBase:
@@ -220,7 +222,7 @@ def require_prepared(folder: Path, manifest: dict[str, Any]) -> None:
     Raises `UserError` naming every file that is missing or is not what the manifest says.
     """
     hub = manifest.get("source") == "hub"
-    files = fetch_from_hub(manifest) if hub else folder
+    files = fetch_from_hub(manifest["id"], manifest["revision"]) if hub else folder
     listed = manifest.get("files" if hub else "sha256")
     expected = listed if isinstance(listed, dict) else {}
     checked = {name: found for name, found in expected.items() if hub or is_weights(name)}
@@ -254,23 +256,24 @@ def _cannot_load(name: Any, revision: str | None, error: Exception) -> str:
     )
 
 
-def add_lora(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
+def add_lora(model: PreTrainedModel, lora: LoraSettings) -> PeftModel:
     """`model` with a new adapter on every linear layer but the output's (Section 4.1)."""
     config = LoraConfig(
-        r=lora["r"],
-        lora_alpha=lora["alpha"],
-        lora_dropout=lora["dropout"],
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
     adapted = get_peft_model(model, config)
     for made in adapted.peft_config.values():
         # It is a set, whose order in adapter_config.json would be another one in each process.
-        made.target_modules = sorted(made.target_modules)
+        if isinstance(made, LoraConfig) and made.target_modules:
+            made.target_modules = sorted(made.target_modules)
     return adapted
 
 
-def load_adapter(model: PreTrainedModel, folder: Path, name: str) -> PeftModel:
+def load_adapter(model: PreTrainedModel | PeftModel, folder: Path, name: str) -> PeftModel:
     """`model` with the trained adapter of `folder` under `name`, active.
 
     Raises `UserError` naming the file when the adapter is missing or damaged.
@@ -293,10 +296,13 @@ def load_adapter(model: PreTrainedModel, folder: Path, name: str) -> PeftModel:
         ) from error
 
 
-def write_manifest(folder: Path, name: str, entry: dict[str, Any], made: dict[str, Any]) -> None:
-    """Record what a prepared model is, with the hash of every file it consists of."""
+def write_manifest(
+    folder: Path, name: str, source: Mapping[str, Any], made: Mapping[str, Any]
+) -> None:
+    """Record what a prepared model is, with the hash of every file it consists of.
+
+    `source` is its entry in the study, as JSON, and `made` what its preparation tells of it.
+    """
     files = sorted(path for path in Path(folder).iterdir() if path.name != MANIFEST)
-    write_json(
-        Path(folder) / MANIFEST,
-        {"model": name, **entry, **made, "sha256": {path.name: sha256_of(path) for path in files}},
-    )
+    hashes = {path.name: sha256_of(path) for path in files}
+    write_json(Path(folder) / MANIFEST, {"model": name, **source, **made, "sha256": hashes})

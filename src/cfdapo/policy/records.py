@@ -117,7 +117,7 @@ class Recorder:
         ]
         # Interventions and sinks are compared by what is known of the spans, and cost most here.
         found = [n for n, request in enumerate(requests) if request and sentences[n]]
-        by_combination = self._combinations([requests[number] for number in found])
+        by_combination = self._combinations([request for n in found if (request := requests[n])])
         others = dict(zip(found, by_combination, strict=True))
         padded = [self._padded(request) if request else {} for request in requests]
         spans: list[Row] = []
@@ -192,6 +192,7 @@ class Recorder:
         others: dict[Combination, Tensor],
         padded: dict[int, Tensor],
     ) -> list[Row]:
+        assert credit.answer is not None  # or nothing could be measured
         text = credit.text
         entropies = token_entropies(self.model, one.prompt, one.ids, self.temperature)
         normalized = _numbers(normalized_importance(credit.drops))

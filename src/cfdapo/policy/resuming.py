@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import TrainerCallback
-from trl import GRPOTrainer
+from transformers import PreTrainedTokenizerBase, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from cfdapo.files import UserError, cannot_write
@@ -42,9 +42,19 @@ class ResumableTrainer(GRPOTrainer):
     ValueError where `num_iterations` or `steps_per_generation` say otherwise.
     """
 
+    # What the library types more widely than this trainer has it; a model may be PEFT's, which
+    # passes on what it has not itself.
+    args: GRPOConfig
+    model: Any
+    train_dataset: Any
+    processing_class: PreTrainedTokenizerBase
+    max_completion_length: int
+    num_generations: int
+    chat_template_kwargs: dict[str, Any]
+
     def __init__(self, *args: Any, save_minutes: float = SAVE_MINUTES, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        used = self.args.steps_per_generation * self.num_iterations
+        used = (self.args.steps_per_generation or 0) * self.num_iterations
         if used != self.args.gradient_accumulation_steps:
             raise ValueError("rollouts must be used up within one optimizer step to be resumable")
         # The end of the last step, and the own state to save in place of the present one.
@@ -72,7 +82,7 @@ class ResumableTrainer(GRPOTrainer):
 
         To be called when `train` ended by `Interrupted`.
         """
-        folder = checkpoint(Path(self.args.output_dir), self.state.global_step)
+        folder = checkpoint(Path(str(self.args.output_dir)), self.state.global_step)
         if self._boundary is None or flaw(folder) is None:
             return False
         _set_random_state(self._boundary["random"])
@@ -84,7 +94,7 @@ class ResumableTrainer(GRPOTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Save, vouch for what was saved, then thin out; a checkpoint that fails is removed."""
-        state, step = Path(self.args.output_dir), self.state.global_step
+        state, step = Path(str(self.args.output_dir)), self.state.global_step
         folder = checkpoint(state, step)
         own = self.own_state() if self._own is None else self._own
         try:
@@ -118,7 +128,9 @@ class ResumableTrainer(GRPOTrainer):
 
     def _get_train_sampler(self, dataset: Any = None) -> RepeatSampler:
         """The library's sampler, in the order of any epoch at once."""
-        return _EpochSampler(super()._get_train_sampler(dataset))
+        sampler = super()._get_train_sampler(dataset)
+        assert isinstance(sampler, RepeatSampler)
+        return _EpochSampler(sampler)
 
 
 def _cannot_save(folder: Path, error: Exception) -> UserError:
@@ -147,7 +159,7 @@ class _EpochSampler(RepeatSampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Stand where `epoch` begins, counted from 0; the data loader calls this."""
-        if not self.shuffle:
+        if not self.shuffle or self.seed is None:
             return
         self.generator.manual_seed(self.seed)
         for _ in range(epoch):

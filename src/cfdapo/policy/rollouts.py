@@ -103,7 +103,7 @@ def _groups(trainer: "CFDAPOTrainer", size: int) -> list[int]:
 
 def _rewards(trainer: "CFDAPOTrainer", size: int) -> Tensor:
     """This process's rewards, (B,); the trainer's log of its last batch is the only place."""
-    logged = trainer._logs["rewards"]
+    logged: Any = trainer._logs["rewards"]
     columns = [list(logged[name]) for name in trainer.reward_func_names]
     first = trainer.accelerator.process_index * size
     rewards = torch.tensor(columns, dtype=torch.float32).T

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from cfdapo.files import UserError
+from cfdapo.settings import ChatVariables, HubModel, ModelSettings
 
 Conversation = Sequence[Mapping[str, str]]
 
@@ -92,7 +93,7 @@ def naming_faults(name: str) -> Iterator[None]:
 def require_steady(
     tokenizer: Any,
     conversations: Sequence[Conversation] = (_EXAMPLE,),
-    chat: Mapping[str, Any] | None = None,
+    chat: ChatVariables | None = None,
     name: str | None = None,
 ) -> None:
     """Refuse a chat template that renders the conversations otherwise on another day, or by chance.
@@ -125,7 +126,7 @@ def require_steady(
 
 def _render(
     tokenizer: Any,
-    chat: Mapping[str, Any],
+    chat: ChatVariables,
     conversation: Conversation,
     moment: datetime = MOMENTS[0],
     seed: int = 0,
@@ -180,7 +181,7 @@ def _kept_random_state() -> Iterator[None]:
         random.setstate(state)
 
 
-def require_steady_models(models: Mapping[str, Mapping[str, Any]]) -> None:
+def require_steady_models(models: Mapping[str, ModelSettings]) -> None:
     """`require_steady` for the hub models that are in the local cache, before any job starts.
 
     The others, and all where the libraries are not installed beside Snakemake, are looked at when
@@ -190,7 +191,7 @@ def require_steady_models(models: Mapping[str, Mapping[str, Any]]) -> None:
         models: the study's models, by name.
     """
     for name, entry in models.items():
-        folder = _cached(entry) if entry["source"] == "hub" else None
+        folder = _cached(entry) if isinstance(entry, HubModel) else None
         texts = _template_texts(folder) if folder else []
         if not any(_CLOCK.search(text) or _CHANCE.search(text) for text in texts):
             continue
@@ -201,20 +202,20 @@ def require_steady_models(models: Mapping[str, Mapping[str, Any]]) -> None:
             tokenizer = AutoTokenizer.from_pretrained(folder)
         except Exception:  # not all of it is there, or of another version: that job will say so
             continue
-        if entry["chat_template_date"]:
-            fix_day(tokenizer, entry["chat_template_date"])
-        chat = entry["chat_template_kwargs"]
+        if entry.chat_template_date:
+            fix_day(tokenizer, entry.chat_template_date)
+        chat = entry.chat_template_kwargs
         require_steady(tokenizer, chat=chat, name=f"models.{name}")
 
 
-def _cached(entry: Mapping[str, Any]) -> Path | None:
+def _cached(entry: HubModel) -> Path | None:
     """The folder of a hub model's files in the local cache, if it is there."""
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
         return None
     for file in _FILES:
-        found = try_to_load_from_cache(entry["id"], file, revision=entry["revision"])
+        found = try_to_load_from_cache(entry.id, file, revision=entry.revision)
         if isinstance(found, str):
             return Path(found).parent
     return None

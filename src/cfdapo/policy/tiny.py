@@ -1,6 +1,6 @@
 """Make and pretrain the tiny models of the embedded study, so that it needs no hub and no GPU."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -15,6 +15,8 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
+
+from cfdapo.settings import PretrainingSettings
 
 PAD, END, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"
 CHAT_TEMPLATE = (
@@ -60,7 +62,7 @@ def make_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizer
 
 
 def make_model(
-    architecture: str, shape: dict[str, Any], tokenizer: PreTrainedTokenizerFast, seed: int
+    architecture: str, shape: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast, seed: int
 ) -> PreTrainedModel:
     """A randomly initialised causal model of a transformers `architecture` (its `model_type`)."""
     config = AutoConfig.for_model(
@@ -106,24 +108,24 @@ def pretrain(
     tokenizer: PreTrainedTokenizerFast,
     rows: Iterator[dict[str, Any]],
     prompt: Any,
-    settings: dict[str, Any],
+    settings: PretrainingSettings,
     folder: str,
 ) -> float:
     """Teach `model` the reference solutions of `rows` in one pass; returns the mean loss.
 
-    `prompt` maps a row to the user's message. `settings` has steps, batch_size, learning_rate and
-    seed. `folder` is scratch space of the trainer; nothing is left in it.
+    `prompt` maps a row to the user's message. `folder` is scratch space of the
+    trainer; nothing is left in it.
     """
-    examples = _Solutions(rows, settings["steps"] * settings["batch_size"], tokenizer, prompt)
+    examples = _Solutions(rows, settings.steps * settings.batch_size, tokenizer, prompt)
     arguments = TrainingArguments(
         output_dir=folder,
-        max_steps=settings["steps"],
-        per_device_train_batch_size=settings["batch_size"],
-        learning_rate=settings["learning_rate"],
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=0.05,
         weight_decay=0.01,
-        seed=settings["seed"],
+        seed=settings.seed,
         save_strategy="no",
         report_to=[],
         logging_steps=50,

@@ -13,6 +13,7 @@ from cfdapo.files import UserError
 from cfdapo.policy.generation import encode_prompt
 from cfdapo.policy.resuming import ResumableTrainer
 from cfdapo.policy.rollouts import make_rollout
+from cfdapo.settings import ChatVariables
 
 # Logged names of the credit's own figures; `policy.training` turns them into history's columns.
 # Those of weights are logged where the rule is one of weights, the last two where there is a cache
@@ -45,7 +46,7 @@ class CFDAPOTrainer(ResumableTrainer):
         *args: Any,
         credit: CreditConfig,
         proxy: Proxy | None = None,
-        proxy_chat: dict[str, Any] | None = None,
+        proxy_chat: ChatVariables | None = None,
         max_prompt_tokens: int | None = None,
         **kwargs: Any,
     ):
@@ -101,7 +102,8 @@ class CFDAPOTrainer(ResumableTrainer):
             return
         if self.rule.generates:
             raise ValueError(f"mode {self.credit.mode} samples, which one process can do, not more")
-        batch = self.args.per_device_train_batch_size * self.args.steps_per_generation
+        steps = self.args.steps_per_generation or 0  # the library sets it
+        batch = self.args.per_device_train_batch_size * steps
         if self.rule.keeps == "group" and batch % self.num_generations:
             raise ValueError(
                 f"mode {self.credit.mode} needs whole groups in each process: {batch} completions "

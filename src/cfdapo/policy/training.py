@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from cfdapo.policy.models import add_lora, device, load_base
 from cfdapo.policy.resuming import SAVE_MINUTES
 from cfdapo.policy.trainer import CACHE_HITS, GENERATIONS, CFDAPOTrainer
 from cfdapo.problems.task import Task, get_task
+from cfdapo.settings import ChatVariables, LoraSettings, TrainingSettings, may_be_absent
 
 # history.jsonl's columns, and the names under which the trainer logs them.
 COLUMNS = {
@@ -51,11 +53,23 @@ COLUMNS = {
 OPTIONAL_COLUMNS = {"cache_hits": CACHE_HITS, "credit_generations": GENERATIONS}
 
 
+@dataclass(frozen=True)
+class RunSettings:
+    """What one run is trained with; `chat` and `proxy_chat` are of the policy and the proxy."""
+
+    task: str
+    chat: ChatVariables
+    lora: LoraSettings
+    training: TrainingSettings
+    credit: CreditConfig
+    proxy_chat: ChatVariables | None = may_be_absent()
+
+
 def make_trainer(
     model_dir: Path,
     problems: Path,
     seed: int,
-    settings: dict[str, Any],
+    settings: RunSettings,
     output: Path,
     callbacks: Sequence[TrainerCallback] = (),
     proxy_dir: Path | None = None,
@@ -63,17 +77,16 @@ def make_trainer(
 ) -> CFDAPOTrainer:
     """The trainer of one run; checkpoints go to `output`, also every `save_minutes`.
 
-    `settings` has task, chat, lora, training and credit (the fields of `CreditConfig`), and may
-    have proxy_chat. `proxy_dir` is the prepared folder of the model that credit.proxy names. Seeds
-    every generator with `seed`. Raises `UserError` where credit's settings are wrong, a model
-    cannot be loaded, the proxy is missing, or no prompt fits.
+    `proxy_dir` is the prepared folder of the model that credit.proxy names. Seeds every generator
+    with `seed`. Raises `UserError` where a model cannot be loaded, the proxy is missing, or no
+    prompt fits.
     """
-    training, task = settings["training"], get_task(settings["task"])
-    base, tokenizer = load_base(model_dir, training["precision"])
-    rows = fitting_prompts(read_jsonl(problems), task, tokenizer, training, settings["chat"])
+    training, task = settings.training, get_task(settings.task)
+    base, tokenizer = load_base(model_dir, training.precision)
+    rows = fitting_prompts(read_jsonl(problems), task, tokenizer, training, settings.chat)
     if not rows:
         raise UserError("training.max_prompt_tokens: no prompt is that short")
-    proxy = load_proxy(_credit_config(settings["credit"]), proxy_dir, training["precision"])
+    proxy = load_proxy(settings.credit, proxy_dir, training.precision)
     return build_trainer(
         base, tokenizer, rows, seed, settings, output, callbacks, proxy, save_minutes
     )
@@ -84,21 +97,20 @@ def build_trainer(
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[dict[str, Any]],
     seed: int,
-    settings: dict[str, Any],
+    settings: RunSettings,
     output: Path,
     callbacks: Sequence[TrainerCallback] = (),
     proxy: Proxy | None = None,
     save_minutes: float = SAVE_MINUTES,
 ) -> CFDAPOTrainer:
     """`make_trainer` for a loaded base model, on the problems `rows`, all of which fit."""
-    task = get_task(settings["task"])
-    credit = _credit_config(settings["credit"])
-    columns = _rule_columns(credit, rows)
+    task = get_task(settings.task)
+    columns = _rule_columns(settings.credit, rows)
     # Before the adapter is made: its first matrix is random.
     set_seed(seed)
     return CFDAPOTrainer(
-        model=add_lora(base, settings["lora"]),
-        args=_arguments(settings["training"], seed, settings["chat"], output),
+        model=add_lora(base, settings.lora),
+        args=_arguments(settings.training, seed, settings.chat, output),
         reward_funcs=_reward(task),
         train_dataset=Dataset.from_list(
             [
@@ -113,19 +125,12 @@ def build_trainer(
         ),
         processing_class=tokenizer,
         callbacks=list(callbacks),
-        credit=credit,
+        credit=settings.credit,
         proxy=proxy,
-        proxy_chat=settings.get("proxy_chat"),
-        max_prompt_tokens=settings["training"]["max_prompt_tokens"],
+        proxy_chat=settings.proxy_chat,
+        max_prompt_tokens=settings.training.max_prompt_tokens,
         save_minutes=save_minutes,
     )
-
-
-def _credit_config(settings: dict[str, Any]) -> CreditConfig:
-    try:
-        return CreditConfig(**settings)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"credit: {error}") from error
 
 
 def _rule_columns(credit: CreditConfig, rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
@@ -153,34 +158,34 @@ def load_proxy(credit: CreditConfig, folder: Path | None, precision: str) -> Pro
     return Proxy(model.requires_grad_(False), tokenizer)
 
 
-def _arguments(training: dict[str, Any], seed: int, chat: dict[str, Any], output: Path) -> Any:
-    half = training["precision"] == "bfloat16"
+def _arguments(training: TrainingSettings, seed: int, chat: ChatVariables, output: Path) -> Any:
+    half = training.precision == "bfloat16"
     return GRPOConfig(
         output_dir=str(output),
         seed=seed,
-        max_steps=training["steps"],
-        per_device_train_batch_size=training["batch_size"],
-        gradient_accumulation_steps=training["gradient_accumulation"],
-        num_generations=training["group_size"],
-        learning_rate=training["learning_rate"],
-        lr_scheduler_type=training["schedule"],
-        warmup_steps=training["warmup_steps"],
-        weight_decay=training["weight_decay"],
-        max_grad_norm=training["max_grad_norm"],
+        max_steps=training.steps,
+        per_device_train_batch_size=training.batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation,
+        num_generations=training.group_size,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=training.schedule,
+        warmup_steps=training.warmup_steps,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
         loss_type="dapo",
         scale_rewards="group",
-        epsilon=training["epsilon"],
-        epsilon_high=training["epsilon_high"],
-        beta=training["kl_coefficient"],
-        temperature=training["temperature"],
-        top_p=training["top_p"],
-        max_completion_length=training["max_completion_tokens"],
-        chat_template_kwargs=chat,
+        epsilon=training.epsilon,
+        epsilon_high=training.epsilon_high,
+        beta=training.kl_coefficient,
+        temperature=training.temperature,
+        top_p=training.top_p,
+        max_completion_length=training.max_completion_tokens,
+        chat_template_kwargs=dict(chat),
         disable_dropout=True,
         bf16=half and torch.cuda.is_available(),
-        gradient_checkpointing=training["gradient_checkpointing"],
+        gradient_checkpointing=training.gradient_checkpointing,
         save_strategy="steps",
-        save_steps=training["checkpoint_every"],
+        save_steps=training.checkpoint_every,
         logging_steps=1,
         report_to=[],
         use_cpu=device().type == "cpu",

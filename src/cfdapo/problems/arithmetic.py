@@ -130,6 +130,8 @@ def _draw_story(generator: random.Random, step_count: int) -> _Story | None:
 
 def _carelessly(story: _Story) -> _Story | None:
     """The story as somebody solves it who counts the stranger's gift in where it is told."""
+    if story.aside is None:
+        return story
     gift, place = story.aside.right, story.aside_place
     before = story.steps[place - 1].result if place else story.start
     steps = [*story.steps[:place], Step("", before, "+", gift, before + gift)]
@@ -176,10 +178,10 @@ def _solve(generator: random.Random, story: _Story) -> tuple[str, list[Sentence]
         lines.append((f"{holder} {story.answer} {story.item}.", "restatement", None))
 
     solution, sentences = "", []
-    for text, label, step in lines:
-        later = len(story.steps) - 1 - story.steps.index(step) if label == "causal" else 0
+    for text, label, told in lines:
+        later = len(story.steps) - 1 - story.steps.index(told) if told and label == "causal" else 0
         end = len(solution) + len(text)
-        result = step.result if step else None
+        result = told.result if told else None
         sentences.append(Sentence(len(solution), end, label, result, later))
         solution += text + "\n"
     return solution, sentences
@@ -228,7 +230,8 @@ def label_sentences(solution: str, answer: str | None) -> list[Sentence]:
     causes: dict[int, set[int]] = {}
     if answer is not None and answer.isdigit():
         _follow(int(answer), len(lines), equations, causes, None)
-    used = {int(equations[index].group(group)) for index in causes for group in (1, 3, 4)} | (
+    computing = [equation for index in causes if (equation := equations[index])]
+    used = {int(equation.group(group)) for equation in computing for group in (1, 3, 4)} | (
         {int(answer)} if answer is not None and answer.isdigit() else set()
     )
     sentences = []
@@ -263,7 +266,7 @@ def judge_lines(row: dict[str, Any], lines: list[str]) -> list[bool | None]:
     nothing: words, the aside that nobody needs, a right result once more.
     """
     needed = [one["result"] for one in row["sentences"] if one["label"] == "causal"]
-    asides = [tuple(map(int, pair)) for pair in _ASIDE.findall(row["question"])]
+    asides = [(int(had), int(got)) for had, got in _ASIDE.findall(row["question"])]
     verdicts: list[bool | None] = []
     done = 0
     for line in lines:

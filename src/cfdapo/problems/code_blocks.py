@@ -140,7 +140,7 @@ def _opening(text: str, marks: Sequence[Range], end: int) -> list[bool]:
     found, is_open = [], ""
     for number, (begin, after) in enumerate(marks):
         following = marks[number + 1][0] if number + 1 < len(marks) else end
-        rest = _REST_OF_LINE.match(text, after, following)[0]
+        rest = _matched(_REST_OF_LINE, text, after, following)[0]
         named = bool(rest.strip()) and _INFO.fullmatch(rest) is not None
         mark = text[begin:after].strip(" \t>")
         # A fence is closed by one that is as long at least.
@@ -206,12 +206,12 @@ def _body(text: str, begin: int, stop: int, marked: bool) -> Range:
     """All of a piece but for the language, if that is all that stands behind its mark."""
     if not marked or not _is_named(text, begin, stop):
         return begin, stop
-    return _REST_OF_LINE.match(text, begin, stop).end(), stop
+    return _matched(_REST_OF_LINE, text, begin, stop).end(), stop
 
 
 def _is_named(text: str, begin: int, stop: int) -> bool:
     """Whether the line of a piece's mark goes on with a language at most, and ends there."""
-    rest = _REST_OF_LINE.match(text, begin, stop)
+    rest = _matched(_REST_OF_LINE, text, begin, stop)
     ends = rest.end() == len(text) or text[rest.end()] in "\r\n"
     return ends and _INFO.fullmatch(rest[0]) is not None
 
@@ -233,9 +233,10 @@ def _undressed(text: str, lines: list[Range]) -> list[Range]:
     if filled and _PROMPT.match(text, *filled[0]):
         prompts = [(_PROMPT.match(text, *line), line) for line in filled]
         return [(match.end(), line[1]) for match, line in prompts if match]
-    quotes = [_QUOTED.match(text, *line) for line in filled]
-    if filled and all(quotes):
-        return [(match.end(), line[1]) for match, line in zip(quotes, filled, strict=True)]
+    quotes = [(_QUOTED.match(text, *line), line) for line in filled]
+    inside = [(match.end(), line[1]) for match, line in quotes if match]
+    if filled and len(inside) == len(filled):
+        return inside
     return _unnumbered(text, lines) or _patched(text, filled) or lines
 
 
@@ -263,9 +264,10 @@ def _dedented(text: str, lines: Sequence[Range]) -> tuple[Range, ...]:
     """Without the first line's margin, as far as the others have it."""
     if not lines:
         return ()
-    margin = _MARGIN.match(text, *lines[0])[0]
+    margin = _matched(_MARGIN, text, *lines[0])[0]
     return tuple(
-        (start + _shared(margin, _MARGIN.match(text, start, end)[0]), end) for start, end in lines
+        (start + _shared(margin, _matched(_MARGIN, text, start, end)[0]), end)
+        for start, end in lines
     )
 
 
@@ -370,4 +372,11 @@ def _end_of_brackets(text: str, lines: Sequence[Range], at: int) -> int:
 
 
 def _width(text: str, line: Range) -> int:
-    return len(_MARGIN.match(text, *line)[0])
+    return len(_matched(_MARGIN, text, *line)[0])
+
+
+def _matched(pattern: re.Pattern[str], text: str, start: int, end: int) -> re.Match[str]:
+    """The match of a pattern that also matches nothing, so that there always is one."""
+    found = pattern.match(text, start, end)
+    assert found is not None
+    return found

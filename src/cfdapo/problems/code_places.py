@@ -27,6 +27,9 @@ _ENDINGS = frozenset(
 )
 _FUTURE = re.compile(r"from[ \t]+__future__[ \t]+import\b[^(]*$")
 _DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
+# What defines a function, and what has a place in the code.
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Assign
+Placed = ast.stmt | ast.expr
 _PARTS = (ast.Attribute, ast.Subscript)
 _EFFECTS = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 
@@ -51,12 +54,13 @@ class Code:
         """Its syntax tree, None where it does not parse."""
         return parse_code(self.source)
 
-    def of(self, node: ast.AST) -> Range:
+    def of(self, node: Placed) -> Range:
         """The characters of the text where a node of the tree stands."""
         return self.between(node, node)
 
-    def between(self, first: ast.AST, last: ast.AST) -> Range:
+    def between(self, first: Placed, last: Placed) -> Range:
         """From the first node's first character to behind the last node's last one."""
+        assert last.end_lineno is not None and last.end_col_offset is not None  # it was parsed
         return (
             self._character(first.lineno, first.col_offset),
             self._character(last.end_lineno, last.end_col_offset),
@@ -85,7 +89,8 @@ def find_code(text: str, function: str | None = None) -> Code:
     if entry is None:
         return Code(text, _otherwise(text, pieces, blocks, function))
     used = _used(text, blocks, entry)
-    usage = _usage(used, function or name_of(entry_point(entry.tree)))
+    # Without a name, the block was chosen for the function that it defines.
+    usage = _usage(used, function or name_of(entry_point(entry.tree)) or "")
     lines = [line for block in used for line in _without(text, block, usage)]
     return Code(text, _future_first(text, lines))
 
@@ -95,14 +100,16 @@ def extract_code(text: str, function: str | None = None) -> str:
     return find_code(text, function).source
 
 
-def entry_point(tree: ast.Module, function: str | None = None) -> ast.AST | None:
+def entry_point(tree: ast.Module, function: str | None = None) -> Definition | None:
     """The definition of `function` at the top level, else the last one that no other one uses.
 
     An assignment of a lambda defines a function, too. Where all are used by another, the last one.
     Tests and main count only where there is nothing else.
     """
-    functions = {name: node for node in tree.body if (name := name_of(node))}
-    if function in functions:
+    functions: dict[str, Definition] = {
+        name: node for node in tree.body if isinstance(node, Definition) and (name := name_of(node))
+    }
+    if function is not None and function in functions:
         return functions[function]
     used = {
         inner.id
@@ -110,13 +117,13 @@ def entry_point(tree: ast.Module, function: str | None = None) -> ast.AST | None
         for inner in ast.walk(node)
         if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load) and inner.id != name
     }
-    own = [node for name, node in functions.items() if name not in used]
-    lasting = [node for node in own if not _OF_SCRIPTS.match(name_of(node))]
-    candidates = lasting or own or functions.values()
+    own = {name: node for name, node in functions.items() if name not in used}
+    lasting = [node for name, node in own.items() if not _OF_SCRIPTS.match(name)]
+    candidates = lasting or own.values() or functions.values()
     return max(candidates, key=lambda node: node.lineno, default=None)
 
 
-def name_of(node: ast.AST) -> str | None:
+def name_of(node: ast.AST | None) -> str | None:
     """The name of the function that a statement defines, None if it defines none."""
     if isinstance(node, FUNCTIONS):
         return node.name
@@ -194,7 +201,7 @@ def _defining(
             # Where the last definition is broken, no other one stands for it.
             fits = definition is not None and (block.whole or not pieces[block.piece].broken)
         if fits:
-            name = definition and name_of(definition)
+            name = name_of(definition) or ""
             lasting = function is not None or not _OF_SCRIPTS.match(name)
             rank = (block.whole or block.inside, not _is_stub(definition), lasting, number)
             ranked.append((rank, block))
@@ -253,7 +260,8 @@ def _usage(blocks: Sequence[Block], function: str) -> set[int]:
             and not _is_registered(node, required)
         ],
     )
-    left_out, results = set(), set()
+    left_out: set[int] = set()
+    results: set[str] = set()
     for node, names in named:
         if names.given & required or _is_registered(node, required):
             continue
@@ -325,7 +333,8 @@ def _without(text: str, block: Block, left_out: set[int]) -> Sequence[Range]:
     kept: set[int] = set()
     for node in block.tree.body:
         first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
-        (gone if id(node) in left_out else kept).update(range(first, node.end_lineno + 1))
+        last = node.end_lineno or node.lineno
+        (gone if id(node) in left_out else kept).update(range(first, last + 1))
     gone -= kept
     lines = [line for number, line in enumerate(block.lines, start=1) if number not in gone]
     if not gone or parse_code(source_of(text, lines)) is None:

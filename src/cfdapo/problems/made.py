@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from cfdapo.files import UserError
+from cfdapo.settings import DataSettings
 
 Row = dict[str, Any]
 
@@ -40,13 +41,13 @@ def numbered(rows: Iterator[Row], count: int, prefix: str) -> list[Row]:
 
 def loader(
     make: Callable[[str, int, int], list[Row]],
-) -> Callable[[str, dict[str, Any]], list[Row]]:
+) -> Callable[[str, DataSettings], list[Row]]:
     """`Task.load` of problems that `make` makes from a split, how many, and a seed."""
 
-    def load(split: str, data: dict[str, Any]) -> list[Row]:
-        count = data[f"{split}_problems"]
+    def load(split: str, data: DataSettings) -> list[Row]:
+        count = data.problems(split)
         if count is None:
             raise UserError(f"data.{split}_problems: made problems never end; say how many to make")
-        return make(split, count, data["seed"])
+        return make(split, count, data.seed)
 
     return load

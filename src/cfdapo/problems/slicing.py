@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cfdapo.problems.code_places import Code, find_code
-from cfdapo.problems.labels import Sentence
+from cfdapo.problems.labels import Label, Sentence
 
 _COMPARISONS = {
     ast.Lt: operator.lt,
@@ -102,8 +102,8 @@ class _Slicer:
                 return None
             case ast.If():
                 return self._if(node, values, control)
-            case ast.For(target=ast.Name(), orelse=[]):
-                return self._for(node, values, control)
+            case ast.For(target=ast.Name(id=name), orelse=[]):
+                return self._for(node, name, values, control)
         raise _NotSliced
 
     def _if(self, node: ast.If, values: Values, control: Needs) -> Values | None:
@@ -119,13 +119,13 @@ class _Slicer:
             self.result |= decides
         return _merged(ends)
 
-    def _for(self, node: ast.For, values: Values, control: Needs) -> Values:
+    def _for(self, node: ast.For, name: str, values: Values, control: Needs) -> Values | None:
         runs = self._effect(node, [node.iter], values, control)
-        before = values | {node.target.id: runs | values.get(node.target.id, NOTHING)}
+        before = values | {name: runs | values.get(name, NOTHING)}
         # Of a value that each round takes from the round before, until nothing more is added.
         while True:
             after = _merged([before, self.block(node.body, before, runs)])
-            if after == before:
+            if after is None or after == before:
                 return after
             before = after
 
@@ -170,7 +170,8 @@ def _merged(ends: Iterable[Values | None]) -> Values | None:
 
 def _names(expression: ast.expr) -> set[str]:
     """The names that an expression reads, without those that its comprehensions bind."""
-    read, bound = set(), set()
+    read: set[str] = set()
+    bound: set[str] = set()
     for node in ast.walk(expression):
         if not isinstance(node, _EXPRESSIONS):
             raise _NotSliced
@@ -211,5 +212,5 @@ def _sentences(slicer: _Slicer, code: Code) -> Iterator[Sentence]:
             and number in slicer.needs[other]
             and not isinstance(slicer.statements[other], ast.Return)
         ]
-        label = "causal" if causal else "distractor"
+        label: Label = "causal" if causal else "distractor"
         yield Sentence(*code.between(node, last), label, None, len(later) if causal else 0)

@@ -250,8 +250,8 @@ class Completion:
             # "Answer:" may introduce a whole solution; then its result is at its end.
             found = results(text, tokens, numbers(text, tokens))
             value = value._replace(token=tokens[found[-1]]) if found else value
-        rank = self._rank(clause, tokens, value)
-        return _Statement(rank, value.token.start, value.token.end) if rank else None
+        placed = self._rank(clause, tokens, value)
+        return _Statement(placed, value.token.start, value.token.end) if placed else None
 
     def _stated_before(self, end: int) -> _Statement | None:
         """The number in front of "is the answer": "So 18 dollars is the answer"."""
@@ -366,8 +366,8 @@ class Completion:
             while end > start and text[end - 1].isspace():
                 end -= 1
             if start < end:
-                number = whole_value(text, start, end)
-                return (number.start, number.end) if number else (start, end)
+                whole = whole_value(text, start, end)
+                return (whole.start, whole.end) if whole else (start, end)
         return None
 
     def _unbraced(self, start: int) -> Range | None:

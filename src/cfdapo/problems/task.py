@@ -12,6 +12,7 @@ from typing import Any
 from cfdapo.files import UserError
 from cfdapo.problems import answers
 from cfdapo.problems.labels import Sentence
+from cfdapo.settings import DataSettings, PretrainingSettings
 from cfdapo.vocabulary import TASKS
 
 Row = dict[str, Any]
@@ -32,10 +33,10 @@ class Task:
 
     name: str
     template: str
-    load: Callable[[str, dict[str, Any]], list[Row]]
+    load: Callable[[str, DataSettings], list[Row]]
     reference: Callable[[Row], str]
     label: Callable[[Row, str, bool], list[Sentence]]
-    corpus: Callable[[dict[str, Any]], Iterator[Row]] | None = None
+    corpus: Callable[[PretrainingSettings], Iterator[Row]] | None = None
     judge: Callable[[Row, list[str]], list[bool | None]] | None = None
 
     def prompt(self, row: Row) -> str:

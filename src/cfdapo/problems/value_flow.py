@@ -173,7 +173,8 @@ def _label(
 
 def _reachable(start: int, edges: set[tuple[int, int]]) -> set[int]:
     """The lines that need the result of `start`."""
-    found, new = set(), {start}
+    found: set[int] = set()
+    new = {start}
     while new:
         new = {user for source, user in edges if source in new} - found
         found |= new
@@ -195,7 +196,8 @@ def _numbers(text: str) -> Iterator[_Value]:
 
 def _read(solution: str, question: str) -> list[_Line]:
     """What each line but the last computes and uses."""
-    given, lines = list(_numbers(question)), []
+    given = list(_numbers(question))
+    lines: list[_Line] = []
     texts = solution.split("\n")[:-1]
     for text, marks in zip(texts, calculator_marks("\n".join(texts)), strict=True):
         plain = _TIMES.sub(" * ", strip_marks(text))

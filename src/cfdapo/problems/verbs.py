@@ -101,15 +101,15 @@ def _write(
         lines.append((f"{person} has {start} {item}.", "restatement", None))
     for step in steps:
         # What is told first, so that a tiny model decides by the verb that it has just written.
-        told = step.told.removesuffix(".")
-        lines.append((f"{told}, so {step.equation}.", "causal", step))
+        spoken = step.told.removesuffix(".")
+        lines.append((f"{spoken}, so {step.equation}.", "causal", step))
     if generator.random() < 0.3:
         lines.append((f"{person} has {steps[-1].result} {item}.", "restatement", None))
     solution, sentences = "", []
-    for text, label, step in lines:
-        later = len(steps) - 1 - steps.index(step) if step else 0
+    for text, label, told in lines:
+        later = len(steps) - 1 - steps.index(told) if told else 0
         end = len(solution) + len(text)
-        result = step.result if step else None
+        result = told.result if told else None
         sentences.append(Sentence(len(solution), end, label, result, later))
         solution += text + "\n"
     return solution, sentences

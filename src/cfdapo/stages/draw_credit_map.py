@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from cfdapo.analysis.credit_map.page import credit_map
+from cfdapo.analysis.credit_map.page import MapSettings, credit_map
 from cfdapo.analysis.records.measured_credit import read_credit
 from cfdapo.files import atomic_write
+from cfdapo.settings import from_flag
 from cfdapo.stages import run
-from cfdapo.stages.flags import json_object
 
 
 def main() -> None:
@@ -19,7 +19,10 @@ def main() -> None:
     parser.add_argument("--study", required=True, help="name of the study")
     parser.add_argument("--label", required=True, help="display name of the model")
     parser.add_argument(
-        "--credit", type=json_object, required=True, help="settings of the measured credit"
+        "--credit",
+        type=from_flag(MapSettings),
+        required=True,
+        help="settings of the measured credit that the page names",
     )
     parser.add_argument("--task", help="the study's task")
     parser.add_argument("--out", type=Path, required=True, help="the HTML file")

@@ -3,9 +3,13 @@
 import argparse
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice, product, takewhile
 from pathlib import Path
 from typing import Any
+
+from peft import PeftModel
+from transformers import PreTrainedModel
 
 from cfdapo.checksums import finish_file, sha256_of_input
 from cfdapo.credit.alignment import completion_text
@@ -18,8 +22,25 @@ from cfdapo.policy.generation import encode_prompts, generate, hash_of_prompts, 
 from cfdapo.policy.models import load_adapter, load_base
 from cfdapo.problems.task import get_task
 from cfdapo.provenance import code_hash, origin_of
+from cfdapo.settings import (
+    ChatVariables,
+    EvaluationSettings,
+    TrainingSettings,
+    from_flag,
+    plain,
+)
 from cfdapo.stages import run
 from cfdapo.study import checkpoint_steps
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """What a run is evaluated with; `training` is the run's own."""
+
+    task: str
+    chat: ChatVariables
+    training: TrainingSettings
+    evaluation: EvaluationSettings
 
 
 def main() -> None:
@@ -28,7 +49,10 @@ def main() -> None:
     parser.add_argument("--problems", type=Path, required=True, help="test.jsonl")
     parser.add_argument("--run-dir", type=Path, required=True, help="the trained run")
     parser.add_argument(
-        "--settings", type=json.loads, required=True, help="task, chat, training and evaluation"
+        "--settings",
+        type=from_flag(EvaluateSettings),
+        required=True,
+        help="task, chat, training and evaluation",
     )
     parser.add_argument("--out", type=Path, required=True, help="evaluation.jsonl")
     arguments = parser.parse_args()
@@ -37,7 +61,7 @@ def main() -> None:
 
 
 def evaluate(
-    model_dir: Path, problems: Path, run_dir: Path, settings: dict[str, Any], out: Path
+    model_dir: Path, problems: Path, run_dir: Path, settings: EvaluateSettings, out: Path
 ) -> None:
     """Load the base once, swap adapters, append a record a problem; resume after the last one."""
     with only_one(out.with_name(f".{out.stem}.lock"), f"evaluation of {run_dir}") as waited:
@@ -48,14 +72,15 @@ def evaluate(
 
 
 def _evaluate(
-    model_dir: Path, problems: Path, run_dir: Path, settings: dict[str, Any], out: Path
+    model_dir: Path, problems: Path, run_dir: Path, settings: EvaluateSettings, out: Path
 ) -> None:
-    training, task = settings["training"], get_task(settings["task"])
+    training, task = settings.training, get_task(settings.task)
     rows = read_jsonl(problems)
-    model, tokenizer = load_base(model_dir, training["precision"])
+    base, tokenizer = load_base(model_dir, training.precision)
+    model: PreTrainedModel | PeftModel = base
     asked = [messages(task, row) for row in rows]
-    prompts = encode_prompts(tokenizer, asked, settings["chat"])
-    batch_size = settings["evaluation"]["batch_size"]
+    prompts = encode_prompts(tokenizer, asked, settings.chat)
+    batch_size = settings.evaluation.batch_size
     partial = out.with_suffix(".partial.jsonl")
     mark = partial.with_suffix(".json")
     identity = _identity(model_dir, problems, run_dir, settings)
@@ -63,7 +88,7 @@ def _evaluate(
     if not mark.is_file() or read_json(mark) != identity:
         partial.unlink(missing_ok=True)
         write_json(mark, identity)
-    names, steps = [row["id"] for row in rows], [0, *checkpoint_steps(training)]
+    names, steps = [row["id"] for row in rows], [0, *_trained(training)]
     done = _finished(partial, list(product(steps, names)), len(rows), batch_size)
     with append_stream(partial) as stream:
         for index, step in enumerate(steps):
@@ -80,7 +105,7 @@ def _evaluate(
                 model.eval(),
                 tokenizer,
                 prompts[skipped:],
-                training["max_completion_tokens"],
+                training.max_completion_tokens,
                 batch_size,
             )
             for first in range(skipped, len(rows), batch_size):
@@ -89,26 +114,30 @@ def _evaluate(
                     stream.write(json.dumps(of | record, ensure_ascii=False) + "\n")
                 stream.flush()
             print(f"step {step}: evaluated", flush=True)
-    check_evaluation(partial, read_jsonl(partial), settings, identity, names)
+    check_evaluation(partial, read_jsonl(partial), task.name, steps, identity, names)
     finish_file(partial, out, identity)
     mark.unlink()
 
 
 def _identity(
-    model_dir: Path, problems: Path, run_dir: Path, settings: dict[str, Any]
+    model_dir: Path, problems: Path, run_dir: Path, settings: EvaluateSettings
 ) -> dict[str, Any]:
     """What the records depend on; those of another adapter, say, must not be gone on from.
 
     The finished evaluation's checksum keeps it, for whoever compares it with the run's record.
     """
     return {
-        "settings": settings,
-        "code": code_hash("cfdapo.stages.evaluate", settings["task"]),
+        "settings": plain(settings),
+        "code": code_hash("cfdapo.stages.evaluate", settings.task),
         "problems": sha256_of_input(problems),
-        "prompts": hash_of_prompts(model_dir, problems, settings["task"], settings["chat"]),
+        "prompts": hash_of_prompts(model_dir, problems, settings.task, settings.chat),
         "model": origin_of(model_dir),
-        "adapters": adapter_hashes(run_dir / "adapters", checkpoint_steps(settings["training"])),
+        "adapters": adapter_hashes(run_dir / "adapters", _trained(settings.training)),
     }
+
+
+def _trained(training: TrainingSettings) -> list[int]:
+    return checkpoint_steps(training.steps, training.checkpoint_every)
 
 
 def _finished(

@@ -1,13 +1,13 @@
 """Measure the credit of a policy's completions: a row a span, a row a completion."""
 
 import argparse
-import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cfdapo.checksums import finish, sha256_of_input
-from cfdapo.credit.assigner import CreditConfig
+from cfdapo.credit.assigner import CreditConfig, config_of
 from cfdapo.devices import take_gpu
 from cfdapo.files import UserError, as_jsonl, read_jsonl
 from cfdapo.integrity import check_credit, require_own_adapters
@@ -20,10 +20,31 @@ from cfdapo.policy.sampling import group_advantages, sample
 from cfdapo.policy.training import load_proxy
 from cfdapo.problems.task import get_task
 from cfdapo.provenance import code_hash, origin_of
+from cfdapo.settings import (
+    ChatVariables,
+    CreditSettings,
+    MeasurementSettings,
+    SamplingSettings,
+    from_flag,
+    may_be_absent,
+    plain,
+)
 from cfdapo.stages import run
 from cfdapo.stages.batches import run_batches
 from cfdapo.study import config_hash
 from cfdapo.vocabulary import COMBINATIONS
+
+
+@dataclass(frozen=True)
+class MeasureSettings:
+    """What credit is measured with; how the policy was trained is no part of it."""
+
+    task: str
+    chat: ChatVariables
+    training: SamplingSettings
+    credit: CreditSettings
+    measurement: MeasurementSettings
+    proxy_chat: ChatVariables | None = may_be_absent()
 
 
 def main() -> None:
@@ -34,7 +55,7 @@ def main() -> None:
     parser.add_argument("--policy", required=True, help="the policy's name in the records")
     parser.add_argument(
         "--settings",
-        type=json.loads,
+        type=from_flag(MeasureSettings),
         required=True,
         help="task, chat, training, credit and measurement",
     )
@@ -51,7 +72,7 @@ def main() -> None:
 def measure_credit(
     model_dir: Path,
     problems: Path,
-    settings: dict[str, Any],
+    settings: MeasureSettings,
     policy: str,
     out: Path,
     adapter: Path | None = None,
@@ -76,7 +97,7 @@ def measure_credit(
 def _made_from(
     model_dir: Path,
     problems: Path,
-    settings: dict[str, Any],
+    settings: MeasureSettings,
     policy: str,
     adapter: Path | None,
     proxy_dir: Path | None,
@@ -85,9 +106,9 @@ def _made_from(
 
     Raises `UserError` where the adapter is not the one that its run's record has at its step.
     """
-    made_from = {
-        "settings": settings,
-        "code": code_hash("cfdapo.stages.measure_credit", settings["task"]),
+    made_from: dict[str, Any] = {
+        "settings": plain(settings),
+        "code": code_hash("cfdapo.stages.measure_credit", settings.task),
         "policy": policy,
         "problems": sha256_of_input(problems),
         "model": origin_of(model_dir),
@@ -108,24 +129,23 @@ class _Work:
         self,
         model_dir: Path,
         rows: list[dict[str, Any]],
-        settings: dict[str, Any],
+        settings: MeasureSettings,
         policy: str,
         adapter: Path | None,
         proxy_dir: Path | None,
     ):
-        self.training, self.measurement = settings["training"], settings["measurement"]
-        self.task, self.settings = get_task(settings["task"]), settings
-        self.model, self.tokenizer = load_base(model_dir, self.training["precision"])
-        if adapter:
-            self.model = load_adapter(self.model, adapter, "policy")
+        self.training, self.measurement = settings.training, settings.measurement
+        self.task = get_task(settings.task)
+        base, self.tokenizer = load_base(model_dir, self.training.precision)
+        self.model = load_adapter(base, adapter, "policy") if adapter else base
         self.model.eval().requires_grad_(False)
-        credit = CreditConfig(**settings["credit"] | {"mode": "counterfactual"})
-        proxy = load_proxy(credit, proxy_dir, self.training["precision"])
+        credit = config_of(settings.credit, "counterfactual")
+        proxy = load_proxy(credit, proxy_dir, self.training.precision)
         asked = [messages(self.task, row) for row in rows]
-        self.prompts = encode_prompts(self.tokenizer, asked, settings["chat"])
+        self.prompts = encode_prompts(self.tokenizer, asked, settings.chat)
         self.proxy_prompts: list[Any] = [None] * len(rows)
         if proxy:
-            self.proxy_prompts = encode_prompts(proxy.tokenizer, asked, settings["proxy_chat"])
+            self.proxy_prompts = encode_prompts(proxy.tokenizer, asked, settings.proxy_chat or {})
         self.rows = rows
         self.recorder = Recorder(
             self.model,
@@ -133,9 +153,9 @@ class _Work:
             self.task,
             credit,
             policy=policy,
-            temperature=self.training["temperature"],
+            temperature=self.training.temperature,
             combinations=_combinations(self.measurement, credit),
-            padding=self.measurement["padding"],
+            padding=self.measurement.padding,
             proxy=proxy,
         )
         self.recorder.settle(
@@ -150,9 +170,9 @@ class _Work:
 
     def batches(self) -> Iterator[Any]:
         """What measures each batch, as functions of no arguments, sampled completions first."""
-        size, samples = self.measurement["batch_size"], self.measurement["samples"]
+        size, samples = self.measurement.batch_size, self.measurement.samples
         step = max(1, size // samples)
-        prompts, gold = self.measurement["prompts"], self.measurement["gold"]
+        prompts, gold = self.measurement.prompts, self.measurement.gold
         for start in range(0, prompts, step):
             yield self._batch(self._sampled, range(start, min(start + step, prompts)))
         for start in range(0, gold, size):
@@ -167,16 +187,16 @@ class _Work:
 
     def _sampled(self, numbers: range) -> list[Completion]:
         """The groups of the problems `numbers`."""
-        samples, found = self.measurement["samples"], []
+        samples, found = self.measurement.samples, []
         ids = sample(
             self.model,
             self.tokenizer,
             [self.prompts[number] for number in numbers for _ in range(samples)],
             self._most_sampled(),
-            self.training["temperature"],
-            self.training["top_p"],
+            self.training.temperature,
+            self.training.top_p,
             # Of the batch's own, so that one that is repeated is the same.
-            seed=self.measurement["seed"] * 1_000_003 + numbers.start,
+            seed=self.measurement.seed * 1_000_003 + numbers.start,
         )
         rows = [self.rows[number] for number in numbers for _ in range(samples)]
         correct = self.recorder.grade(rows, ids)
@@ -222,7 +242,7 @@ class _Work:
         ]
 
     def _gold_rows(self) -> list[dict[str, Any]]:
-        return self.rows[: self.measurement["gold"]]
+        return self.rows[: self.measurement.gold]
 
     def _reference(self, row: dict[str, Any]) -> list[int]:
         """The tokens of the data set's own solution, ended."""
@@ -234,19 +254,19 @@ class _Work:
 
     def _most_sampled(self) -> int:
         """Most tokens of a sampled completion."""
-        return self.measurement["max_completion_tokens"] or self.training["max_completion_tokens"]
+        return self.measurement.max_completion_tokens or self.training.max_completion_tokens
 
 
-def _combinations(measurement: dict[str, Any], credit: CreditConfig) -> list[tuple[str, str]]:
+def _combinations(measurement: MeasurementSettings, credit: CreditConfig) -> list[tuple[str, str]]:
     """The pairs of intervention and sink to measure: all, the study's own, or those listed."""
-    wanted = measurement["combinations"]
+    wanted = measurement.combinations
     if wanted == "study":
         return [(credit.intervention, credit.sink)]
     names = COMBINATIONS if wanted == "all" else wanted
     unknown = sorted(set(names) - set(COMBINATIONS))
     if unknown:
         raise UserError(f"measurement.combinations: unknown {', '.join(unknown)}")
-    return [tuple(name.split("/")) for name in names]
+    return [(intervention, sink) for intervention, _, sink in (n.partition("/") for n in names)]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """Measure what a policy's steps are truly worth, and every credit rule on the same completions."""
 
 import argparse
-import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,30 @@ from cfdapo.policy.training import load_proxy
 from cfdapo.policy.truth import TruthRecorder
 from cfdapo.problems.task import get_task
 from cfdapo.provenance import code_hash, origin_of, rule_module
+from cfdapo.settings import (
+    ChatVariables,
+    ModeCredit,
+    SamplingSettings,
+    TruthMeasurement,
+    from_flag,
+    may_be_absent,
+    plain,
+)
 from cfdapo.stages import run
 from cfdapo.stages.batches import run_batches
 from cfdapo.study import config_hash
+
+
+@dataclass(frozen=True)
+class TruthSettings:
+    """What the truth is measured with; `rules` has each one's credit by its name in the records."""
+
+    task: str
+    chat: ChatVariables
+    training: SamplingSettings
+    measurement: TruthMeasurement
+    rules: Mapping[str, ModeCredit]
+    proxy_chat: ChatVariables | None = may_be_absent()
 
 
 def main() -> None:
@@ -36,7 +56,7 @@ def main() -> None:
     parser.add_argument("--policy", required=True, help="the policy's name in the records")
     parser.add_argument(
         "--settings",
-        type=json.loads,
+        type=from_flag(TruthSettings),
         required=True,
         help="task, chat, training, measurement, and credit by rule",
     )
@@ -51,19 +71,17 @@ def main() -> None:
 def measure_truth(
     model_dir: Path,
     problems: Path,
-    settings: dict[str, Any],
+    settings: TruthSettings,
     policy: str,
     out: Path,
     adapter: Path | None = None,
     proxy_dir: Path | None = None,
 ) -> None:
-    """Measure batch by batch, then write `out` and its rules; resume after the last whole batch.
-
-    `settings["rules"]` has the settings of `CreditConfig` by the rule's name in the records.
-    """
-    made_from = {
-        "settings": settings,
-        "code": code_hash("cfdapo.stages.measure_truth", settings["task"]),
+    """Measure batch by batch, then write `out` and its rules; resume after the last whole batch."""
+    made_from: dict[str, Any] = {
+        # With the rules in their own order.
+        "settings": plain(settings, sort_keys=False),
+        "code": code_hash("cfdapo.stages.measure_truth", settings.task),
         "rules": _rule_code(settings),
         "policy": policy,
         "problems": sha256_of_input(problems),
@@ -74,12 +92,12 @@ def measure_truth(
     if adapter:
         hashes = {adapter.name.removeprefix("step"): made_from["adapter"]}
         require_own_adapters(adapter.parent.parent, hashes, made_from["model"])
-    wanted = read_jsonl(problems)[: settings["measurement"]["prompts"]]
+    wanted = read_jsonl(problems)[: settings.measurement.prompts]
     recorder, asked = _prepare(model_dir, wanted, settings, adapter, proxy_dir)
     made_from["prompts"] = prompts_hash([problem.prompt for problem in asked])
     steps, rules = [], []
     partial_file, beside = out.with_suffix(".partial.jsonl"), out.with_name(rules_name(out))
-    batches = _batches(recorder, asked, settings["measurement"])
+    batches = _batches(recorder, asked, settings.measurement)
     for batch in run_batches(partial_file, config_hash(made_from), batches):
         steps += batch["steps"]
         rules += batch["rules"]
@@ -87,7 +105,7 @@ def measure_truth(
     finish(beside, as_jsonl(rules), made_from)
     finish(out, as_jsonl(steps), made_from)
     partial_file.unlink()
-    print(f"{len(steps)} steps, {len(settings['rules'])} rules")
+    print(f"{len(steps)} steps, {len(settings.rules)} rules")
 
 
 def rules_name(steps: Path) -> str:
@@ -95,43 +113,44 @@ def rules_name(steps: Path) -> str:
     return f"{steps.name.removesuffix('.steps.jsonl')}.rules.jsonl"
 
 
-def _rule_code(settings: dict[str, Any]) -> dict[str, str]:
-    modes = {credit["mode"] for credit in settings["rules"].values()}
+def _rule_code(settings: TruthSettings) -> dict[str, str]:
+    modes = {credit.mode for credit in settings.rules.values()}
     return {mode: code_hash(rule_module(mode)) for mode in sorted(modes)}
 
 
 def _prepare(
     model_dir: Path,
     rows: list[dict[str, Any]],
-    settings: dict[str, Any],
+    settings: TruthSettings,
     adapter: Path | None,
     proxy_dir: Path | None,
 ) -> tuple[TruthRecorder, list[Problem]]:
     """The loaded policy with the rules, and the problems with their prompts."""
-    training, measurement = settings["training"], settings["measurement"]
-    task = get_task(settings["task"])
-    model, tokenizer = load_base(model_dir, training["precision"])
-    if adapter:
-        model = load_adapter(model, adapter, "policy")
+    training, measurement = settings.training, settings.measurement
+    if measurement.truth is None:
+        raise UserError("measurement.truth: is null, so that there is no truth to measure")
+    task = get_task(settings.task)
+    base, tokenizer = load_base(model_dir, training.precision)
+    model = load_adapter(base, adapter, "policy") if adapter else base
     model.eval().requires_grad_(False)
-    configs = {name: _config(name, credit) for name, credit in settings["rules"].items()}
+    configs = {name: _config(name, credit) for name, credit in settings.rules.items()}
     # One proxy serves the whole study.
-    loaded = (load_proxy(one, proxy_dir, training["precision"]) for one in configs.values())
+    loaded = (load_proxy(one, proxy_dir, training.precision) for one in configs.values())
     proxy = next((one for one in loaded if one), None)
     conversations = [messages(task, row) for row in rows]
-    prompts = encode_prompts(tokenizer, conversations, settings["chat"])
+    prompts = encode_prompts(tokenizer, conversations, settings.chat)
     read: list[Any] = [None] * len(rows)
     if proxy:
-        read = encode_prompts(proxy.tokenizer, conversations, settings["proxy_chat"])
+        read = encode_prompts(proxy.tokenizer, conversations, settings.proxy_chat or {})
     problems = [Problem(*one) for one in zip(rows, prompts, read, strict=True)]
     policy = LoadedPolicy(
         model,
         tokenizer,
         task,
-        settings["chat"],
-        training["temperature"],
-        training["top_p"],
-        measurement["max_completion_tokens"] or training["max_completion_tokens"],
+        settings.chat,
+        training.temperature,
+        training.top_p,
+        measurement.max_completion_tokens or training.max_completion_tokens,
     )
     rules = {
         name: get_rule(config.mode)(tokenizer, config, proxy) for name, config in configs.items()
@@ -139,27 +158,27 @@ def _prepare(
     recorder = TruthRecorder(
         policy,
         rules,
-        measurement["truth"]["continuations"],
-        measurement["samples"],
-        measurement["seed"],
+        measurement.truth.continuations,
+        measurement.samples,
+        measurement.seed,
     )
     recorder.settle(max(map(len, prompts), default=0), problems)
     return recorder, problems
 
 
-def _config(name: str, credit: dict[str, Any]) -> CreditConfig:
+def _config(name: str, credit: ModeCredit) -> CreditConfig:
     try:
         # Nothing is to be remembered of one batch in another.
-        return replace(CreditConfig(**credit), cache=0, every=1)
-    except (TypeError, ValueError) as error:
+        return replace(CreditConfig(**vars(credit)), cache=0, every=1)
+    except ValueError as error:
         raise UserError(f"measurement.rules: {name}: {error}") from error
 
 
 def _batches(
-    recorder: TruthRecorder, problems: list[Problem], measurement: dict[str, Any]
+    recorder: TruthRecorder, problems: list[Problem], measurement: TruthMeasurement
 ) -> Iterator[Any]:
     """What measures each batch, cut as measured credit is, as functions of no arguments."""
-    size = max(1, measurement["batch_size"] // measurement["samples"])
+    size = max(1, measurement.batch_size // measurement.samples)
     for first in range(0, len(problems), size):
         yield partial(_measure, recorder, problems[first : first + size], first)
 

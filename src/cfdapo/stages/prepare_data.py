@@ -1,30 +1,33 @@
 """Prepare the study's problems: make, read or download them, check them, write them down."""
 
 import argparse
-import json
 from pathlib import Path
 
 from cfdapo.checksums import finish
 from cfdapo.files import UserError, as_json, as_jsonl
 from cfdapo.problems.task import get_task
 from cfdapo.provenance import MANIFEST, environment
+from cfdapo.settings import DataSettings, from_flag, plain
 from cfdapo.stages import run
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=json.loads, required=True, help="the study's data settings")
+    parser.add_argument(
+        "--data", type=from_flag(DataSettings), required=True, help="the study's data settings"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for train.jsonl and others")
     arguments = parser.parse_args()
-    task = get_task(arguments.data["task"])
-    splits = {split: task.load(split, arguments.data) for split in ("train", "test")}
+    data: DataSettings = arguments.data
+    task = get_task(data.task)
+    splits = {split: task.load(split, data) for split in ("train", "test")}
     shared = {row["question"] for row in splits["train"]} & {
         row["question"] for row in splits["test"]
     }
     if shared:
         raise UserError(f"data: {len(shared)} questions are both in train and in test")
     manifest = {
-        "settings": arguments.data,
+        "settings": plain(data),
         "template": task.template,
         "rows": {split: len(rows) for split, rows in splits.items()},
         "sha256": {

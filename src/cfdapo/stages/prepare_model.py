@@ -21,6 +21,7 @@ from cfdapo.policy.templates import require_steady
 from cfdapo.policy.tiny import make_model, make_tokenizer, pretrain
 from cfdapo.problems.task import get_task
 from cfdapo.provenance import environment
+from cfdapo.settings import GgufModel, MadeModel, ModelSettings, parse_model, plain
 from cfdapo.stages import run
 
 TOKENIZER_ROWS = 3000
@@ -29,36 +30,42 @@ TOKENIZER_ROWS = 3000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="the model's name in the study")
-    parser.add_argument("--entry", type=json.loads, required=True, help="its entry in the study")
+    parser.add_argument("--entry", type=_model, required=True, help="its entry in the study")
     parser.add_argument("--task", required=True, help="kind of problem a made model learns")
     parser.add_argument("--out", type=Path, required=True, help="folder of the prepared model")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    entry, made, known = arguments.entry, {}, arguments.entry
-    if entry["source"] == "made":
+    entry: ModelSettings = arguments.entry
+    made: dict[str, Any] = {}
+    known = plain(entry)
+    if isinstance(entry, MadeModel):
         take_gpu()
         made = make(entry, arguments.task, arguments.out)
-    elif entry["source"] == "gguf":
+    elif isinstance(entry, GgufModel):
         convert_gguf(entry, arguments.out)
     else:
-        snapshot = fetch_from_hub(entry)
+        snapshot = fetch_from_hub(entry.id, entry.revision)
         made = {"files": verify_snapshot(snapshot)}
-        known = entry | {"id": str(snapshot)}  # without asking the hub again
+        known |= {"id": str(snapshot)}  # without asking the hub again
     tokenizer = load_tokenizer(arguments.out, known)
-    chat = entry.get("chat_template_kwargs", {})
+    chat = entry.chat_template_kwargs
     require_steady(tokenizer, chat=chat, name=f"models.{arguments.name}")
-    write_manifest(arguments.out, arguments.name, entry, {**made, **environment()})
+    write_manifest(arguments.out, arguments.name, plain(entry), {**made, **environment()})
 
 
-def make(entry: dict[str, Any], task_name: str, folder: Path) -> dict[str, Any]:
+def _model(text: str) -> ModelSettings:
+    return parse_model(json.loads(text))
+
+
+def make(entry: MadeModel, task_name: str, folder: Path) -> dict[str, Any]:
     """Make and pretrain a model in `folder`; returns what its manifest tells of it."""
-    task, settings = get_task(task_name), entry["pretraining"]
+    task, settings = get_task(task_name), entry.pretraining
     if task.corpus is None:
         raise UserError(f"models: problems of {task_name} cannot be made, so nor can a model")
     seen = islice(task.corpus(settings), TOKENIZER_ROWS)
     texts = (text for row in seen for text in (task.prompt(row), row["solution"]))
-    tokenizer = make_tokenizer(texts, entry["vocabulary"])
-    model = make_model(entry["architecture"], entry["shape"], tokenizer, settings["seed"])
+    tokenizer = make_tokenizer(texts, entry.vocabulary)
+    model = make_model(entry.architecture, entry.shape, tokenizer, settings.seed)
     with tempfile.TemporaryDirectory() as scratch:
         loss = pretrain(model, tokenizer, task.corpus(settings), task.prompt, settings, scratch)
     save_base(model, tokenizer, folder)

@@ -1,10 +1,9 @@
 """Profile what credit costs one model: every phase of a step, side by side in one process."""
 
 import argparse
-import json
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,18 +13,41 @@ import torch
 from scipy.stats import spearmanr
 
 from cfdapo.checksums import finish, sha256_of_input
-from cfdapo.credit.assigner import Assignment, CreditAssigner, CreditConfig
+from cfdapo.credit.assigner import Assignment, CreditAssigner, CreditConfig, config_of
 from cfdapo.credit.proxy import Proxy
 from cfdapo.devices import take_gpu
 from cfdapo.files import as_json
 from cfdapo.policy.generation import encode_prompts, generate
 from cfdapo.policy.trainer import CFDAPOTrainer
-from cfdapo.policy.training import history, load_proxy, make_trainer
+from cfdapo.policy.training import RunSettings, history, load_proxy, make_trainer
 from cfdapo.provenance import code_hash, environment, hardware, origin_of, peak_memory
+from cfdapo.settings import (
+    ChatVariables,
+    CreditSettings,
+    LoraSettings,
+    OverheadSettings,
+    TrainingSettings,
+    from_flag,
+    may_be_absent,
+    plain,
+)
 from cfdapo.stages import run
 
 # The exact methods; serial is the one that the others are compared with.
 METHODS = ("serial", "prefix")
+
+
+@dataclass(frozen=True)
+class ProfileSettings:
+    """What is profiled: a study's training, and the credit that its modes share."""
+
+    task: str
+    chat: ChatVariables
+    lora: LoraSettings
+    training: TrainingSettings
+    credit: CreditSettings
+    overhead: OverheadSettings
+    proxy_chat: ChatVariables | None = may_be_absent()
 
 
 def main() -> None:
@@ -35,7 +57,7 @@ def main() -> None:
     parser.add_argument("--problems", type=Path, required=True, help="train.jsonl")
     parser.add_argument(
         "--settings",
-        type=json.loads,
+        type=from_flag(ProfileSettings),
         required=True,
         help="task, chat, lora, training, credit and overhead",
     )
@@ -43,22 +65,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="overhead/{model}.json")
     arguments = parser.parse_args()
     take_gpu()
+    settings: ProfileSettings = arguments.settings
     proxy_dir = arguments.proxy_dir
     made_from = {
-        "settings": arguments.settings,
-        "code": code_hash("cfdapo.stages.profile_overhead", arguments.settings["task"]),
+        "settings": plain(settings),
+        "code": code_hash("cfdapo.stages.profile_overhead", settings.task),
         "problems": sha256_of_input(arguments.problems),
         "model": origin_of(arguments.model_dir),
         "proxy": origin_of(proxy_dir) if proxy_dir else None,
     }
-    profile = profile_overhead(
-        arguments.model_dir, arguments.problems, arguments.settings, proxy_dir
-    )
+    profile = profile_overhead(arguments.model_dir, arguments.problems, settings, proxy_dir)
     finish(arguments.out, as_json({"model": arguments.model, **profile}), made_from)
 
 
 def profile_overhead(
-    model_dir: Path, problems: Path, settings: dict[str, Any], proxy_dir: Path | None = None
+    model_dir: Path, problems: Path, settings: ProfileSettings, proxy_dir: Path | None = None
 ) -> dict[str, Any]:
     """Median seconds of a vanilla step's phases and of credit by each method.
 
@@ -67,21 +88,29 @@ def profile_overhead(
     study has one. `methods` holds, beside the exact methods, the gradient's estimate where it
     estimates the study's drops, and how far each method's drops are from serial's.
     """
-    repeats = settings["overhead"]["repeats"]
+    repeats = settings.overhead.repeats
     # One step more, to warm up.
-    training = settings["training"] | {"steps": repeats + 1, "checkpoint_every": repeats + 1}
-    plain = {"training": training, "credit": settings["credit"] | {"mode": "vanilla"}}
+    training = replace(settings.training, steps=repeats + 1, checkpoint_every=repeats + 1)
+    vanilla = RunSettings(
+        settings.task,
+        settings.chat,
+        settings.lora,
+        training,
+        config_of(settings.credit, "vanilla"),
+        settings.proxy_chat,
+    )
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = make_trainer(model_dir, problems, 0, settings | plain, Path(scratch))
+        trainer = make_trainer(model_dir, problems, 0, vanilla, Path(scratch))
         trainer.train()
     steps = history(trainer.state.log_history)[1:]
     phases = ("generation", "update")
     seconds = {phase: median(row[f"seconds_{phase}"] for row in steps) for phase in phases}
-    prompts = _prompts(trainer, settings, trainer.processing_class, settings["chat"])
-    completions = _rollout(trainer, settings, prompts)
-    config = CreditConfig(**settings["credit"] | {"mode": "counterfactual"})
-    proxy = load_proxy(config, proxy_dir, training["precision"])
-    read = _prompts(trainer, settings, proxy.tokenizer, settings["proxy_chat"]) if proxy else None
+    prompts = _prompts(trainer, training, trainer.processing_class, settings.chat)
+    completions = _rollout(trainer, training, prompts)
+    config = config_of(settings.credit, "counterfactual")
+    proxy = load_proxy(config, proxy_dir, training.precision)
+    chat = settings.proxy_chat or {}
+    read = _prompts(trainer, training, proxy.tokenizer, chat) if proxy else None
     before = peak_memory()
     methods, spans = _time_credit(trainer, prompts, completions, config, repeats, proxy, read)
     credit = {method: methods[method]["seconds"] for method in METHODS}
@@ -103,14 +132,13 @@ def profile_overhead(
 
 
 def _prompts(
-    trainer: CFDAPOTrainer, settings: dict[str, Any], tokenizer: Any, chat: dict[str, Any]
+    trainer: CFDAPOTrainer, training: TrainingSettings, tokenizer: Any, chat: ChatVariables
 ) -> list[list[int]]:
     """The prompts of one optimizer step in a tokenizer's ids, repeated within a group."""
-    training = settings["training"]
-    size = training["batch_size"] * training["gradient_accumulation"]
-    rows = trainer.train_dataset.select(range(size // training["group_size"]))
+    size = training.batch_size * training.gradient_accumulation
+    rows = trainer.train_dataset.select(range(size // training.group_size))
     groups = encode_prompts(tokenizer, [row["prompt"] for row in rows], chat)
-    return [ids for ids in groups for _ in range(training["group_size"])]
+    return [ids for ids in groups for _ in range(training.group_size)]
 
 
 def _functions(trainer: CFDAPOTrainer, prompts: list[list[int]]) -> list[str | None]:
@@ -121,15 +149,23 @@ def _functions(trainer: CFDAPOTrainer, prompts: list[list[int]]) -> list[str | N
 
 
 def _rollout(
-    trainer: CFDAPOTrainer, settings: dict[str, Any], prompts: list[list[int]]
+    trainer: CFDAPOTrainer, training: TrainingSettings, prompts: list[list[int]]
 ) -> list[list[int]]:
     """Sampled completions, one a prompt."""
-    training = settings["training"]
-    sampling = {"do_sample": True, "top_k": 0}
-    sampling |= {name: training[name] for name in ("temperature", "top_p")}
-    longest = training["max_completion_tokens"]
     model, tokenizer = trainer.model.eval(), trainer.processing_class
-    return list(generate(model, tokenizer, prompts, longest, len(prompts), **sampling))
+    return list(
+        generate(
+            model,
+            tokenizer,
+            prompts,
+            training.max_completion_tokens,
+            len(prompts),
+            do_sample=True,
+            temperature=training.temperature,
+            top_p=training.top_p,
+            top_k=0,
+        )
+    )
 
 
 def _time_credit(

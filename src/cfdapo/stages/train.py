@@ -5,7 +5,6 @@ on from there. Killed, it goes on from its last checkpoint. Either way it ends w
 """
 
 import argparse
-import json
 import shutil
 import sys
 import time
@@ -27,7 +26,7 @@ from cfdapo.policy.generation import hash_of_prompts
 from cfdapo.policy.interruption import RESUME_ME, Interrupted, Interruption
 from cfdapo.policy.resuming import SAVE_MINUTES
 from cfdapo.policy.trainer import CFDAPOTrainer
-from cfdapo.policy.training import history, make_trainer
+from cfdapo.policy.training import RunSettings, history, make_trainer
 from cfdapo.provenance import (
     code_hash,
     environment,
@@ -36,6 +35,7 @@ from cfdapo.provenance import (
     peak_memory,
     rule_module,
 )
+from cfdapo.settings import from_flag, plain
 from cfdapo.stages import run
 from cfdapo.study import checkpoint_steps, config_hash
 
@@ -50,7 +50,10 @@ def main() -> None:
     parser.add_argument("--mode", required=True, help="the mode's name in the study")
     parser.add_argument("--seed", type=int, required=True, help="seed of this run")
     parser.add_argument(
-        "--settings", type=json.loads, required=True, help="task, chat, lora, training and credit"
+        "--settings",
+        type=from_flag(RunSettings),
+        required=True,
+        help="task, chat, lora, training and credit",
     )
     parser.add_argument("--proxy-dir", type=Path, help="prepared folder of the model credit.proxy")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
@@ -71,7 +74,7 @@ def train(
     problems: Path,
     mode: str,
     seed: int,
-    settings: dict[str, Any],
+    settings: RunSettings,
     out: Path,
     proxy_dir: Path | None = None,
     save_minutes: float = SAVE_MINUTES,
@@ -81,7 +84,8 @@ def train(
     Raises SystemExit with `RESUME_ME` where SIGTERM or SIGINT ended it and its state is saved.
     """
     began = time.perf_counter()
-    settled = {"model": model, "mode": mode, "seed": seed, "settings": settings}
+    steps = checkpoint_steps(settings.training.steps, settings.training.checkpoint_every)
+    settled = {"model": model, "mode": mode, "seed": seed, "settings": plain(settings)}
     identity = settled | {"origin": _origin(settings, model_dir, problems, proxy_dir)}
     with only_one(out / ".train.lock", f"training of {out}") as waited:
         if waited and _is_finished(out, identity):
@@ -89,9 +93,8 @@ def train(
             return
         state = _state_folder(out, identity)
         made = {"proxy_dir": proxy_dir, "save_minutes": save_minutes}
-        trainer = _run(model_dir, problems, seed, settings, state, made)
-        rows = history(_log(state, settings["training"]["steps"]))
-        steps = checkpoint_steps(settings["training"])
+        trainer = _run(model_dir, problems, seed, settings, state, made, steps)
+        rows = history(_log(state, settings.training.steps))
         _publish(out, state, steps)
         record = {
             **identity,
@@ -116,17 +119,17 @@ def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
 
 
 def _origin(
-    settings: dict[str, Any], model_dir: Path, problems: Path, proxy_dir: Path | None
+    settings: RunSettings, model_dir: Path, problems: Path, proxy_dir: Path | None
 ) -> dict[str, Any]:
     """What a run's numbers depend on beside its settings: code, problems, prompts, base models."""
-    read = [(model_dir, settings["chat"])]
-    read += [(proxy_dir, settings.get("proxy_chat", {}))] if proxy_dir else []
+    read = [(model_dir, settings.chat)]
+    read += [(proxy_dir, settings.proxy_chat or {})] if proxy_dir else []
     prompts, *proxy_prompts = [
-        hash_of_prompts(folder, problems, settings["task"], chat) for folder, chat in read
+        hash_of_prompts(folder, problems, settings.task, chat) for folder, chat in read
     ]
     return {
-        "code": code_hash("cfdapo.stages.train", settings["task"]),
-        "rule": code_hash(rule_module(settings["credit"]["mode"])),
+        "code": code_hash("cfdapo.stages.train", settings.task),
+        "rule": code_hash(rule_module(settings.credit.mode)),
         "problems": sha256_of_input(problems),
         "prompts": prompts,
         "model": origin_of(model_dir),
@@ -155,9 +158,10 @@ def _run(
     model_dir: Path,
     problems: Path,
     seed: int,
-    settings: dict[str, Any],
+    settings: RunSettings,
     state: Path,
     made: dict[str, Any],
+    steps: list[int],
 ) -> CFDAPOTrainer:
     """Train until the last step's checkpoint is in `state`."""
     interruption = Interruption()
@@ -167,9 +171,9 @@ def _run(
             trainer = make_trainer(
                 model_dir, problems, seed, settings, state, [interruption], **made
             )
-            last = last_whole(state, checkpoint_steps(settings["training"]))
+            last = last_whole(state, steps)
             # The library would take one step more from the last one's checkpoint.
-            if last != checkpoint(state, settings["training"]["steps"]):
+            if last != checkpoint(state, settings.training.steps):
                 print(f"going on from {last}" if last else "starting at step 0", flush=True)
                 trainer.train(resume_from_checkpoint=str(last) if last else None)
         except Interrupted:

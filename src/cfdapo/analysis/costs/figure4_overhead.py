@@ -7,6 +7,7 @@ import matplotlib
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from cfdapo.analysis.costs.overhead import measure_estimators
@@ -83,7 +84,9 @@ def _draw_bars(panel: Axes, seconds: Mapping[str, float], credit: Mapping[str, f
             bar.set_hatch(hatch)
     base = seconds["generation"] + seconds["update"]
     more = ["", *(f"+{100 * credit[name] / base:.0f} %" for name in names[1:])]
-    panel.bar_label(panel.containers[-1], more, padding=1)
+    last = panel.containers[-1]
+    assert isinstance(last, BarContainer)  # seaborn's histograms are bars
+    panel.bar_label(last, more, padding=1)
     panel.margins(y=0.12)
     panel.grid(visible=False, axis="x")
 

@@ -148,6 +148,10 @@ class Enrichment:
     ratio: Estimate
 
 
+def _share(side: np.ndarray) -> float | None:
+    return float(side.mean()) if len(side) else None
+
+
 def measure_enrichment(critical: pd.DataFrame, low: pd.DataFrame) -> list[Enrichment]:
     """Every pattern's prevalence in the lines of two classes of spans, and their ratio.
 
@@ -157,8 +161,9 @@ def measure_enrichment(critical: pd.DataFrame, low: pd.DataFrame) -> list[Enrich
     shown = [[find_patterns(line) for line in spans["line"]] for spans in (critical, low)]
     found = []
     for pattern in PATTERNS:
-        sides = [np.array([pattern in names for names in side], dtype=bool) for side in shown]
-        shares = [float(side.mean()) if len(side) else None for side in sides]
-        ratio = share_ratio(*sides, critical["problem"], low["problem"])
-        found.append(Enrichment(pattern, *shares, ratio))
+        first, second = (
+            np.array([pattern in names for names in side], dtype=bool) for side in shown
+        )
+        ratio = share_ratio(first, second, critical["problem"], low["problem"])
+        found.append(Enrichment(pattern, _share(first), _share(second), ratio))
     return found

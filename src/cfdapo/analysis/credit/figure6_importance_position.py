@@ -74,7 +74,9 @@ def _means(
 
     def between_problems(values: pd.Series) -> tuple[float, float]:
         found = mean(values.to_numpy(float), spans.loc[values.index, "problem"])
-        return (math.nan, math.nan) if found.low is None else (found.low, found.high)
+        if found.low is None or found.high is None:
+            return math.nan, math.nan
+        return found.low, found.high
 
     tenths = (spans["position"] * _TENTHS).astype(int).clip(0, _TENTHS - 1)
     seaborn.lineplot(

@@ -1,6 +1,7 @@
 """The numbers of Section 4.3's text, the paper's beside: Table 15."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -142,7 +143,7 @@ def _length_rows(samples: Sequence[Sample]) -> Iterator[Row]:
         yield Row(
             f"Length (tokens) and drop: {name}",
             paper,
-            _each(samples, lambda s, by=ranked: estimate(length_correlation(s.spans, by), ".2f")),
+            [estimate(length_correlation(s.spans, ranked), ".2f") for s in samples],
         )
     yield Row(
         "Length (tokens) and drop: Pearson's r without the last line",
@@ -155,12 +156,15 @@ def _correctness_rows(samples: Sequence[Sample]) -> Iterator[Row]:
     def side(sample: Sample, correct: bool) -> pd.DataFrame:
         return sample.spans[sample.spans["correct"].astype(bool) == correct]
 
+    def mean_of(correct: bool, sample: Sample) -> Number:
+        return _mean(side(sample, correct))
+
     def only(measure: Callable[[Sample], Number]) -> list[Number]:
         return [measure(s) if s.sampled else Number(reason=_SAMPLED_ONLY) for s in samples]
 
     for correct, name in ((True, "correct completions"), (False, "incorrect completions")):
         paper = f"{_paper(name, 'mean drop', '.0f')} (n {_paper(name, 'spans')})"
-        yield Row(f"Mean drop, {name}", paper, only(lambda s, c=correct: _mean(side(s, c))))
+        yield Row(f"Mean drop, {name}", paper, only(partial(mean_of, correct)))
     contrasts = {id(s): compare_means(side(s, True), side(s, False)) for s in samples if s.sampled}
     gap = paper_number("section4.3", "correct completions", "mean drop").value
     gap -= paper_number("section4.3", "incorrect completions", "mean drop").value
@@ -201,10 +205,10 @@ def _distractor_rows(samples: Sequence[Sample]) -> Iterator[Row]:
         where("incorrect", _NO_DISTRACTOR),
     )
     spans = paper_number("section4.3", "incorrect completions", "spans").value
-    share = spans / paper_number("section4.3", "sample", "spans").value
+    part = spans / paper_number("section4.3", "sample", "spans").value
     yield Row(
         "All spans in incorrect completions",
-        f"{100 * share:.1f} %",
+        f"{100 * part:.1f} %",
         where("all_incorrect", _NONE),
         "computed from the paper's counts of spans",
     )

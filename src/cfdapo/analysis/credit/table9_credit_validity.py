@@ -71,7 +71,8 @@ def table9_credit_validity(
     """
     samples = split_samples(measured, labels)
     found = measure_validity(samples)
-    footnotes, rows = Footnotes(), []
+    footnotes = Footnotes()
+    rows: list[list[Cell]] = []
     for sample in samples:
         of_sample = found[(found["model"] == sample.model) & (found["source"] == sample.source)]
         rows += _rows(heading(sample, labels), of_sample, footnotes)
@@ -161,7 +162,8 @@ def _sample_notes(
     samples: Sequence[Sample], labels: Mapping[str, str], found: pd.DataFrame
 ) -> Iterator[Note]:
     """What entered, by sample; which combinations are one measurement."""
-    counts, same = [], {}
+    counts: list[str] = []
+    same: dict[tuple[str, ...], list[str]] = {}
     for sample in samples:
         if sample.spans.empty:
             continue

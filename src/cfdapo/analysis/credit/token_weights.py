@@ -84,7 +84,7 @@ def concentration(tokens: pd.DataFrame, advantage: bool = False) -> Mapping[str,
     credit = mass.groupby(tokens["band"], observed=False).sum() / mass.sum()
     shares = {band: (float(uniform[band]), float(credit[band])) for band in BANDS}
     rest = [shares[band] for band in BANDS if band not in ("high", "medium")]
-    shares["folded low"] = tuple(map(sum, zip(*rest, strict=True)))
+    shares["folded low"] = sum(plain for plain, _ in rest), sum(weighted for _, weighted in rest)
     return {
         band: (plain, weighted, weighted / plain if plain > 0 else None)
         for band, (plain, weighted) in shares.items()

@@ -26,6 +26,17 @@ MOST_BYTES = 300_000
 
 
 @dataclass(frozen=True)
+class MapSettings:
+    """What a page says of the credit that was measured."""
+
+    intervention: str
+    sink: str
+    w_min: float
+    w_max: float
+    w_answer: float
+
+
+@dataclass(frozen=True)
 class Section:
     """Completions of one sort: all that were measured, those with spans, those that are shown."""
 
@@ -49,7 +60,7 @@ def credit_map(
     completions: Sequence[dict[str, Any]],
     study: str,
     model: str,
-    credit: Mapping[str, Any],
+    credit: MapSettings,
     task: str | None = None,
 ) -> str:
     """The page of one model; the same records give the same bytes.
@@ -59,8 +70,7 @@ def credit_map(
         completions: rows of `COMPLETION_COLUMNS`.
         study: name of the study.
         model: display name of the model.
-        credit: settings of the measured credit, of which intervention, sink, w_min, w_max and
-            w_answer are named.
+        credit: settings of the measured credit.
         task: the study's task.
     """
     sections = _sections(spans, completions, task)
@@ -156,7 +166,7 @@ def _policies(completions: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _settings(credit: Mapping[str, Any]) -> str:
+def _settings(credit: MapSettings) -> str:
     names = {
         "intervention": "intervention",
         "sink": "sink",
@@ -164,7 +174,7 @@ def _settings(credit: Mapping[str, Any]) -> str:
         "w_max": "w<sub>max</sub>",
         "w_answer": "answer's weight",
     }
-    found = [f"{text} {as_text(str(credit[name]))}" for name, text in names.items()]
+    found = [f"{text} {as_text(str(getattr(credit, name)))}" for name, text in names.items()]
     return ", ".join(found)
 
 

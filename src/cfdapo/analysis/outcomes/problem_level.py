@@ -9,6 +9,7 @@ than the few seeds allow.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +156,8 @@ def _test(
     if len(common) < 2 or len(answers.problems) < 2:
         return replace(test, reason="one seed: nothing is known of others")
     low, high = bootstrap.interval(points)
-    return replace(test, low=low, high=high, **crossed_test(points))
+    crossed: dict[str, Any] = crossed_test(points)
+    return replace(test, low=low, high=high, **crossed)
 
 
 def sign_flip_test(differences: NDArray) -> float:

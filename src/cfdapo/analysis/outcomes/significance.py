@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from cfdapo.analysis.records.curves import areas, final_accuracy
@@ -209,7 +210,7 @@ def _left_out(seeds: set[int], common: Sequence[int]) -> str:
 
 
 def paired_t_test(
-    first: Sequence[float], second: Sequence[float]
+    first: Sequence[float] | NDArray[np.float64], second: Sequence[float] | NDArray[np.float64]
 ) -> tuple[float | None, float | None, str]:
     """Two-sided paired t-test; (statistic, p, reason), None and a reason where undefined.
 

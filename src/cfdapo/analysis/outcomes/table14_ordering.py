@@ -117,8 +117,8 @@ def _data(orderings: Sequence[Ordering], models: Mapping[str, str]) -> pd.DataFr
     """A row an ordering (`second` empty) and a row a pair."""
     rows = []
     for o in orderings:
-        shared = {"label": models[o.model], "model": o.model, "weights": o.weights}
-        shared["seeds"] = o.seeds
+        named = {"label": models[o.model], "model": o.model, "weights": o.weights}
+        shared = {**named, "seeds": o.seeds}
         claim = _claim(list(o.modes))
         rows.append({**shared, "claim": claim, "as_measured": o.as_measured, "holds": o.holds})
         for pair in o.pairs:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -226,7 +227,7 @@ def _data(entrants: Sequence[Entrant], models: Mapping[str, str]) -> pd.DataFram
     """A row a model and mode."""
     rows = []
     for one in entrants:
-        row = {"label": models[one.model], "model": one.model, "mode": one.mode}
+        row: dict[str, Any] = {"label": models[one.model], "model": one.model, "mode": one.mode}
         row |= {"rank": one.rank, "seeds": one.seeds, "mean": one.mean, "deviation": one.deviation}
         for prefix, versus in (("", one.final), ("auc_", one.area)):
             row |= {f"{prefix}{key}": value for key, value in vars(versus).items()}

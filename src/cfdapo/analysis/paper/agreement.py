@@ -20,25 +20,25 @@ def judge(entry: PaperNumber, ours: Ours, same_setting: bool) -> str:
     if ours.value is None:
         return ""
     if same_setting:
-        verdict = _by_spread(entry, ours) or _by_p(entry, ours.value)
+        verdict = _by_spread(entry, ours, ours.value) or _by_p(entry, ours.value)
         if verdict:
             return verdict
     return _by_side(entry, ours.value) or NOT_COMPARABLE
 
 
-def _by_spread(entry: PaperNumber, ours: Ours) -> str:
+def _by_spread(entry: PaperNumber, ours: Ours, value: float) -> str:
     if entry.column in ("minimum", "maximum"):
         slack = half_digit(entry)
         beyond = (
-            ours.value < entry.value - slack
+            value < entry.value - slack
             if entry.column == "minimum"
-            else ours.value > entry.value + slack
+            else value > entry.value + slack
         )
         return "outside the paper's range" if beyond else "within the paper's range"
     if entry.std is not None:
         # Both are rounded; sums of decimals are not exact in binary.
         reach = entry.std + 2 * half_digit(entry) + 1e-9
-        inside = abs(ours.value - entry.value) <= reach
+        inside = abs(value - entry.value) <= reach
         return f"{'within' if inside else 'outside'} the paper's std"
     if ours.low is not None and ours.high is not None:
         slack = half_digit(entry)

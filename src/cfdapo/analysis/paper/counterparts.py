@@ -91,11 +91,12 @@ def cell(name: str, value: str, scale: float = 1.0, **where: str) -> Query:
         row = tables.find(name, model, where, value)
         if isinstance(row, Ours):
             return row
-        spread = {}
+        spread: dict[str, float] = {}
         if value in ("mean", "value", "difference", "enrichment"):
             found = {key: row.get(key) for key in ("std", "low", "high")}
             spread = {key: float(v) * scale for key, v in found.items() if not pd.isna(v)}
-        return Ours(float(row[value]) * scale, **spread)
+        std, low, high = (spread.get(key) for key in ("std", "low", "high"))
+        return Ours(float(row[value]) * scale, std, low, high)
 
     return query
 

@@ -97,6 +97,8 @@ class Paper:
     def std(self, table: str, row: str, column: str) -> Interval:
         """The same of a number's standard deviation, which is printed with the same digits."""
         entry = self.entries[table, row, column]
+        if entry.std is None:
+            raise ValueError(f"{table}, {row}, {column}: no standard deviation is printed")
         return _around(entry.std, half_digit(entry))
 
     def exact(self, table: str, row: str, column: str) -> float:

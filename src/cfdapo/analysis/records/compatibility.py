@@ -161,10 +161,10 @@ def _groups(
     yield "credit.", "all weightings'", weightings
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted keys."""
+def _flat(told: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings and hashes, as a record tells them, by their dotted keys."""
     flat: dict[str, Any] = {}
-    for key, value in settings.items():
+    for key, value in told.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")
         else:

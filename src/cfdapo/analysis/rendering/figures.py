@@ -180,7 +180,7 @@ def spread_note(frame: pd.DataFrame) -> str:
 
 def share_legend(figure: Figure, order: Sequence[str], note: str) -> None:
     """One legend below all panels, entries in this order, under a note."""
-    entries = {}
+    entries: dict[str, Any] = {}
     for panel in figure.axes:
         handles, names = panel.get_legend_handles_labels()
         entries.update(zip(names, handles, strict=True))

@@ -20,7 +20,7 @@ GENERATOR_SEED = 20
 ONE_SEED = "one seed: a t-test needs at least two"
 
 
-def undefined(differences: Sequence[float]) -> str:
+def undefined(differences: Sequence[float] | NDArray[np.float64]) -> str:
     """Why no spread can be had of these differences; empty where it can."""
     if len(differences) < 2:
         return ONE_SEED
@@ -81,7 +81,7 @@ def bootstrap_interval(
 
 def t_interval(differences: Sequence[float]) -> tuple[float, float]:
     """95 % interval of the mean of paired differences, shape (n,), n >= 2, by Student's t."""
-    error = np.std(differences, ddof=1) / math.sqrt(len(differences))
+    error = float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
     half = student_half_width(error, len(differences) - 1)
     mean = np.mean(differences)
     return float(mean - half), float(mean + half)

@@ -5,6 +5,7 @@ and is what it would be on the rows repeated so often. It returns shape (R,), na
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,7 +139,7 @@ def _win(upper: Floats, lower: Floats) -> Floats:
     return (upper > lower) + 0.5 * (upper == lower)
 
 
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    numerator = np.asarray(numerator, dtype=np.float64)
-    undefined = np.full_like(numerator, np.nan)
-    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> Floats:
+    above = np.asarray(numerator, dtype=np.float64)
+    undefined = np.full_like(above, np.nan)
+    return np.divide(above, denominator, out=undefined, where=denominator > 0)

@@ -5,9 +5,10 @@ import importlib.util
 import pkgutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cfdapo.files import UserError
+from cfdapo.settings import ModeCredit
 
 if TYPE_CHECKING:
     from cfdapo.credit.rule import CreditRule
@@ -25,19 +26,19 @@ def get_rule(name: str) -> type["CreditRule"]:
     return importlib.import_module(f"{__name__}.{name}").Rule
 
 
-def require_known_options(modes: Iterable[dict[str, Any]]) -> None:
+def require_known_options(modes: Iterable[ModeCredit]) -> None:
     """Refuse options that a mode's rule does not know, where torch is there to ask it.
 
-    `modes` are settings of `CreditConfig`. Rules without options are not loaded, and where there is
+    `modes` are the study's. Rules without options are not loaded, and where there is
     no torch, the training job refuses. Raises `UserError` naming the options that are allowed.
     """
-    given = [mode for mode in modes if mode["options"]]
+    given = [mode for mode in modes if mode.options]
     if not given or importlib.util.find_spec("torch") is None:
         return
     from cfdapo.credit.rule import make_options
 
     for mode in given:
         try:
-            make_options(get_rule(mode["mode"]), mode["mode"], mode["options"])
+            make_options(get_rule(mode.mode), mode.mode, mode.options)
         except ValueError as error:
             raise UserError(f"credit.options: {error}") from error

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cfdapo.credit.alignment import completion_text
 from cfdapo.credit.edits import unchanged
-from cfdapo.credit.rule import CreditRule, Prompt, Rollout, TokenAdvantages, TokenIds
+from cfdapo.credit.rule import CreditRule, Prefix, Prompt, Rollout, TokenAdvantages, TokenIds
 
 REQUEST = (
     "{question}\n\nHere is a solution that may be wrong:\n{attempt}\n\n"
@@ -72,7 +72,7 @@ class Rule(CreditRule):
 
     def _revise(self, rollout: Rollout, wrong: dict[int, int]) -> list[TokenIds]:
         requests = [self._request(rollout, i, j) for i, j in wrong.items()]
-        prefixes = [(rollout.encode(request), []) for request in requests]
+        prefixes: list[Prefix] = [(rollout.encode(request), []) for request in requests]
         return [drawn[0] for drawn in rollout.sample(prefixes, 1)] if prefixes else []
 
     def _request(self, rollout: Rollout, attempt: int, reference: int) -> Prompt:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from cfdapo.credit.exactness import settle
 from cfdapo.credit.reshaping import Reshaping, answers_inputs
 from cfdapo.credit.rule import TokenIds
-from cfdapo.credit.scoring import Scorer, pick
+from cfdapo.credit.scoring import Scorer, embedding, pick
 
 
 class Rule(Reshaping):
@@ -23,7 +23,7 @@ class Rule(Reshaping):
         self, scorer: Scorer, prompt: TokenIds, ids: TokenIds, answer: slice
     ) -> Tensor:
         read, keep, targets = answers_inputs(scorer, prompt, ids, answer)
-        embedded = scorer.model.get_input_embeddings()(read).detach()
+        embedded = embedding(scorer.model)(read).detach()
         rows = torch.arange(len(keep), device=scorer.device)
         with torch.enable_grad():
             leaf = embedded.clone().requires_grad_()

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from torch import Tensor
+
 from cfdapo.credit.rule import CreditRule, Rollout, TokenAdvantages, with_group_mass
 from cfdapo.credit.states import Siblings, calculation_states, program_states
 from cfdapo.credit.steps import Step, find_steps, spread
@@ -79,5 +81,5 @@ class Rule(CreditRule):
         return [after - before for before, after in pairwise([*known, reward])]
 
 
-def _spread(steps: Sequence[Step], values: Sequence[float], completion: Sequence[int]):
+def _spread(steps: Sequence[Step], values: Sequence[float], completion: Sequence[int]) -> Tensor:
     return spread(steps, values, len(completion))

@@ -205,6 +205,7 @@ def _exchange(
         start_new_session=True,
     )
     with process:
+        assert process.stdin and process.stderr  # pipes
         try:
             answer = _converse(process, json.dumps(request), job.limits.wall_seconds, stop)
             trouble = process.stderr.read() if not answer else b""
@@ -225,6 +226,7 @@ def _converse(
     process: subprocess.Popen[bytes], request: str, seconds: float, stop: int | None
 ) -> bytes:
     """Send the request and read all that the keeper writes; it is killed if it takes too long."""
+    assert process.stdin and process.stdout  # pipes
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(request.encode() + b"\n")
         process.stdin.flush()
@@ -262,22 +264,23 @@ def _judge(job: Job, ending: dict[str, Any], output: bytes) -> Outcome:
     stopped = job.stop_at_error and calls and calls[-1].error is not None
     if len(calls) == len(job.calls) or stopped:
         return Outcome("finished", calls, **used)
-    return Outcome(calls=calls, **_cut_short(ending, job.limits), **used)
+    status, detail = _cut_short(ending, job.limits)
+    return Outcome(status, calls, detail, **used)
 
 
-def _cut_short(ending: dict[str, Any], limits: Limits) -> dict[str, str]:
+def _cut_short(ending: dict[str, Any], limits: Limits) -> tuple[str, str]:
     """Status and detail of a run that did not come to its end."""
     if ending["ended"] in ("time", "asleep"):
-        return {"status": "time", "detail": "wall" if ending["ended"] == "time" else "asleep"}
+        return "time", "wall" if ending["ended"] == "time" else "asleep"
     if ending["ended"] == "output":
-        return {"status": "output"}
+        return "output", ""
     # The kernel counts by ticks more than it reports, much more on a busy machine. Nothing but its
     # limit, or its lack of memory, sends this signal from outside.
     if ending["exit"] == -signal.SIGKILL and ending["cpu_seconds"] > 0.5 * limits.cpu_seconds:
-        return {"status": "time", "detail": "CPU"}
+        return "time", "CPU"
     code = ending["exit"]
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return {"status": "died", "detail": how}
+    return "died", how
 
 
 def _read_line(line: bytes) -> list[Any]:

@@ -88,8 +88,8 @@ def filter_program(machine: str | None = None) -> bytes:
         _instruction(_LOAD, _NUMBER),
     ]
     for numbers in ALLOWED.values():
-        if numbers[column] is not None:
-            program += _return_if_equal(numbers[column], _ALLOW)
+        if (number := numbers[column]) is not None:
+            program += _return_if_equal(number, _ALLOW)
     for name, (numbers, arguments) in SOME.items():
         checks = _checks(name, arguments)
         program.append(_instruction(_JUMP_IF_EQUAL, numbers[column], skip_if_false=len(checks)))

@@ -25,13 +25,12 @@ _EXACT_IN_JSON = 2**53
 # Longer ones are other values: to make a fraction of two numbers takes time that grows faster than
 # their digits.
 _MOST_HEX_DIGITS, _MOST_DECIMAL_DIGITS = 10_000, 10_000
-_VIEWS = (type({}.keys()), type({}.items()))
+_VIEWS: tuple[type[Any], ...] = (type({}.keys()), type({}.items()))
+_COLLECTIONS: tuple[Any, ...] = (list, tuple, set, frozenset, deque)
 
 
 class Other:
     """Stands for a value of a type that has no notation; equal to nothing, not even itself."""
-
-    __hash__ = None
 
     def __init__(self, name: str):
         self.name = name
@@ -79,7 +78,7 @@ def _tag(value: Any, depth: int) -> Any:
     if isinstance(value, dict):
         pairs = list(dict.items(value))
         return ["dict", *([_tag(k, depth - 1), _tag(v, depth - 1)] for k, v in pairs)]
-    for kind in (list, tuple, set, frozenset, deque):
+    for kind in _COLLECTIONS:
         if isinstance(value, kind):
             return [kind.__name__, *(_tag(item, depth - 1) for item in kind.__iter__(value))]
     return _tag_exact(value) or _tag_equal(value, depth)
@@ -99,7 +98,7 @@ def _tag_exact(value: Any) -> list[str] | None:
 
 def _tag_equal(value: Any, depth: int) -> list[Any]:
     """What equals a value of another type, as that; all else as other."""
-    plain = None
+    plain: Any = None
     if isinstance(value, UserList | UserString):
         plain = value.data
     elif isinstance(value, UserDict | ChainMap | types.MappingProxyType):

@@ -22,7 +22,7 @@ TASK = Task(
     lambda row: row["solution"],
     _label,
     lambda settings: arithmetic.iterate_problems(
-        "pretrain", settings["seed"], careless=settings["careless"]
+        "pretrain", settings.seed, careless=settings.careless
     ),
     arithmetic.judge_lines,
 )

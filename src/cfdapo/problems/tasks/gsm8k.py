@@ -1,18 +1,17 @@
 """The task of GSM8K's word problems."""
 
-from typing import Any
-
 from cfdapo.problems import gsm8k, value_flow
 from cfdapo.problems.labels import Sentence
-from cfdapo.problems.task import Task
+from cfdapo.problems.task import Row, Task
+from cfdapo.settings import DataSettings
 
 
-def _load(split: str, data: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = gsm8k.load(split, path=data["path"], revision=data["revision"])
-    return rows[: data[f"{split}_problems"]]
+def _load(split: str, data: DataSettings) -> list[Row]:
+    rows = gsm8k.load(split, path=data.path, revision=data.revision)
+    return rows[: data.problems(split)]
 
 
-def _label(row: dict[str, Any], text: str, is_reference: bool) -> list[Sentence]:
+def _label(row: Row, text: str, is_reference: bool) -> list[Sentence]:
     # Only the data set's own solutions carry the marks that say which value comes from where.
     return value_flow.label_solution(row["solution"], row["question"]) if is_reference else []
 

@@ -1,14 +1,14 @@
 """The task of MBPP+'s programming problems."""
 
-from typing import Any
-
 from cfdapo.problems import mbpp
 from cfdapo.problems.code_task import CodeTask
+from cfdapo.problems.task import Row
+from cfdapo.settings import DataSettings
 
 
-def _load(split: str, data: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = mbpp.load(split, path=data["path"], seed=data["seed"])
-    return rows[: data[f"{split}_problems"]]
+def _load(split: str, data: DataSettings) -> list[Row]:
+    rows = mbpp.load(split, path=data.path, seed=data.seed)
+    return rows[: data.problems(split)]
 
 
 TASK = CodeTask(

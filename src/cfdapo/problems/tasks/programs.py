@@ -12,6 +12,6 @@ TASK = CodeTask(
     lambda row: row["solution"],
     lambda row, text, is_reference: slicing.label_program(text, programs.FUNCTION),
     lambda settings: programs.iterate_problems(
-        "pretrain", settings["seed"], careless=settings["careless"]
+        "pretrain", settings.seed, careless=settings.careless
     ),
 )

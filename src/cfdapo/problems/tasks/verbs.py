@@ -21,8 +21,6 @@ TASK = Task(
     loader(verbs.make_problems),
     lambda row: row["solution"],
     _label,
-    lambda settings: verbs.iterate_problems(
-        "pretrain", settings["seed"], careless=settings["careless"]
-    ),
+    lambda settings: verbs.iterate_problems("pretrain", settings.seed, careless=settings.careless),
     arithmetic.judge_lines,
 )
