@@ -115,6 +115,7 @@ def write_runs(folder: Path) -> Path:
                 "weight_mean": 1.5,
                 "weight_std": dice.random(),
                 "spans_per_completion": spans,
+                "credit_passes": 2.0 if spans else 0.0,
                 "zero_advantage_groups": 0.25,
             },
             seconds={"total": 60.0 * minutes, "credit": 10.0},

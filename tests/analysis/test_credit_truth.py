@@ -153,6 +153,9 @@ def test_the_figure_has_a_dot_a_rule_and_measure(tmp_path):
     found = measure_agreement({"tiny": truth})
     figure = truth_dots(found, LABELS, {})
     assert len(figure.axes) == 4 and figure.axes[0].get_title(loc="left") == "Tiny"
+    assert [panel.get_xlabel().split("\n")[0] for panel in figure.axes] == [
+        *("ρ with the truth,", "AUROC,", "mass on steps", "ascent for a step's length,"),
+    ]
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["the truth itself", "DAPO", "monte_carlo", "oracle"]
     drawn = [line for line in figure.axes[3].get_lines() if line.get_marker() not in ("None", "")]

@@ -37,7 +37,9 @@ def truth_dots(found: pd.DataFrame, labels: Mapping[str, str], modes: Mapping[st
     Raises:
         UserError: no group of any model taught anything.
     """
-    drawn = found[found["metric"].isin(_PANELS) & found["value"].notna()]
+    # The truth has no mass, but a share of steps.
+    other = (found["rule"] == ITSELF) & (found["metric"] == "idle_mass")
+    drawn = found[found["metric"].isin(_PANELS) & found["value"].notna() & ~other]
     drawn = drawn[drawn["model"].isin(labels)]
     if drawn.empty:
         raise UserError("no group of any model taught anything, so there is nothing to draw")
@@ -51,12 +53,13 @@ def truth_dots(found: pd.DataFrame, labels: Mapping[str, str], modes: Mapping[st
             len(models), len(_PANELS), squeeze=False, sharex="col", sharey=True
         )
         for row, model in zip(panels, models, strict=True):
-            for panel, (metric, (axis, nothing)) in zip(row, _PANELS.items(), strict=True):
+            for panel, (metric, (_, nothing)) in zip(row, _PANELS.items(), strict=True):
                 here = drawn[(drawn["model"] == model) & (drawn["metric"] == metric)]
                 _draw(panel, here, rules, nothing)
                 panel.set_yticks(range(len(rules)), [names.get(rule, rule) for rule in rules])
-                panel.set_xlabel(axis if row is panels[-1] else "")
             row[0].set_title(labels[model], loc="left")
+        for panel, (axis, _) in zip(panels[-1], _PANELS.values(), strict=True):
+            panel.set_xlabel(axis)
         figure.supxlabel(
             "bars: 95 % bootstrap intervals between problems; dotted: a rule that knows nothing, "
             "and DAPO",

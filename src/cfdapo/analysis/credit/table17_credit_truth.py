@@ -126,8 +126,9 @@ def _notes() -> Iterator[Note]:
     )
     yield Note(
         "Idle steps: those whose truth is 0 within 1.96 standard errors (with one right and one "
-        "wrong continuation added, as no share of K is certain); more continuations leave fewer. "
-        "Sign agrees: on the other steps; no advantage counts 1/2. Mass: sum of |A| over tokens. "
+        "wrong continuation added, as no share of K is certain); more continuations leave fewer; "
+        "in the truth's own row stands their share of all steps. Sign agrees: on the other steps; "
+        "no advantage counts 1/2. Mass: sum of |A| over tokens. "
         "First wrong line: the chance that it has less than another line of its wrong completion, "
         "a tie being 1/2."
     )
