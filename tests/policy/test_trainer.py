@@ -22,12 +22,13 @@ def rollout(trainer: CFDAPOTrainer) -> dict:
 
 
 def test_only_the_scoring_method_is_overridden():
+    """And the rewards' is listened to: the library's log merges functions of one name."""
     changed = {
         name
         for name in vars(CFDAPOTrainer)
         if name in vars(GRPOTrainer) and not name.startswith("__")
     }
-    assert changed == {"_generate_and_score_completions"}
+    assert changed == {"_generate_and_score_completions", "_calculate_rewards"}
 
 
 def test_random_weights_multiply_the_advantages_of_each_token(build, assignments):

@@ -21,6 +21,7 @@ from cfdapo.credit.importance import (
     placeholder_id,
 )
 from cfdapo.credit.interventions import INTERVENTIONS, SINKS, longest_request, make_plan
+from cfdapo.credit.own_finders import own_answer, own_spans
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rules import get_rule, rule_names
 from cfdapo.credit.scoring import PRECISIONS, dtype_of, measuring
@@ -70,9 +71,11 @@ class CreditConfig(ModeCredit):
     every: credit is given in every n-th step, from the first on; in between all weights are 1.
     cache: how many (prompt, completion) pairs keep their drops for later steps, 0 for none.
     proxy: name of the model that measures in the policy's place; it comes loaded, as a `Proxy`.
-    spans: arithmetic (the paper's patterns) or code (from its syntax tree).
+    spans: arithmetic (the paper's patterns) or code (from its syntax tree); without a study also a
+        function, `spans(text, max_spans, answer)`, whose spans are ranges before the answer.
     answer: number (the stated answer), or in code returns (the expression of the entry point's
-        last return) or function (all of it).
+        last return) or function (all of it); without a study also a function, `answer(text)`,
+        which gives the answer's range, or None where none is stated (see `credit.own_finders`).
     precision: float32, in which drops are computed whatever the weights are, or policy, as the
         model itself computes.
 
@@ -80,8 +83,14 @@ class CreditConfig(ModeCredit):
     select_k or every is below 1, or cache below 0.
     """
 
+    # A name, or a function of one's own.
+    spans: Any = "arithmetic"
+    answer: Any = "number"
+
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
+            if name in ("spans", "answer") and callable(getattr(self, name)):
+                continue
             if getattr(self, name) not in known:
                 value = repr(getattr(self, name))
                 raise ValueError(f"unknown {name} {value}; allowed: {', '.join(known)}")
@@ -244,6 +253,9 @@ class CreditAssigner:
         """The spans to measure, and the answer."""
         config = self.config
         answer = find_sink(text, config.answer, function)
+        if callable(config.spans):
+            spans = own_spans(config.spans, text, config.max_spans, answer) if answer else []
+            return select_spans(text, spans, config.select, config.select_k), answer
         named = {"function": function} if config.spans == "code" else {}
         spans = SPANS[config.spans](text, config.max_spans, answer, **named)
         return select_spans(text, spans, config.select, config.select_k), answer
@@ -338,8 +350,13 @@ class CreditAssigner:
         )
 
 
-def find_sink(text: str, answer: str, function: str | None = None) -> Span | None:
-    """What `ANSWERS[answer]` finds in a text; `function` is the one that code is to define."""
+def find_sink(text: str, answer: Any, function: str | None = None) -> Span | None:
+    """What `ANSWERS[answer]` finds in a text; `function` is the one that code is to define.
+
+    `answer` may also be a function of one's own.
+    """
+    if callable(answer):
+        return own_answer(answer, text)
     find = ANSWERS[answer]
     return find(text) if answer == "number" else find(text, function=function)
 

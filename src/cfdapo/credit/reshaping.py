@@ -52,16 +52,20 @@ class Reshaping(CreditRule):
     def assign(self, rollout: Rollout) -> TokenAdvantages:
         scorer = Scorer(rollout.policy)
         weights = [torch.ones(len(ids)) for ids in rollout.completions]
+        without = 0
         with measuring(rollout.policy, self.config.precision):
             for index, taught in enumerate(rollout.active()):
                 answer = self._answer(rollout, index) if taught else None
+                without += taught and answer is None
                 if answer is None or not answer.start:
                     continue
                 found = self.sensitivities(
                     scorer, rollout.prompts[index], rollout.completions[index], answer
                 )
                 weights[index][: answer.start] = reshaped(found, self.options)
-        return weighted(rollout, weights, passes=scorer.passes, tokens=scorer.tokens)
+        costs = {"passes": scorer.passes, "tokens": scorer.tokens}
+        read = sum(rollout.active())
+        return weighted(rollout, weights, read=read, without_answer=without, **costs)
 
     def _answer(self, rollout: Rollout, index: int) -> slice | None:
         """The tokens of the answer that the completion states, if any."""

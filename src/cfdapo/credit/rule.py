@@ -43,7 +43,8 @@ class Rollout:
     groups: number of each completion's group; a group's completions answer one prompt.
     rewards, advantages: float32 on the CPU, shape (B,): outcomes, and DAPO's A_i (equation 1).
     rows: the data set's row of each completion, as reward functions see it.
-    step: optimizer steps before this batch.
+    step: optimizer steps before this batch; where a batch is learned from in several of them, in
+        units of that many. `every` counts these.
     generator: for a rule's own draws; the same again where a step is repeated after a resume.
     policy: the model in training. temperature: that of its completions.
     sample, grade, encode: see `Sample`, `Grade` and `Encode`; drawing continuations moves the run's
@@ -91,6 +92,8 @@ class TokenAdvantages:
     credits: spans and measured drops, where the rule measures any; else empty.
     passes: forward passes. tokens: positions that they computed. hits: completions whose drops a
     cache held. generations: continuations that were sampled.
+    read: completions in which an answer was looked for; `without_answer` of them state none, and
+    `without_span` state one, but nothing before it is a span. Both have weight 1 throughout.
     """
 
     advantages: list[Tensor]
@@ -100,15 +103,18 @@ class TokenAdvantages:
     tokens: int = 0
     hits: int = 0
     generations: int = 0
+    read: int = 0
+    without_answer: int = 0
+    without_span: int = 0
 
 
 class CreditRule(ABC):
     """A way to give the tokens of completions their advantages.
 
     Subclasses set `keeps` (one of `KEEPS`), `measures_drops` (whether assignments hold measured
-    drops), `generates` (whether it calls `sample` or `grade`, which need a
-    single process) and, if they have
-    settings of their own, `Options`, a frozen dataclass with a default for each.
+    drops), `generates` (whether it calls `sample` or `grade`, which need a single process and the
+    trainer's own generation), `reads_rewards` (whether it reads outcomes and not only advantages)
+    and, if they have settings of their own, `Options`, a frozen dataclass with a default for each.
 
     Raises ValueError for options that the rule does not know or does not allow.
     """
@@ -116,6 +122,7 @@ class CreditRule(ABC):
     keeps: ClassVar[str] = "nothing"
     measures_drops: ClassVar[bool] = False
     generates: ClassVar[bool] = False
+    reads_rewards: ClassVar[bool] = False
     # Columns of the data that the rule reads in `Rollout.rows`, besides the reward's.
     columns: ClassVar[tuple[str, ...]] = ()
 

@@ -93,7 +93,7 @@ class Span:
     """Characters `start` to `end` (exclusive) of a completion's text.
 
     `kind` is "arithmetic", "calculation" (in words), "sentence" or "answer"; in code one of
-    `code_spans.CODE_KINDS` or "answer".
+    `code_spans.CODE_KINDS` or "answer"; "own" where a function of one's own found it.
     """
 
     start: int

@@ -1,10 +1,11 @@
 """The paper's family of rules: DAPO's advantage times a weight for every token (equation 8)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
-from cfdapo.credit.assigner import CreditAssigner, CreditConfig
+from cfdapo.credit.assigner import Credit, CreditAssigner, CreditConfig
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rule import CreditRule, Rollout, TokenAdvantages, weighted
 
@@ -41,6 +42,7 @@ class Weighting(CreditRule):
             passes=measured.passes,
             tokens=measured.tokens,
             hits=measured.hits,
+            **_missing(measured.credits),
         )
 
     def state(self) -> dict[str, Any]:
@@ -49,3 +51,13 @@ class Weighting(CreditRule):
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.assigner.cache.load_state(state)
+
+
+def _missing(credits: Sequence[Credit]) -> dict[str, int]:
+    """`TokenAdvantages`' counts of what was looked for and not found."""
+    read = [credit for credit in credits if credit.text]
+    return {
+        "read": len(read),
+        "without_answer": sum(credit.sink is None for credit in read),
+        "without_span": sum(credit.sink is not None and not credit.tokens for credit in read),
+    }

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from cfdapo.credit.rule import Prefix
+from cfdapo.credit.rule import Prefix, Prompt
 from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.models import end_tokens, load_tokenizer
 from cfdapo.policy.templates import naming_faults, require_steady
@@ -40,6 +40,15 @@ def encode_prompt(
             conversation, add_generation_prompt=True, tokenize=True, return_dict=False, **chat
         )
     return ids
+
+
+def encode_either(
+    tokenizer: PreTrainedTokenizerBase, prompt: Prompt, chat: ChatVariables
+) -> list[int]:
+    """`encode_prompt` of a conversation, or the ids of a text, as the trainer encodes either."""
+    if isinstance(prompt, str):
+        return tokenizer(prompt)["input_ids"]
+    return encode_prompt(tokenizer, prompt, chat)
 
 
 def encode_prompts(

@@ -9,7 +9,7 @@ import torch
 from cfdapo.credit.alignment import completion_text
 from cfdapo.credit.rule import Prefix, Prompt, Rollout, TokenIds
 from cfdapo.credit.scoring import evaluating
-from cfdapo.policy.generation import continue_all, encode_prompt, generation_config, messages
+from cfdapo.policy.generation import continue_all, encode_either, generation_config, messages
 from cfdapo.policy.sampling import as_in_training, group_advantages, sample
 from cfdapo.problems.task import Row, Task
 
@@ -50,9 +50,7 @@ class LoadedPolicy:
 
     def encode(self, prompt: Prompt) -> TokenIds:
         """`credit.rule.Encode`; text where the data set has no conversations."""
-        if isinstance(prompt, str):
-            return self.tokenizer(prompt)["input_ids"]
-        return encode_prompt(self.tokenizer, prompt, self.chat)
+        return encode_either(self.tokenizer, prompt, self.chat)
 
     def groups(self, problems: Sequence[Problem], samples: int, seed: int) -> Rollout:
         """A batch of `samples` completions of each problem, as the trainer would hand it to a rule.

@@ -1,4 +1,4 @@
-"""A trainer that can be killed at any moment and, run again, ends with the same bits."""
+"""What lets a trainer be killed at any moment and, run again, end with the same bits."""
 
 import random
 import shutil
@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, TrainerCallback
+from transformers import TrainerCallback
+from transformers.trainer_utils import SaveStrategy
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from cfdapo.files import UserError, cannot_write
 from cfdapo.policy.checkpoints import (
+    KEPT,
     checkpoint,
     flaw,
     is_about_writing,
@@ -31,39 +33,50 @@ OWN_FILE = "own_state.safetensors"
 SAVE_MINUTES = 10.0
 
 
-class ResumableTrainer(GRPOTrainer):
-    """GRPOTrainer whose checkpoints are whole or do not count.
+class Resumable(GRPOTrainer):
+    """Mixin, before a GRPOTrainer: its checkpoints are whole or do not count.
 
-    To the library's it adds a mark with checksums, this package's own state and, in every
-    `save_steps`-th step, a copy of the adapter that stays (see `policy.checkpoints`). A checkpoint
-    is also written when `save_minutes` have passed since the last one; when does not matter to what
-    a run ends with. `args.save_total_limit` is left alone: older checkpoints go once a newer one is
-    whole. Rollouts are used up within an optimizer step, so that no checkpoint holds any;
-    ValueError where `num_iterations` or `steps_per_generation` say otherwise.
+    To the library's it adds a mark with checksums, the trainer's `own_state` and, where the model
+    has an adapter, in every `save_steps`-th step a copy of it that stays (see
+    `policy.checkpoints`). A checkpoint is also written when `save_minutes` have passed since the
+    last one; when does not matter to what a run ends with. The last two checkpoints stay.
+
+    Raises ValueError where arguments ask for what it does not do: rollouts are used up within an
+    optimizer step, so that no checkpoint holds any, and `save_strategy` is "steps", without a
+    `save_total_limit`.
     """
 
     # What the library types more widely than this trainer has it; a model may be PEFT's, which
     # passes on what it has not itself.
     args: GRPOConfig
     model: Any
-    train_dataset: Any
-    processing_class: PreTrainedTokenizerBase
-    max_completion_length: int
-    num_generations: int
-    chat_template_kwargs: dict[str, Any]
 
     def __init__(self, *args: Any, save_minutes: float = SAVE_MINUTES, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        used = (self.args.steps_per_generation or 0) * self.num_iterations
-        if used != self.args.gradient_accumulation_steps:
-            raise ValueError("rollouts must be used up within one optimizer step to be resumable")
+        self._check_arguments()
         # The end of the last step, and the own state to save in place of the present one.
         self._boundary: dict[str, Any] | None = None
         self._own: dict[str, Tensor] | None = None
         self.add_callback(_SaveSometimes(self, save_minutes))
 
+    def _check_arguments(self) -> None:
+        used = (self.args.steps_per_generation or 0) * self.num_iterations
+        if used != self.args.gradient_accumulation_steps:
+            raise ValueError("rollouts must be used up within one optimizer step to be resumable")
+        strategy = SaveStrategy(self.args.save_strategy)
+        if strategy != SaveStrategy.STEPS:
+            raise ValueError(
+                f"save_strategy is {strategy.value!r} and must be 'steps', so that training can go "
+                "on from any moment"
+            )
+        if self.args.save_total_limit is not None:
+            raise ValueError(
+                f"save_total_limit is {self.args.save_total_limit} and must be None: the last "
+                f"{KEPT} checkpoints stay, and older ones go once a newer one is whole"
+            )
+
     def own_state(self) -> dict[str, Tensor]:
-        """This package's own state that a checkpoint must hold; empty if there is none."""
+        """What a checkpoint must hold beside the library's state; empty if there is nothing."""
         return {}
 
     def load_own_state(self, state: dict[str, Tensor]) -> None:
@@ -101,7 +114,7 @@ class ResumableTrainer(GRPOTrainer):
             super()._save_checkpoint(model, trial)
             if own:
                 save_file(own, folder / OWN_FILE)
-            if step % self.args.save_steps == 0:
+            if step % self.args.save_steps == 0 and hasattr(self.model, "peft_config"):
                 keep_adapter(state, step)
             mark(folder)
         except Exception as error:
@@ -169,7 +182,7 @@ class _EpochSampler(RepeatSampler):
 class _SaveSometimes(TrainerCallback):
     """Remembers every step's end, and saves after some time even between the kept steps."""
 
-    def __init__(self, trainer: ResumableTrainer, minutes: float):
+    def __init__(self, trainer: Resumable, minutes: float):
         self.trainer = trainer
         self.seconds = minutes * 60
         self.last = time.monotonic()

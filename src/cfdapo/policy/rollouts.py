@@ -10,7 +10,8 @@ from torch import Tensor
 from cfdapo.credit.alignment import completion_text
 from cfdapo.credit.rule import Prefix, Prompt, Rollout, TokenIds
 from cfdapo.credit.scoring import evaluating
-from cfdapo.policy.generation import continue_all, encode_prompt
+from cfdapo.files import UserError
+from cfdapo.policy.generation import continue_all, encode_either
 
 if TYPE_CHECKING:
     from cfdapo.policy.trainer import CFDAPOTrainer
@@ -31,10 +32,10 @@ def make_rollout(
         completions=completions,
         texts=[completion_text(ids, policy.tokenizer) for ids in completions],
         groups=_groups(trainer, len(inputs)),
-        rewards=_rewards(trainer, len(inputs)),
+        rewards=_local(trainer, _rewards(trainer), len(inputs)),
         advantages=output["advantages"].float().cpu(),
         rows=inputs,
-        step=trainer.state.global_step,
+        step=_batch_number(trainer),
         generator=step_generator(trainer),
         temperature=trainer.temperature,
         sample=policy.sample,
@@ -75,13 +76,16 @@ class Policy:
         )
         # What reward functions log is of the trainer's own completions only.
         trainer._pending_extra_logs, trainer._pending_metrics = kept
+        if _unscored(rewards).any():
+            raise UserError(
+                f"credit: mode {trainer.credit.mode} needs a reward of every continuation, and "
+                "all reward functions returned None for one"
+            )
         return _weighted(trainer, rewards).tolist()
 
     def encode(self, prompt: Prompt) -> TokenIds:
         """`credit.rule.Encode`, by the trainer's own chat template and its arguments."""
-        if isinstance(prompt, str):
-            return self.tokenizer(prompt)["input_ids"]
-        return encode_prompt(self.tokenizer, prompt, self.trainer.chat_template_kwargs)
+        return encode_either(self.tokenizer, prompt, self.trainer.chat_template_kwargs)
 
 
 def unpadded(ids: Tensor, mask: Tensor) -> list[TokenIds]:
@@ -101,16 +105,41 @@ def _groups(trainer: "CFDAPOTrainer", size: int) -> list[int]:
     return [(first + index) // trainer.num_generations for index in range(size)]
 
 
-def _rewards(trainer: "CFDAPOTrainer", size: int) -> Tensor:
-    """This process's rewards, (B,); the trainer's log of its last batch is the only place."""
-    logged: Any = trainer._logs["rewards"]
-    columns = [list(logged[name]) for name in trainer.reward_func_names]
+def _rewards(trainer: "CFDAPOTrainer") -> Tensor:
+    """All processes' rewards, float32 on the CPU, (B,).
+
+    A completion of which no function says anything is, as in the library, neither better nor worse
+    than its group.
+    """
+    given = trainer.rewards_per_func.float().cpu()
+    rewards, unscored = _weighted(trainer, given), _unscored(given)
+    if not unscored.any():
+        return rewards
+    size = trainer.num_generations
+    means = rewards.masked_fill(unscored, torch.nan).view(-1, size).nanmean(dim=1).nan_to_num()
+    return torch.where(unscored, means.repeat_interleave(size), rewards)
+
+
+def unscored(trainer: "CFDAPOTrainer", size: int) -> Tensor:
+    """Of which of this process's `size` completions no reward function says anything, (size,)."""
+    return _local(trainer, _unscored(trainer.rewards_per_func), size)
+
+
+def _unscored(rewards: Tensor) -> Tensor:
+    return rewards.isnan().all(dim=1)
+
+
+def _local(trainer: "CFDAPOTrainer", values: Tensor, size: int) -> Tensor:
+    """This process's part of what all processes have."""
     first = trainer.accelerator.process_index * size
-    rewards = torch.tensor(columns, dtype=torch.float32).T
-    # The log holds one batch of all processes, and no more than that.
-    return _weighted(trainer, rewards[-size * trainer.accelerator.num_processes :])[
-        first : first + size
-    ]
+    return values[first : first + size]
+
+
+def _batch_number(trainer: "CFDAPOTrainer") -> int:
+    """Optimizer steps before this batch, in units of those that a batch is learned from in."""
+    used = (trainer.args.steps_per_generation or 1) * trainer.num_iterations
+    steps = max(1, used // trainer.args.gradient_accumulation_steps)
+    return trainer.state.global_step // steps
 
 
 def _weighted(trainer: "CFDAPOTrainer", rewards: Tensor) -> Tensor:
@@ -122,4 +151,7 @@ def step_generator(trainer: "CFDAPOTrainer") -> torch.Generator:
     """A generator for a rule's own draws, the same after a resume at this step."""
     rank = trainer.accelerator.process_index
     seed = (trainer.args.seed * 1_000_003 + trainer.state.global_step) * 1_009 + rank
-    return torch.Generator().manual_seed(seed)
+    # Not 0 only where several batches are generated within one optimizer step. Of a seed the
+    # generator reads 32 bits, over which a large odd number spreads these.
+    within = trainer._step % trainer.args.gradient_accumulation_steps
+    return torch.Generator().manual_seed(seed + within * 2_654_435_761)

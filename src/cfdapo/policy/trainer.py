@@ -1,18 +1,20 @@
 """CF-DAPO: TRL's GRPO trainer with one method changed, so that a rule gives the advantages."""
 
 import time
+import warnings
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerBase
+from trl import GRPOConfig, GRPOTrainer
 
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rule import TokenAdvantages
 from cfdapo.credit.rules import get_rule
 from cfdapo.files import UserError
-from cfdapo.policy.generation import encode_prompt
-from cfdapo.policy.resuming import ResumableTrainer
-from cfdapo.policy.rollouts import make_rollout
+from cfdapo.policy.generation import encode_either
+from cfdapo.policy.rollouts import make_rollout, unscored
 from cfdapo.settings import ChatVariables
 
 # Logged names of the credit's own figures; `policy.training` turns them into history's columns.
@@ -24,10 +26,12 @@ NOISE = "credit/noise_completions"
 SECONDS_GENERATION, SECONDS_CREDIT = "seconds/generation", "seconds/credit"
 CACHE_HITS = "credit/cache_hits"
 GENERATIONS = "credit/generations"
+# Shares of the completions in which an answer was looked for; logged where any was.
+WITHOUT_ANSWER, WITHOUT_SPAN = "credit/without_answer", "credit/without_span"
 
 
-class CFDAPOTrainer(ResumableTrainer):
-    """GRPOTrainer, made resumable, whose advantages, of shape (B, T), are a credit rule's.
+class CFDAPOTrainer(GRPOTrainer):
+    """GRPOTrainer whose advantages, of shape (B, T), are a credit rule's.
 
     With `loss_type="dapo"` the library's clipping and normaliser stay in place, and its KL term,
     where it is on, stays unweighted. `credit` is the `CreditConfig`, whose mode names the rule. A
@@ -35,11 +39,26 @@ class CFDAPOTrainer(ResumableTrainer):
     loaded model that `credit` may name, on the policy's device; it reads the prompts by its own
     chat template, with `proxy_chat` as that template's arguments. `max_prompt_tokens` is the length
     of the longest prompt; None looks through the training prompts. Every other argument is
-    `ResumableTrainer`'s. Evaluation by the trainer has the library's advantages.
+    `GRPOTrainer`'s. Evaluation by the trainer has the library's advantages, and spends no pass.
+
+    A completion that states no answer, or has no span before it, has weight 1: that is warned of
+    once, and the log has the shares. `docs/trainer.md` shows all of it on one's own data.
 
     Raises `UserError` where credit cannot be exact with this model, and ValueError where the rule
-    samples, or keeps a group's sum, and a process of several does not hold whole groups.
+    samples, or keeps a group's sum, and a process of several does not hold whole groups; where the
+    rule samples and vLLM or a rollout_func generates; with images, tools or environments, whose
+    words a measurement cannot tell from the policy's; and where the rule reads rewards that the
+    arguments aggregate or scale in a way that it does not know.
     """
+
+    # What the library types more widely than this trainer has it; a model may be PEFT's.
+    args: GRPOConfig
+    model: Any
+    train_dataset: Any
+    processing_class: PreTrainedTokenizerBase
+    max_completion_length: int
+    num_generations: int
+    chat_template_kwargs: dict[str, Any]
 
     def __init__(
         self,
@@ -50,9 +69,14 @@ class CFDAPOTrainer(ResumableTrainer):
         max_prompt_tokens: int | None = None,
         **kwargs: Any,
     ):
+        # Before anything is loaded: vLLM starts an engine or looks for a server.
+        _check_generation(credit, args[2] if len(args) > 2 else kwargs.get("args"), kwargs)
         super().__init__(*args, **kwargs)
         self.credit = credit
+        self._check_kind()
         self.rule = get_rule(credit.mode)(self.processing_class, credit, proxy)
+        self._check_rewards()
+        self._warned = False
         self.proxy = proxy if credit.measures_drops else None
         self.proxy_chat = proxy_chat or {}
         self._check_processes()
@@ -73,17 +97,7 @@ class CFDAPOTrainer(ResumableTrainer):
         return max((self._prompt_length(tokenizer, prompt) for prompt in prompts), default=0)
 
     def _prompt_length(self, tokenizer: Any, prompt: Any) -> int:
-        if isinstance(prompt, str):
-            return len(tokenizer(text=prompt)["input_ids"])
-        return len(encode_prompt(tokenizer, prompt, self.chat_template_kwargs))
-
-    def own_state(self) -> dict[str, torch.Tensor]:
-        """The rule's own state."""
-        return self.rule.state()
-
-    def load_own_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on with the rule's state of an interrupted run."""
-        self.rule.load_state(state)
+        return len(encode_either(tokenizer, prompt, self.chat_template_kwargs))
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         began = time.perf_counter()
@@ -93,8 +107,37 @@ class CFDAPOTrainer(ResumableTrainer):
         generated = time.perf_counter()
         assigned = self.rule(make_rollout(self, inputs, output, self._proxy_prompts(inputs)))
         output["advantages"] = _padded(assigned, output["advantages"], output["completion_mask"])
+        output["advantages"][unscored(self, len(inputs))] = 0.0
         self._log_credit(assigned, generated - began, time.perf_counter() - generated)
         return output
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The library's, of all processes, (B, functions); kept for the rule, which reads them."""
+        self.rewards_per_func: torch.Tensor = super()._calculate_rewards(*args, **kwargs)
+        return self.rewards_per_func
+
+    def _check_kind(self) -> None:
+        kind = "images" if self._is_vlm else "tools or environments"
+        if self._is_vlm or self.tools or self.environment_factories is not None:
+            raise ValueError(
+                f"credit is of text that the policy alone wrote; {kind} are for GRPOTrainer"
+            )
+
+    def _check_rewards(self) -> None:
+        """Refuse what a rule that reads rewards would read otherwise than the library does."""
+        if not self.rule.reads_rewards:
+            return
+        several, how = len(self.reward_funcs) > 1, self.multi_objective_aggregation
+        if several and how != "sum_then_normalize":
+            raise ValueError(
+                f"mode {self.credit.mode} reads the weighted sum of rewards, which "
+                f"multi_objective_aggregation {how!r} does not learn from; use 'sum_then_normalize'"
+            )
+        if self.rule.keeps == "nothing" and self.rule.generates and self.scale_rewards != "group":
+            raise ValueError(
+                f"mode {self.credit.mode} normalises rewards within a group: scale_rewards is "
+                f"{self.scale_rewards!r} and must be 'group'"
+            )
 
     def _check_processes(self) -> None:
         processes = self.accelerator.num_processes
@@ -114,7 +157,7 @@ class CFDAPOTrainer(ResumableTrainer):
         if self.proxy is None:
             return None
         tokenizer = self.proxy.tokenizer
-        return [encode_prompt(tokenizer, row["prompt"], self.proxy_chat) for row in inputs]
+        return [encode_either(tokenizer, row["prompt"], self.proxy_chat) for row in inputs]
 
     def _log_credit(self, assigned: TokenAdvantages, generation: float, credit: float) -> None:
         spans = [len(one.tokens) for one in assigned.credits if one.text]
@@ -135,8 +178,25 @@ class CFDAPOTrainer(ResumableTrainer):
             values[CACHE_HITS] = float(assigned.hits)
         if self.rule.generates:
             values[GENERATIONS] = float(assigned.generations)
+        if assigned.read:
+            values[WITHOUT_ANSWER] = assigned.without_answer / assigned.read
+            values[WITHOUT_SPAN] = assigned.without_span / assigned.read
+            self._warn_of_missing(assigned)
         for name, value in values.items():
             self._metrics["train"][name].append(value)
+
+    def _warn_of_missing(self, assigned: TokenAdvantages) -> None:
+        """Say once that completions have no credit of their own, and how to give them some."""
+        if self._warned or not (assigned.without_answer or assigned.without_span):
+            return
+        self._warned = True
+        warnings.warn(
+            f"credit: of {assigned.read} completions {assigned.without_answer} state no answer and "
+            f"{assigned.without_span} have no span before it: all their tokens have weight 1. Said "
+            f"once; {WITHOUT_ANSWER} and {WITHOUT_SPAN} are logged. Answers or steps of another "
+            "form: CreditConfig takes functions as answer and spans (docs/trainer.md)",
+            stacklevel=2,
+        )
 
 
 def _padded(
@@ -147,3 +207,18 @@ def _padded(
     for row, kept, own in zip(padded, mask.bool(), assigned.advantages, strict=True):
         row[kept] = own.to(row)
     return padded
+
+
+def _check_generation(credit: CreditConfig, arguments: Any, others: dict[str, Any]) -> None:
+    """Refuse rules that sample where the model in this process is not what generates."""
+    if not get_rule(credit.mode).generates:
+        return
+    for name, on in (
+        ("use_vllm", getattr(arguments, "use_vllm", False)),
+        ("rollout_func", others.get("rollout_func") is not None),
+    ):
+        if on:
+            raise ValueError(
+                f"mode {credit.mode} samples continuations by the model in this process, which "
+                f"{name} replaces; use a rule that does not sample, or leave {name} out"
+            )

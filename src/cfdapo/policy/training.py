@@ -22,7 +22,7 @@ from cfdapo.credit.rules import get_rule
 from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.generation import fitting_prompts, messages
 from cfdapo.policy.models import add_lora, device, load_base
-from cfdapo.policy.resuming import SAVE_MINUTES
+from cfdapo.policy.resuming import SAVE_MINUTES, Resumable
 from cfdapo.policy.trainer import CACHE_HITS, GENERATIONS, CFDAPOTrainer
 from cfdapo.problems.task import Task, get_task
 from cfdapo.settings import ChatVariables, LoraSettings, TrainingSettings, may_be_absent
@@ -53,6 +53,18 @@ COLUMNS = {
 OPTIONAL_COLUMNS = {"cache_hits": CACHE_HITS, "credit_generations": GENERATIONS}
 
 
+class StudyTrainer(Resumable, CFDAPOTrainer):
+    """CF-DAPO's trainer, whose runs can be killed at any moment and end with the same bits."""
+
+    def own_state(self) -> dict[str, torch.Tensor]:
+        """The rule's own state."""
+        return self.rule.state()
+
+    def load_own_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on with the rule's state of an interrupted run."""
+        self.rule.load_state(state)
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """What one run is trained with; `chat` and `proxy_chat` are of the policy and the proxy."""
@@ -74,7 +86,7 @@ def make_trainer(
     callbacks: Sequence[TrainerCallback] = (),
     proxy_dir: Path | None = None,
     save_minutes: float = SAVE_MINUTES,
-) -> CFDAPOTrainer:
+) -> StudyTrainer:
     """The trainer of one run; checkpoints go to `output`, also every `save_minutes`.
 
     `proxy_dir` is the prepared folder of the model that credit.proxy names. Seeds every generator
@@ -102,13 +114,13 @@ def build_trainer(
     callbacks: Sequence[TrainerCallback] = (),
     proxy: Proxy | None = None,
     save_minutes: float = SAVE_MINUTES,
-) -> CFDAPOTrainer:
+) -> StudyTrainer:
     """`make_trainer` for a loaded base model, on the problems `rows`, all of which fit."""
     task = get_task(settings.task)
     columns = _rule_columns(settings.credit, rows)
     # Before the adapter is made: its first matrix is random.
     set_seed(seed)
-    return CFDAPOTrainer(
+    return StudyTrainer(
         model=add_lora(base, settings.lora),
         args=_arguments(settings.training, seed, settings.chat, output),
         reward_funcs=_reward(task),

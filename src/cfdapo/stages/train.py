@@ -25,8 +25,7 @@ from cfdapo.policy.checkpoints import (
 from cfdapo.policy.generation import hash_of_prompts
 from cfdapo.policy.interruption import RESUME_ME, Interrupted, Interruption
 from cfdapo.policy.resuming import SAVE_MINUTES
-from cfdapo.policy.trainer import CFDAPOTrainer
-from cfdapo.policy.training import RunSettings, history, make_trainer
+from cfdapo.policy.training import RunSettings, StudyTrainer, history, make_trainer
 from cfdapo.provenance import (
     code_hash,
     environment,
@@ -162,7 +161,7 @@ def _run(
     state: Path,
     made: dict[str, Any],
     steps: list[int],
-) -> CFDAPOTrainer:
+) -> StudyTrainer:
     """Train until the last step's checkpoint is in `state`."""
     interruption = Interruption()
     trainer = None

@@ -30,6 +30,7 @@ class Rule(CreditRule):
     """
 
     generates = True
+    reads_rewards = True
 
     @dataclass(frozen=True)
     class Options:
@@ -43,12 +44,11 @@ class Rule(CreditRule):
         wrong = self._wrong(rollout)
         revisions = self._revise(rollout, wrong)
         texts = [completion_text(ids, self.tokenizer) for ids in revisions]
-        best = float(rollout.rewards.max()) if len(rollout.rewards) else 0.0
         graded = rollout.grade(texts, list(wrong)) if wrong else []
         righted = {
             i: revision
             for i, revision, reward in zip(wrong, revisions, graded, strict=True)
-            if reward >= best
+            if reward >= rollout.rewards[wrong[i]]
         }
         rewards = rollout.rewards.clone()
         for i in righted:

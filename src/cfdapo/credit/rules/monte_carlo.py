@@ -21,6 +21,7 @@ class Rule(CreditRule):
 
     keeps = "group"
     generates = True
+    reads_rewards = True
 
     @dataclass(frozen=True)
     class Options:

@@ -23,13 +23,9 @@ class Rule(Weighting):
     def assign(self, rollout: Rollout) -> TokenAdvantages:
         measured = super().assign(rollout)
         credits = [self._shuffle(credit, rollout.generator) for credit in measured.credits]
-        return weighted(
-            rollout,
-            [credit.weights for credit in credits],
-            credits=credits,
-            passes=measured.passes,
-            tokens=measured.tokens,
-            hits=measured.hits,
+        shuffled = weighted(rollout, [credit.weights for credit in credits], credits=credits)
+        return replace(
+            measured, advantages=shuffled.advantages, weights=shuffled.weights, credits=credits
         )
 
     def _shuffle(self, credit: Any, generator: torch.Generator) -> Any:

@@ -32,6 +32,7 @@ class Rule(CreditRule):
     """
 
     keeps = "group"
+    reads_rewards = True
 
     @dataclass(frozen=True)
     class Options:
