@@ -70,12 +70,13 @@ class Policy:
         chat = not isinstance(inputs[0]["prompt"], str) if inputs else False
         completions = [[{"role": "assistant", "content": t}] if chat else t for t in texts]
         ids = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-        kept = _pending(trainer)
+        kept, own = _pending(trainer), trainer.rewards_per_func
         rewards = trainer._calculate_rewards(
             inputs, [row["prompt"] for row in inputs], completions, ids
         )
-        # What reward functions log is of the trainer's own completions only.
+        # What is kept and logged of rewards is of the trainer's own completions only.
         trainer._pending_extra_logs, trainer._pending_metrics = kept
+        trainer.rewards_per_func = own
         if _unscored(rewards).any():
             raise UserError(
                 f"credit: mode {trainer.credit.mode} needs a reward of every continuation, and "
