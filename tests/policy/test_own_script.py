@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig
 
 from cfdapo.credit.assigner import CreditConfig
-from cfdapo.policy.resuming import Resumable
 from cfdapo.policy.trainer import WITHOUT_ANSWER, WITHOUT_SPAN, CFDAPOTrainer
+from cfdapo.policy.training import StudyTrainer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "trainer.md"
 NUMBERS = ("3 + 4 = 7. 7 - 2 = 5. The answer is 5.", "3 * 2 = 6. The answer is 6.")
@@ -217,10 +217,6 @@ def test_what_a_rule_cannot_do_is_refused_before_anything_is_generated(
         script(CreditConfig(mode=mode), [parity, parity], **changed)
 
 
-class Mine(Resumable, CFDAPOTrainer):
-    """As the page shows it."""
-
-
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -231,12 +227,12 @@ class Mine(Resumable, CFDAPOTrainer):
 )
 def test_the_mixin_refuses_what_it_would_not_do(script, changed, message):
     with pytest.raises(ValueError, match=message):
-        script(CreditConfig(mode="random"), kind=Mine, **changed)
+        script(CreditConfig(mode="random"), kind=StudyTrainer, **changed)
 
 
 def test_the_mixin_resumes_full_fine_tuning_to_the_same_bits(script, tmp_path):
     def ended(resume: str | None) -> torch.Tensor:
-        trainer = script(CreditConfig(mode="random"), kind=Mine)
+        trainer = script(CreditConfig(mode="random"), kind=StudyTrainer)
         trainer.train(resume_from_checkpoint=resume)
         return torch.cat([one.detach().flatten() for one in trainer.model.parameters()])
 
