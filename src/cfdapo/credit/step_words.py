@@ -5,10 +5,10 @@ not. Pairs let a linear model tell these apart. Numbers are left out, as the sam
 back with others.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
-from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -33,5 +33,6 @@ def pair_features(lines: Sequence[str], size: int) -> Tensor:
 
 def hashed(pair: tuple[str, str], size: int) -> tuple[int, int]:
     """The pair's place below `size`, and its sign, 1 or -1; the same on every machine."""
-    code = crc32(" ".join(pair).encode())
-    return code % size, 1 if code >> 31 else -1
+    digest = hashlib.blake2b(" ".join(pair).encode(), digest_size=8).digest()
+    code = int.from_bytes(digest, "big")
+    return (code >> 1) % size, 1 if code % 2 else -1

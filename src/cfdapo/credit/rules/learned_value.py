@@ -1,11 +1,12 @@
 """What a step was worth by a regression on earlier batches; nothing is sampled or measured.
 
-A value of states is learned over the steps of training: the same decisions come back in other
-problems, and who failed with them then says what they are worth now. That is return decomposition
-(RUDDER, arXiv 1806.07857; RRD, arXiv 2111.13485) with a linear model. A reading of our own.
+The same decisions come back in other problems, and how those ended who took them says what they are
+worth. That is return decomposition (RUDDER, arXiv 1806.07857; RRD, arXiv 2111.13485) with a linear
+model of what steps say. A rule of our own.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,18 +17,20 @@ from cfdapo.credit.steps import find_steps, spread
 
 
 class Rule(CreditRule):
-    """A step has w . (f - the group's mean f) plus `trace` times what the outcome says beyond that.
+    """A step has g = w . (f - the group's mean f), plus `trace` times what the outcome adds to it.
 
-    f are a step's pairs of words (`credit.step_words`), w is the ridge regression of R_i less its
+    f are a step's pairs of words (`credit.step_words`). w is the ridge regression of R_i less its
     group's mean on the sum of the steps' f less its group's mean, over the last `memory`
-    completions of *earlier* batches whose groups did not agree. So V after a step is w . (the f
-    so far), and a completion's own outcome is not in the V that it is credited by. With `trace` 1
-    a completion's outcome goes to each step less what its other steps are known for, with 0 only
-    what has been learned counts. Before anything is learned it is DAPO. `ridge` is in units of the
-    mean square of the features' sums. Every group's sum of |A| is DAPO's.
+    completions of *earlier* batches whose groups did not agree: a completion's outcome is not in
+    the w that it is credited by. So V after a step is the sum of g so far, and g is the difference
+    of V. What the outcome adds is R_i less its group's mean and all of the completion's g; with
+    `trace` 1 a step has the outcome less what the *other* steps are known for, with 0 only what is
+    known counts. A group of whose steps nothing is known has DAPO's advantages. `ridge` is in units
+    of the mean square of the summed features. Every group's sum of |A| is DAPO's.
     """
 
     keeps = "group"
+    learns = True
 
     @dataclass(frozen=True)
     class Options:
@@ -35,20 +38,18 @@ class Rule(CreditRule):
 
         memory: int = 1024
         ridge: float = 1.0
-        trace: float = 0.0
+        trace: float = 1.0
         size: int = 1024
 
         def __post_init__(self) -> None:
             if self.memory < 1 or self.size < 1:
                 raise ValueError("options of learned_value: memory and size are at least 1")
             if not (self.ridge > 0 and 0 <= self.trace <= 1):
-                raise ValueError(
-                    "options of learned_value: ridge is above 0 and trace from 0 to 1"
-                )
+                raise ValueError("options of learned_value: ridge is above 0, trace from 0 to 1")
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._sums, self._outcomes = torch.zeros(0, self.options.size), torch.zeros(0)
+        self.load_state({})
 
     def assign(self, rollout: Rollout) -> TokenAdvantages:
         weights = fit(self._sums, self._outcomes, self.options.ridge)
@@ -61,33 +62,17 @@ class Rule(CreditRule):
                 find_steps(rollout.texts[i], rollout.completions[i], self.tokenizer)
                 for i in members
             ]
-            features = [
-                pair_features([rollout.texts[i][one.start : one.end] for one in found], self.size)
+            lines = [
+                [rollout.texts[i][one.start : one.end] for one in found]
                 for i, found in zip(members, steps, strict=True)
             ]
+            features = [pair_features(own, self.options.size) for own in lines]
             outcomes = rollout.rewards[members] - rollout.rewards[members].mean()
-            values = self._values(features, outcomes, weights)
+            values = credited(features, outcomes, weights, self.options.trace)
             for i, found, own in zip(members, steps, values, strict=True):
                 advantages[i] = spread(found, own.tolist(), len(rollout.completions[i]))
             self._remember(features, outcomes)
         return TokenAdvantages(with_group_mass(rollout, advantages))
-
-    @property
-    def size(self) -> int:
-        return self.options.size
-
-    def _values(
-        self, features: list[Tensor], outcomes: Tensor, weights: Tensor
-    ) -> list[Tensor]:
-        """The advantage of each step of a group's completions, before scaling."""
-        usual = torch.cat(features).mean(0)
-        gains = [(own - usual) @ weights for own in features]
-        # Where nothing is known the outcome is all there is.
-        trace = self.options.trace if any(gain.any() for gain in gains) else 1.0
-        return [
-            gain + trace * (outcome - gain.sum())
-            for gain, outcome in zip(gains, outcomes, strict=True)
-        ]
 
     def _remember(self, features: list[Tensor], outcomes: Tensor) -> None:
         sums = torch.stack([own.sum(0) for own in features])
@@ -100,8 +85,9 @@ class Rule(CreditRule):
         return {"sums": self._sums, "outcomes": self._outcomes} if len(self._sums) else {}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        if state:
-            self._sums, self._outcomes = state["sums"], state["outcomes"]
+        """Remember those of `state` and nothing else."""
+        self._sums = state.get("sums", torch.zeros(0, self.options.size))
+        self._outcomes = state.get("outcomes", torch.zeros(0))
 
 
 def fit(sums: Tensor, outcomes: Tensor, ridge: float) -> Tensor:
@@ -116,3 +102,18 @@ def fit(sums: Tensor, outcomes: Tensor, ridge: float) -> Tensor:
         return torch.zeros(sums.shape[1])
     products.diagonal().add_(ridge * scale)
     return (torch.linalg.solve(products, outcomes.double()) @ sums.double()).float()
+
+
+def credited(
+    features: list[Tensor], outcomes: Tensor, weights: Tensor, trace: float
+) -> list[Tensor]:
+    """The value of each step of a group's completions, before scaling, (steps,) each.
+
+    `features` are (steps, size) a completion, `outcomes` their rewards less the group's mean.
+    """
+    usual = torch.cat(features).mean(0)
+    gains = [(own - usual) @ weights for own in features]
+    share = trace if any(gain.any() for gain in gains) else 1.0
+    return [
+        gain + share * (outcome - gain.sum()) for gain, outcome in zip(gains, outcomes, strict=True)
+    ]
