@@ -38,7 +38,7 @@ class Rule(CreditRule):
 
         memory: int = 1024
         ridge: float = 1.0
-        trace: float = 1.0
+        trace: float = 0.5
         size: int = 1024
 
         def __post_init__(self) -> None:
@@ -96,11 +96,10 @@ def fit(sums: Tensor, outcomes: Tensor, ridge: float) -> Tensor:
     w = X' (X X' + ridge m 1)^-1 y, with m the mean of X X' on its diagonal, in float64. 0 where
     there is nothing to learn from.
     """
-    products = sums.double() @ sums.double().T
-    scale = products.diagonal().mean() if len(sums) else 0.0
-    if scale == 0:
+    if not sums.any():
         return torch.zeros(sums.shape[1])
-    products.diagonal().add_(ridge * scale)
+    products = sums.double() @ sums.double().T
+    products.diagonal().add_(ridge * products.diagonal().mean())
     return (torch.linalg.solve(products, outcomes.double()) @ sums.double()).float()
 
 
