@@ -28,7 +28,10 @@ MEASUREMENT = {
     **{"prompts": 6, "samples": 4, "max_completion_tokens": 60, "batch_size": 12, "seed": 0},
     "truth": {"continuations": 4},
 }
-RULES = ("vanilla", "counterfactual", "random", "monte_carlo", "oracle", "oar_gradient")
+RULES = (
+    *("vanilla", "counterfactual", "random", "monte_carlo", "oracle", "oar_gradient"),
+    "learned_value",
+)
 STUDY = load_study("tiny")
 SETTINGS = {
     "task": "arithmetic",

@@ -102,6 +102,12 @@ class CFDAPOTrainer(ResumableTrainer):
             return
         if self.rule.generates:
             raise ValueError(f"mode {self.credit.mode} samples, which one process can do, not more")
+        if self.rule.learns:
+            # Each would learn from its own part of a batch, and one of them is in the checkpoint.
+            raise ValueError(
+                f"mode {self.credit.mode} learns from whole batches, which one process sees, not "
+                "one of several"
+            )
         steps = self.args.steps_per_generation or 0  # the library sets it
         batch = self.args.per_device_train_batch_size * steps
         if self.rule.keeps == "group" and batch % self.num_generations:
