@@ -246,6 +246,7 @@ def test_a_variant_may_have_options_of_its_rule(study_with_variant):
     study = built(study_with_variant)
     assert credit_settings(study, "wide").options == options["sibling_value"]
     assert credit_settings(study, "sibling_value").options == {}
+    assert set(weight_groups(study)) == {"raw, form difference", "raw"}
     study_with_variant["variants"]["wide"]["credit"]["options"] = {"no_rule": {}}
     with pytest.raises(UserError, match=r"variants.wide.credit.options: .*no_rule"):
         check_study(study_with_variant, "study.yaml")

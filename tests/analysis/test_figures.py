@@ -94,6 +94,17 @@ def test_dynamics_have_a_row_a_quantity_and_running_means(history, labels):
     assert "running mean" not in legend_of(figure)[1]
 
 
+def test_modes_without_weights_have_no_line_of_weights(history, labels):
+    none = history.copy()
+    none.loc[none["mode"] == "random", ["weight_mean", "weight_std"]] = np.nan
+    figure = reward_and_weights(none, labels)
+    drawn = [{one.get_label() for one in panel.get_lines()} for panel in figure.axes]
+    assert "Random" in drawn[0] and "Random" not in drawn[3] | drawn[6]
+    assert {"CF", "DAPO", "Inverted"} <= drawn[3] and "Random" in legend_of(figure)[0]
+    none[["weight_mean", "weight_std"]] = np.nan
+    assert not reward_and_weights(none, labels).axes[3].get_lines()
+
+
 def test_long_runs_are_smoothed_within_a_seed_and_said(history, labels):
     longer = pd.concat([history.assign(step=history["step"] + 20 * k) for k in range(4)])
     figure = reward_and_weights(longer, labels)

@@ -14,6 +14,7 @@ from cfdapo.credit.rule import Rollout, TokenAdvantages
 from cfdapo.credit.rules import get_rule, rule_names
 from cfdapo.credit.scoring import Scorer
 from cfdapo.credit.states import calculation_states, program_states
+from cfdapo.credit.step_words import pair_features
 from cfdapo.credit.steps import find_steps, spread
 
 
@@ -147,6 +148,60 @@ def test_siblings_values_shrink_towards_the_siblings_mean(rollout):
     given = assign("sibling_value", rollout, shrink=2.0)
     raw = [[2 / 3, 1 - (1 + 2 / 3) / 4, 1 - (1 + 2 / 3) / 3]]
     assert proportional(rollout, given, raw, [0])
+
+
+def learner(**options):
+    """A `learned_value` that has seen four answers, of which those with a plus were right."""
+    rule = get_rule("learned_value")(
+        tokenizer(), CreditConfig(mode="learned_value", options=options)
+    )
+    seen = make_rollout(rewards=[1, 1, 0, 0], solutions=["so + 1", "so + 2", "so - 3", "so - 4"])
+    for one, other in zip(rule(seen).advantages, seen.advantages, strict=True):
+        torch.testing.assert_close(one, other.expand(len(one)))  # nothing is known yet: DAPO's
+    return rule
+
+
+@pytest.mark.parametrize("trace", [0.0, 0.5, 1.0])
+def test_a_learned_value_is_what_steps_said_in_earlier_batches(trace):
+    """Centred sums are d/2 and -d/2, d the difference of the two lines, so X X' = m s s' with
+    m = d.d/4 and s = (1, 1, -1, -1), whose eigenvalue is 4 m, and y = s/2. With ridge 1
+    w = X' s/2 / (4 m + m) = 4/5 d / d.d: a right line is worth 2/5, a wrong one -2/5.
+    """
+    lines = ["so + 5\nend", "so - 7\nend", "so + 6\nend", "so + 8\nend"]
+    rollout = make_rollout(rewards=[1, 0, 0, 0], solutions=lines)
+    given = learner(trace=trace, ridge=1.0)(rollout)
+    # Half a step is "end", of which nothing is known, and 3 of 4 others have the plus.
+    usual = (3 * 0.4 - 0.4) / 8
+    raw = []
+    for gain, outcome in ((0.4, 0.75), (-0.4, -0.25), (0.4, -0.25), (0.4, -0.25)):
+        gains = [gain - usual, -usual]
+        raw.append([one + trace * (outcome - sum(gains)) for one in gains])
+    assert proportional(rollout, given, raw, range(4))
+
+
+def test_a_learned_value_forgets_the_oldest_and_is_none_where_nothing_is_known():
+    rule = learner(trace=0.0, memory=6)
+    rollout = make_rollout(rewards=[1, 0, 0, 0], solutions=["yes", "no", "never", "nor"])
+    for one, other in zip(rule(rollout).advantages, rollout.advantages, strict=True):
+        torch.testing.assert_close(one, other.expand(len(one)))
+    state = rule.state()
+    assert state["sums"].shape == (6, 1024) and state["outcomes"].tolist() == [
+        *(-0.5, -0.5),
+        *(0.75, -0.25, -0.25, -0.25),
+    ]
+    agreed = make_rollout(rewards=[1, 1, 1, 1], solutions=["yes", "no", "never", "nor"])
+    rule(agreed)
+    assert torch.equal(rule.state()["sums"], state["sums"])
+    rule.load_state({})
+    assert rule.state() == {}
+
+
+def test_pairs_of_words_are_counted_whatever_the_numbers():
+    one, same, other = pair_features(["So 9 - 2 = 7.", "so 10 - 1 = 9.", "So 9 + 2 = 11."], 4096)
+    # so, -, = and . alone, and six pairs of them; a pair with the sign is another one.
+    assert torch.equal(one, same) and float(one.abs().sum()) == 10
+    assert float((one - other).abs().sum()) == 2 * (1 + 3)
+    assert pair_features(["", "12"], 8).eq(0).all()
 
 
 def test_monte_carlo_is_the_difference_of_sampled_values():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.generation import encode_prompt, fitting_prompts, generate, messages
@@ -39,8 +40,9 @@ def test_completion_ends_with_its_first_end_of_text(loaded):
     model, tokenizer, rows = loaded
     prompts = [encode_prompt(tokenizer, messages(TASK, row), {}) for row in rows]
     sampled = generate(
-        model, tokenizer, prompts, 60, 10, do_sample=True, temperature=3.0, top_k=0, top_p=1.0
+        model, tokenizer, prompts, 60, 10, do_sample=True, temperature=2.0, top_k=0, top_p=1.0
     )
+    torch.manual_seed(1)
     completions = list(sampled)
     end = tokenizer.eos_token_id
     assert any(end in ids for ids in completions)

@@ -19,7 +19,8 @@ from cfdapo.policy.tiny import CHAT_TEMPLATE
 from cfdapo.study import ROOT
 
 NAME, COMMIT = "somebody/tiny", "0123456789abcdef0123456789abcdef01234567"
-ENTRY = {"label": "Tiny", "source": "hub", "id": NAME, "revision": COMMIT}
+ENTRY = {"source": "hub", "id": NAME, "revision": COMMIT}
+ENTRY |= {"chat_template_kwargs": {}, "chat_template_date": None}
 
 
 @pytest.fixture(scope="module")

@@ -198,6 +198,16 @@ def test_rewards_of_one_name_are_added_by_weight_and_an_unscored_one_teaches_not
     assert outputs[0]["advantages"][:2].any() and not outputs[0]["advantages"][2].any()
 
 
+def test_what_checkpoints_do_not_hold_is_said(script):
+    cached = CreditConfig(mode="counterfactual", cache=4)
+    with pytest.warns(UserWarning, match="counterfactual keeps something from batch to batch"):
+        script(cached)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="mode counterfactual keeps")
+        script(cached, save_strategy="no")
+        script(cached, kind=StudyTrainer)
+
+
 @pytest.mark.parametrize(
     ("mode", "changed", "message"),
     [

@@ -19,7 +19,7 @@ from cfdapo.policy.gradient_noise import (
 from cfdapo.policy.models import add_lora, load_base
 from cfdapo.policy.truth import _Value
 from cfdapo.problems.arithmetic import judge_lines
-from cfdapo.settings import CreditSettings, parse, plain
+from cfdapo.settings import CreditSettings, LoraSettings, parse, plain
 from cfdapo.stages import measure_truth as truth_stage
 from cfdapo.stages.measure_credit import MeasureSettings, measure_credit
 from cfdapo.study import credit_settings, load_study
@@ -28,7 +28,10 @@ MEASUREMENT = {
     **{"prompts": 6, "samples": 4, "max_completion_tokens": 60, "batch_size": 12, "seed": 0},
     "truth": {"continuations": 4},
 }
-RULES = ("vanilla", "counterfactual", "random", "monte_carlo", "oracle", "oar_gradient")
+RULES = (
+    *("vanilla", "counterfactual", "random", "monte_carlo", "oracle", "oar_gradient"),
+    "learned_value",
+)
 STUDY = load_study("tiny")
 SETTINGS = {
     "task": "arithmetic",
@@ -261,7 +264,7 @@ def test_a_gradient_of_nothing_is_nothing(rollouts):
 def test_the_weights_below_an_adapter_are_the_same_ones(prepared):
     base, _ = load_base(prepared / "model")
     names = len(adapted_weights(base))
-    lora = add_lora(base, {"r": 4, "alpha": 4, "dropout": 0.0})
+    lora = add_lora(base, LoraSettings(r=4, alpha=4, dropout=0.0))
     assert len(adapted_weights(lora)) == names
     assert not any(weight.shape[0] == 4 or weight.shape[1] == 4 for weight in adapted_weights(lora))
 

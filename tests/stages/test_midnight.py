@@ -145,22 +145,22 @@ def test_an_evaluation_with_a_fixed_date_goes_on_to_the_same_bytes_on_the_next_d
 
 
 def cut(given: tuple, records: int, monkeypatch) -> None:
-    """Evaluate until so many records are written."""
+    """Evaluate until so many records are written, or the last whole batch before them."""
     from cfdapo.stages import evaluate as stage
 
     class Killed(BaseException):
         pass
 
-    original, made = stage._record, []
+    original, made = stage._records, []
 
-    def record(*arguments):
-        if len(made) == records:
+    def batch(rows, *arguments):
+        if len(made) + len(rows) > records:
             raise Killed
-        made.append(1)
-        return original(*arguments)
+        made.extend(rows)
+        return original(rows, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "_record", record)
+        patch.setattr(stage, "_records", batch)
         with pytest.raises(Killed):
             evaluate(*given)
 

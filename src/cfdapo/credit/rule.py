@@ -112,9 +112,11 @@ class CreditRule(ABC):
     """A way to give the tokens of completions their advantages.
 
     Subclasses set `keeps` (one of `KEEPS`), `measures_drops` (whether assignments hold measured
-    drops), `generates` (whether it calls `sample` or `grade`, which need a single process and the
-    trainer's own generation), `reads_rewards` (whether it reads outcomes and not only advantages)
-    and, if they have settings of their own, `Options`, a frozen dataclass with a default for each.
+    drops), `generates` (whether it calls `sample` or `grade`, which also need the trainer's own
+    generation) or `learns` (whether what it gives depends on the batches before), which both need a
+    single process, `reads_rewards` (whether it reads outcomes and not only advantages) and, if they
+    have settings of their own, `Options`, a frozen dataclass with a default for each. What a rule
+    has learned is its `state`; `load_state` of an empty one forgets it.
 
     Raises ValueError for options that the rule does not know or does not allow.
     """
@@ -122,6 +124,7 @@ class CreditRule(ABC):
     keeps: ClassVar[str] = "nothing"
     measures_drops: ClassVar[bool] = False
     generates: ClassVar[bool] = False
+    learns: ClassVar[bool] = False
     reads_rewards: ClassVar[bool] = False
     # Columns of the data that the rule reads in `Rollout.rows`, besides the reward's.
     columns: ClassVar[tuple[str, ...]] = ()

@@ -80,6 +80,7 @@ class CFDAPOTrainer(GRPOTrainer):
         self.proxy = proxy if credit.measures_drops else None
         self.proxy_chat = proxy_chat or {}
         self._check_processes()
+        self._warn_of_resuming()
         self._settle(max_prompt_tokens or self._longest_prompt())
 
     def _settle(self, prompt: int) -> None:
@@ -139,12 +140,29 @@ class CFDAPOTrainer(GRPOTrainer):
                 f"{self.scale_rewards!r} and must be 'group'"
             )
 
+    def _warn_of_resuming(self) -> None:
+        """Say what the library's checkpoints do not hold; a class with `own_state` saves it."""
+        keeps = self.rule.learns or self.credit.cache > 0
+        if keeps and self.args.save_strategy != "no" and not hasattr(self, "own_state"):
+            warnings.warn(
+                f"mode {self.credit.mode} keeps something from batch to batch (what it learned, or "
+                "drops in its cache) that this trainer's checkpoints do not hold: a resumed run "
+                "ends otherwise than one that was not interrupted. StudyTrainer's hold it",
+                stacklevel=3,
+            )
+
     def _check_processes(self) -> None:
         processes = self.accelerator.num_processes
         if processes == 1:
             return
         if self.rule.generates:
             raise ValueError(f"mode {self.credit.mode} samples, which one process can do, not more")
+        if self.rule.learns:
+            # Each would learn from its own part of a batch, and one of them is in the checkpoint.
+            raise ValueError(
+                f"mode {self.credit.mode} learns from whole batches, which one process sees, not "
+                "one of several"
+            )
         steps = self.args.steps_per_generation or 0  # the library sets it
         batch = self.args.per_device_train_batch_size * steps
         if self.rule.keeps == "group" and batch % self.num_generations:

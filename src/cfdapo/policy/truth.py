@@ -94,8 +94,9 @@ class TruthRecorder:
         given, costs, of_twins = {}, {}, {}
         for name, rule in self.rules.items():
             # Before those whose time counts, as what comes first is also checked and warms up.
-            of_twins[name], _ = self._assign(rule, twins, self._seed(first, f"{name} of twins"))
-            given[name], costs[name] = self._assign(rule, groups, self._seed(first, name))
+            purpose = f"{name} of twins"
+            of_twins[name], _ = self._assign(rule, twins, groups, self._seed(first, purpose))
+            given[name], costs[name] = self._assign(rule, groups, twins, self._seed(first, name))
         values = self._values(groups, first)
         steps = [
             row
@@ -112,8 +113,15 @@ class TruthRecorder:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
 
     def _assign(
-        self, rule: CreditRule, rollout: Rollout, seed: int
+        self, rule: CreditRule, rollout: Rollout, before: Rollout, seed: int
     ) -> tuple[TokenAdvantages, dict[str, float]]:
+        """What `rule` gives, and its costs; a rule that learns has seen the batch `before` alone.
+
+        So it is the same whichever batches were measured before an interruption.
+        """
+        if rule.learns:
+            rule.load_state({})
+            rule(before)
         torch.manual_seed(seed)
         rollout.generator.manual_seed(seed)
         began = time.perf_counter()

@@ -129,7 +129,11 @@ def draw_modes(
     `frame` has these two columns and `mode`; `modes` are display names in the order of legends.
     """
     styles = {mode: style for mode, style in styles_of(modes).items() if mode in modes}
+    # Seaborn draws no line of a mode without any value, such as weights where none are given.
+    frame = frame.dropna(subset=[y])
     present = [mode for mode in modes if mode in set(frame["mode"])]
+    if not present:
+        return
     with axes_as_named(panel):
         seaborn.lineplot(
             frame,
