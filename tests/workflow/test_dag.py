@@ -13,7 +13,7 @@ import pytest
 import yaml
 from clones import copy_workflow
 
-from cfdapo.analysis.registry import FIGURES
+from cfdapo.analysis.registry import FIGURES, fitting
 from cfdapo.policy.tiny import CHAT_TEMPLATE
 from cfdapo.study import ROOT, STUDIES, load_document
 
@@ -235,7 +235,8 @@ def test_editing_the_figures_redraws_figures_only(finished):
     path = finished / "src" / "cfdapo" / "analysis" / "rendering" / "figures.py"
     with edited(path, path.read_text() + "\n# edited\n"):
         jobs = rerun(finished)
-    assert set(jobs) - TARGETS == {spec.name for spec in FIGURES}
+    # It measures no truth.
+    assert set(jobs) - TARGETS == {s.name for s in fitting(FIGURES, "arithmetic", ("truth",))}
 
 
 @pytest.mark.parametrize(

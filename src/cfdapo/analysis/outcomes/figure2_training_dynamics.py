@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from cfdapo.analysis.records.results import Results
 from cfdapo.analysis.rendering.figures import (
+    MOST_BANDS,
     THEME,
     draw_modes,
     panels_of,
@@ -42,7 +43,8 @@ def reward_and_weights(
     }
     smooth = _running_means(history, list(rows), window)
     with matplotlib.rc_context(THEME):
-        figure = Figure(figsize=(max(2.4 * len(models), 3.6), 5.4), layout="constrained")
+        least = 3.6 if len(modes) <= MOST_BANDS else 5.4  # the legend is as wide
+        figure = Figure(figsize=(max(2.4 * len(models), least), 5.4), layout="constrained")
         panels = figure.subplots(len(rows), len(models), squeeze=False, sharex="col", sharey="row")
         for column, (model, label) in enumerate(models.items()):
             for row, quantity in enumerate(rows):

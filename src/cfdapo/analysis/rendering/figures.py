@@ -189,13 +189,14 @@ def share_legend(figure: Figure, order: Sequence[str], note: str) -> None:
         handles, names = panel.get_legend_handles_labels()
         entries.update(zip(names, handles, strict=True))
     names = [name for name in order if name in entries]
-    short = max(map(len, names), default=0) <= 10
+    longest = max(map(len, names), default=0)
+    # An entry needs about 1.25 inches, one with a variant's longer name 1.7, with a sentence more.
+    entry = 1.25 if longest <= 10 else 1.7 if longest <= 16 else 0.8 + 0.07 * longest
     figure.legend(
         [entries[name] for name in names],
         names,
         loc="outside lower center",
-        # An entry needs about 1.25 inches, one with a variant's longer name 1.7.
-        ncols=max(2, min(len(names), int(figure.get_figwidth() / (1.25 if short else 1.7)))),
+        ncols=max(2, min(len(names), int(figure.get_figwidth() / entry))),
         frameon=False,
         handlelength=4,
         title=note,
