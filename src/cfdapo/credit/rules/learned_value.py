@@ -47,6 +47,9 @@ class Rule(CreditRule):
             if not (self.ridge > 0 and 0 <= self.trace <= 1):
                 raise ValueError("options of learned_value: ridge is above 0, trace from 0 to 1")
 
+    _sums: Tensor
+    _outcomes: Tensor
+
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.load_state({})
