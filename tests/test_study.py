@@ -258,6 +258,11 @@ def test_a_variant_may_have_a_learning_rate_of_its_own_and_no_other_training(stu
     study = built(study_with_variant)
     assert training_settings(study, name) == replace(study.training, learning_rate=1e-3)
     assert training_settings(study, "vanilla") == study.training
+    study_with_variant["modes"] = ["vanilla", "inverted", name]
+    study_with_variant["variants"][name]["credit"] = {}
+    groups = weight_groups(built(study_with_variant))
+    assert groups["raw"] == {"vanilla": "vanilla", "inverted": "inverted"}
+    assert groups["raw, learning_rate 0.001"] == {"vanilla": "vanilla", "inverted": name}
     study_with_variant["variants"][name]["training"] = {"steps": 3}
     with pytest.raises(UserError, match=rf"variants.{name}.training: unknown key steps"):
         check_study(study_with_variant, "study.yaml")

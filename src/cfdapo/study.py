@@ -380,6 +380,9 @@ def _special(credit: CreditSettings, variant: Variant) -> str:
         for key, value in sorted(plain.items())
         if key != "rescale_to_mean_one" and value != own.get(key)
     ]
+    # Else a variant that only trains otherwise would stand in its rule's own place.
+    if variant.training.learning_rate is not None:
+        others.append(f"learning_rate {variant.training.learning_rate}")
     return ", ".join([scale, *others])
 
 

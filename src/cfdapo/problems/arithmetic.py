@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from cfdapo.problems import answers
 from cfdapo.problems.labels import Label, Sentence
 from cfdapo.problems.made import numbered, stream
 
@@ -214,6 +215,13 @@ def _draw_step(generator: random.Random, person: str, value: int) -> Step:
         return Step(f"{person} {verb} {amount} more.", value, "+", amount, value + amount)
     verb = generator.choice(("loses", "sells"))
     return Step(f"{person} {verb} {amount}.", value, "-", amount, value - amount)
+
+
+def label(row: dict[str, Any], text: str, is_reference: bool) -> list[Sentence]:
+    """`Task.label`: of a row's own solution as it was made, of others by following values."""
+    if is_reference:
+        return [Sentence(**sentence) for sentence in row["sentences"]]
+    return label_sentences(text, answers.extract_answer(text))
 
 
 def label_sentences(solution: str, answer: str | None) -> list[Sentence]:
