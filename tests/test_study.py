@@ -299,11 +299,11 @@ def test_a_mode_of_another_divergence_differs_not_in_its_weighting_alone(study_w
         ({"divergence": PROB_L2 | {"mirror": {}}}, "divergence.mirror: neural_mirror needs it"),
         (
             {"divergence": {"name": "l2_log", "coefficient": 1, "estimator": "exact"}},
-            "divergence.estimator: l2_log is of the sampled token only",
+            "divergence.estimator: exact is for prob_l2 only; l2_log",
         ),
         (
             {"divergence": {"name": "kl", "coefficient": 1, "estimator": "exact"}},
-            "divergence.estimator: kl is of the sampled token only",
+            "divergence.estimator: exact is for prob_l2 only; kl",
         ),
     ],
 )

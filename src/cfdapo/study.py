@@ -210,10 +210,9 @@ def _penalty_conflicts(where: str, divergence: dict[str, Any]) -> list[str]:
     found = []
     if (name == "none") != (divergence["coefficient"] == 0):
         found.append(f"{where}.coefficient: must be 0 for none, and only for none")
-    if divergence["estimator"] == "exact" and name not in ("prob_l2", "neural_mirror"):
+    if divergence["estimator"] == "exact" and name != "prob_l2":
         found.append(
-            f"{where}.estimator: {name} is of the sampled token only; exact is for prob_l2 and "
-            "neural_mirror, which are sums over the vocabulary"
+            f"{where}.estimator: exact is for prob_l2 only; {name} is of the sampled token"
         )
     if (name == "neural_mirror") != ("mirror" in divergence):
         found.append(
