@@ -4,6 +4,7 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
+from cfdapo.files import UserError
 from cfdapo.policy.divergences import over_vocabulary, prob_l2
 from cfdapo.policy.penalised import PenalisedTrainer
 from cfdapo.policy.trainer import CFDAPOTrainer
@@ -121,6 +122,15 @@ def test_exact_is_the_sum_over_the_vocabulary(build):
     torch.testing.assert_close(
         gradients(trainer, loss), gradients(trainer, expected), rtol=1e-3, atol=1e-8
     )
+
+
+def test_exact_is_refused_where_the_logits_are_not_the_output_layers(build):
+    """As where a model scales them; here the trainer does, behind its own back."""
+    trainer = build("vanilla", divergence=chosen("prob_l2", estimator="exact"), **SMALL)
+    output = rollout(trainer)
+    trainer.temperature *= 2
+    with pytest.raises(UserError, match="estimator: exact needs a model whose logits"):
+        trainer._compute_loss(trainer.model, output)
 
 
 def test_divergence_and_credit_are_independent_in_a_run_that_resumes(build, tmp_path):
