@@ -419,11 +419,11 @@ def _special(credit: CreditSettings, variant: Variant) -> str:
     """How weights are called that are given with the variant's changes."""
     own, changed = vars(credit), variant.credit
     scale = "mean 1" if {**own, **changed}["rescale_to_mean_one"] else "raw"
-    plain = {key: value for key, value in changed.items() if key != "options"}
-    plain |= changed.get("options", {}).get(variant.mode, {})
+    flat = {key: value for key, value in changed.items() if key != "options"}
+    flat |= changed.get("options", {}).get(variant.mode, {})
     others = [
         f"{key} {value}"
-        for key, value in sorted(plain.items())
+        for key, value in sorted(flat.items())
         if key != "rescale_to_mean_one" and value != own.get(key)
     ]
     others += [f"{key} {_in_short(value)}" for key, value in plain(variant.training).items()]
