@@ -53,6 +53,9 @@ def test_none_and_kl_are_the_librarys_own(build, divergence):
     assert type(trainer) is CFDAPOTrainer
     assert trainer.beta == (divergence or {"coefficient": 0.0})["coefficient"]
     assert (trainer.loss_type, trainer.scale_rewards) == ("dapo", "group")
+    # Every argument is that of a study that knows kl_coefficient alone.
+    before = build("vanilla", kl_coefficient=trainer.beta)
+    assert trainer.args.to_dict() == before.args.to_dict()
 
 
 @pytest.mark.parametrize("loss", LOSSES)
