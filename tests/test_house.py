@@ -370,5 +370,10 @@ def test_every_part_of_a_study_has_the_keys_of_the_schema():
     for kind in typing.get_args(settings.ModelSettings):
         (source,) = typing.get_args(typing.get_type_hints(kind)["source"])
         compare(kind, schema["$defs"][f"{source}_model"], source)
+    compare(settings.DivergenceSettings, schema["$defs"]["divergence"], "divergence")
+    compare(
+        settings.MirrorSettings, schema["$defs"]["divergence"]["properties"]["mirror"], "mirror"
+    )
     variant = schema["properties"]["variants"]["additionalProperties"]
+    compare(settings.VariantTraining, variant["properties"]["training"], "variants.training")
     assert {one.name for one in dataclasses.fields(settings.Variant)} == set(variant["properties"])

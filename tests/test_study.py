@@ -9,7 +9,7 @@ import yaml
 
 from cfdapo.credit.assigner import CreditConfig
 from cfdapo.files import UserError
-from cfdapo.settings import Study, plain
+from cfdapo.settings import DivergenceSettings, Study, plain
 from cfdapo.study import (
     SCHEMA,
     STUDIES,
@@ -265,6 +265,80 @@ def test_a_variant_may_have_a_learning_rate_of_its_own_and_no_other_training(stu
     assert groups["raw, learning_rate 0.001"] == {"vanilla": "vanilla", "inverted": name}
     study_with_variant["variants"][name]["training"] = {"steps": 3}
     with pytest.raises(UserError, match=rf"variants.{name}.training: unknown key steps"):
+        check_study(study_with_variant, "study.yaml")
+
+
+PROB_L2 = {"name": "prob_l2", "coefficient": 0.1}
+
+
+def test_divergence_and_loss_are_absent_where_a_study_has_none():
+    """Or the settings, and hashes, of studies that were there before them would be others."""
+    for name in ("tiny", "paper", "mbpp", "tiny_credit"):
+        assert not {"divergence", "loss"} & set(plain(load_study(name).training))
+
+
+def test_a_variant_may_have_a_divergence_of_its_own(study_with_variant):
+    study_with_variant["training"]["divergence"] = {"name": "kl", "coefficient": 0.01}
+    study_with_variant["variants"]["wide"]["training"] = {"divergence": dict(PROB_L2)}
+    study = built(study_with_variant)
+    own = DivergenceSettings("prob_l2", 0.1, "sampled")
+    assert training_settings(study, "wide") == replace(study.training, divergence=own)
+    assert training_settings(study, "vanilla").divergence.name == "kl"
+
+
+def test_a_mode_of_another_divergence_differs_not_in_its_weighting_alone(study_with_variant):
+    study_with_variant["modes"] = ["vanilla", "inverted", "wide"]
+    study_with_variant["variants"]["wide"] |= {"credit": {}, "training": {"divergence": PROB_L2}}
+    groups = weight_groups(built(study_with_variant))
+    assert groups["raw"] == {"vanilla": "vanilla", "inverted": "inverted"}
+    assert groups["raw, divergence 0.1 sampled prob_l2"]["inverted"] == "wide"
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"divergence": {"name": "hellinger"}}, "divergence.name: 'hellinger' is not one of none"),
+        ({"divergence": PROB_L2 | {"coefficient": 0}}, "divergence.coefficient: must be 0 for"),
+        ({"divergence": {"name": "none", "coefficient": 1}}, "divergence.coefficient: must be 0"),
+        ({"divergence": {"name": "neural_mirror", "coefficient": 1}}, "divergence.mirror: neural_"),
+        ({"divergence": PROB_L2 | {"mirror": {}}}, "divergence.mirror: neural_mirror needs it"),
+        (
+            {"divergence": {"name": "l2_log", "coefficient": 1, "estimator": "exact"}},
+            "divergence.estimator: exact is for prob_l2 only; l2_log",
+        ),
+        (
+            {"divergence": {"name": "kl", "coefficient": 1, "estimator": "exact"}},
+            "divergence.estimator: exact is for prob_l2 only; kl",
+        ),
+    ],
+)
+def test_a_divergence_that_cannot_be_is_named(study_with_variant, training, message):
+    for where in (study_with_variant["training"], study_with_variant["variants"]["wide"]):
+        changed = copy.deepcopy(study_with_variant)
+        own = changed["training"]
+        if where is not study_with_variant["training"]:
+            own = changed["variants"]["wide"].setdefault("training", {})
+        own |= copy.deepcopy(training)
+        with pytest.raises(UserError, match=message):
+            check_study(changed, "study.yaml")
+
+
+def test_the_kl_term_is_not_told_twice(study_with_variant):
+    study_with_variant["training"]["kl_coefficient"] = 0.1
+    study_with_variant["variants"]["wide"]["training"] = {"divergence": dict(PROB_L2)}
+    told = "training.kl_coefficient: must be 0 where variants.wide.training.divergence is set"
+    with pytest.raises(UserError, match=told):
+        check_study(study_with_variant, "study.yaml")
+
+
+@pytest.mark.parametrize("rule", ["entropy", "ibpo_revision"])
+def test_rules_of_dapos_scale_are_refused_with_another_loss(study_with_variant, rule):
+    study_with_variant["modes"] = ["vanilla", rule]
+    study_with_variant["measurement"]["mode"] = "vanilla"
+    study_with_variant["training"]["loss"] = "dapo"
+    check_study(study_with_variant, "study.yaml")
+    study_with_variant["training"]["loss"] = "dr_grpo"
+    with pytest.raises(UserError, match=f"training.loss: dr_grpo does not go with {rule}"):
         check_study(study_with_variant, "study.yaml")
 
 

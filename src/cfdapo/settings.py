@@ -114,6 +114,24 @@ class SamplingSettings:
 
 
 @dataclass(frozen=True)
+class MirrorSettings:
+    """A neural mirror's parameters: drawn with `seed` from U[0, `scale`]."""
+
+    seed: int
+    scale: float
+
+
+@dataclass(frozen=True)
+class DivergenceSettings:
+    """The penalty towards the base model (GBMPO); `mirror` is for neural_mirror alone."""
+
+    name: str
+    coefficient: float
+    estimator: str
+    mirror: MirrorSettings | None = may_be_absent()
+
+
+@dataclass(frozen=True)
 class TrainingSettings(SamplingSettings):
     """DAPO (Sections 3.1 and 4.1); config/README.md explains each."""
 
@@ -133,6 +151,9 @@ class TrainingSettings(SamplingSettings):
     max_prompt_tokens: int
     overlong_prompts: str
     gradient_checkpointing: bool
+    # Absent in studies that were there before them, whose settings, and hashes, stay as they are.
+    loss: str | None = may_be_absent()
+    divergence: DivergenceSettings | None = may_be_absent()
 
 
 @dataclass(frozen=True)
@@ -175,6 +196,7 @@ class VariantTraining:
     """What of training a variant may have of its own; the study's where None."""
 
     learning_rate: float | None = may_be_absent()
+    divergence: DivergenceSettings | None = may_be_absent()
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from cfdapo.settings import (
     Variant,
     parse,
     part_of,
+    plain,
 )
 from cfdapo.vocabulary import PAPER_MODES, TASKS
 
@@ -166,6 +167,7 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
         )
     if training["epsilon_high"] < training["epsilon"]:
         found.append("training.epsilon_high: must be at least training.epsilon (Clip-Higher)")
+    found += _divergence_conflicts(study)
     found += _measurement_conflicts(study)
     found += _template_conflicts(study["models"])
     found += _resource_conflicts(study["resources"])
@@ -173,6 +175,49 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
     if made and study["data"]["task"] not in MADE_TASKS:
         known = " or ".join(MADE_TASKS)
         found.append(f"models.{made[0]}.source: made models only know data.task {known}")
+    return found
+
+
+# Rules that have DAPO's scale of rewards, or its mean over tokens, in their own numbers.
+DAPOS_OWN = ("entropy", "ibpo_revision")
+
+
+def _divergence_conflicts(study: dict[str, Any]) -> list[str]:
+    """Penalties that nobody can compute or that would be told twice, and a loss's rules."""
+    training = study["training"]
+    found: list[str] = []
+    places = {"training": training} | {
+        f"variants.{name}.training": variant["training"]
+        for name, variant in study["variants"].items()
+    }
+    for where, own in places.items():
+        if "divergence" in own:
+            found += _penalty_conflicts(f"{where}.divergence", own["divergence"])
+            if training["kl_coefficient"]:
+                found.append(f"training.kl_coefficient: must be 0 where {where}.divergence is set")
+    rules_of = [study["variants"].get(mode, {"mode": mode})["mode"] for mode in study["modes"]]
+    loss = training.get("loss", "dapo")
+    found += [
+        f"training.loss: {loss} does not go with {rule}, whose scale is dapo's"
+        for rule in DAPOS_OWN
+        if rule in rules_of and loss != "dapo"
+    ]
+    return found
+
+
+def _penalty_conflicts(where: str, divergence: dict[str, Any]) -> list[str]:
+    name = divergence["name"]
+    found = []
+    if (name == "none") != (divergence["coefficient"] == 0):
+        found.append(f"{where}.coefficient: must be 0 for none, and only for none")
+    if divergence["estimator"] == "exact" and name != "prob_l2":
+        found.append(
+            f"{where}.estimator: exact is for prob_l2 only; {name} is of the sampled token"
+        )
+    if (name == "neural_mirror") != ("mirror" in divergence):
+        found.append(
+            f"{where}.mirror: neural_mirror needs it ({{}} for defaults), others have none"
+        )
     return found
 
 
@@ -310,9 +355,10 @@ def credit_settings(study: Study, mode: str) -> ModeCredit:
 
 
 def training_settings(study: Study, mode: str) -> TrainingSettings:
-    """Settings of training for a mode of the study; a variant may have its own learning rate."""
-    own = _variant(study, mode).training.learning_rate
-    return study.training if own is None else replace(study.training, learning_rate=own)
+    """Settings of training for a mode of the study, with what a variant has of its own."""
+    own = vars(_variant(study, mode).training)
+    changed = {key: value for key, value in own.items() if value is not None}
+    return replace(study.training, **changed)
 
 
 def measured_credit(study: Study) -> CreditSettings:
@@ -373,17 +419,22 @@ def _special(credit: CreditSettings, variant: Variant) -> str:
     """How weights are called that are given with the variant's changes."""
     own, changed = vars(credit), variant.credit
     scale = "mean 1" if {**own, **changed}["rescale_to_mean_one"] else "raw"
-    plain = {key: value for key, value in changed.items() if key != "options"}
-    plain |= changed.get("options", {}).get(variant.mode, {})
+    flat = {key: value for key, value in changed.items() if key != "options"}
+    flat |= changed.get("options", {}).get(variant.mode, {})
     others = [
         f"{key} {value}"
-        for key, value in sorted(plain.items())
+        for key, value in sorted(flat.items())
         if key != "rescale_to_mean_one" and value != own.get(key)
     ]
-    # Else a variant that only trains otherwise would stand in its rule's own place.
-    if variant.training.learning_rate is not None:
-        others.append(f"learning_rate {variant.training.learning_rate}")
+    others += [f"{key} {_in_short(value)}" for key, value in plain(variant.training).items()]
     return ", ".join([scale, *others])
+
+
+def _in_short(value: Any) -> str:
+    """A number, or the values of an object such as a divergence."""
+    if not isinstance(value, dict):
+        return str(value)
+    return " ".join(map(_in_short, value.values()))
 
 
 def checkpoint_steps(steps: int, every: int) -> list[int]:

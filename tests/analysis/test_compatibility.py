@@ -71,6 +71,23 @@ def test_a_variant_has_one_learning_rate_and_other_modes_share_theirs(records):
         require_same_settings([*records, *variants])
 
 
+def test_a_variant_has_one_divergence_and_other_modes_share_theirs(records):
+    variants = [record("a", "vanilla", seed) for seed in range(3)]
+    for run in variants:
+        run["mode"] = "held"
+        run["settings"]["training"]["divergence"] = {"name": "prob_l2", "coefficient": 0.1}
+    require_same_settings([*records, *variants])
+    del variants[1]["settings"]["training"]["divergence"]
+    odd = (
+        r"a/held/seed1: training.divergence.coefficient is absent, in most of held's runs it is 0.1"
+    )
+    with pytest.raises(UserError, match=odd):
+        require_same_settings([*records, *variants])
+    records[0]["settings"]["training"]["divergence"] = {"name": "kl", "coefficient": 0.1}
+    with pytest.raises(UserError, match="a/counterfactual/seed0: training.divergence"):
+        require_same_settings(records)
+
+
 @pytest.mark.parametrize(
     ("part", "key", "value", "says"),
     [

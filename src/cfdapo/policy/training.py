@@ -1,8 +1,9 @@
 """Build the trainer of one run from the study's settings."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from cfdapo.credit.assigner import CreditConfig
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rules import get_rule
 from cfdapo.files import UserError, read_jsonl
+from cfdapo.policy.divergences import get_divergence
 from cfdapo.policy.generation import fitting_prompts, messages
 from cfdapo.policy.models import add_lora, device, load_base
+from cfdapo.policy.penalised import DIVERGENCE, PenalisedTrainer
 from cfdapo.policy.resuming import SAVE_MINUTES, Resumable
 from cfdapo.policy.trainer import CACHE_HITS, GENERATIONS, CFDAPOTrainer
 from cfdapo.problems.task import Task, get_task
@@ -50,7 +53,11 @@ COLUMNS = {
     "seconds_step": "step_time",
 }
 # Columns of runs with the option that they belong to.
-OPTIONAL_COLUMNS = {"cache_hits": CACHE_HITS, "credit_generations": GENERATIONS}
+OPTIONAL_COLUMNS = {
+    "cache_hits": CACHE_HITS,
+    "credit_generations": GENERATIONS,
+    "divergence": DIVERGENCE,
+}
 
 
 class StudyTrainer(Resumable, CFDAPOTrainer):
@@ -63,6 +70,10 @@ class StudyTrainer(Resumable, CFDAPOTrainer):
     def load_own_state(self, state: dict[str, torch.Tensor]) -> None:
         """Go on with the rule's state of an interrupted run."""
         self.rule.load_state(state)
+
+
+class PenalisedStudyTrainer(StudyTrainer, PenalisedTrainer):
+    """The same with a divergence of GBMPO in the loss."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +131,7 @@ def build_trainer(
     columns = _rule_columns(settings.credit, rows)
     # Before the adapter is made: its first matrix is random.
     set_seed(seed)
-    return StudyTrainer(
+    return _class_of(settings.training)(
         model=add_lora(base, settings.lora),
         args=_arguments(settings.training, seed, settings.chat, output),
         reward_funcs=_reward(task),
@@ -143,6 +154,27 @@ def build_trainer(
         max_prompt_tokens=settings.training.max_prompt_tokens,
         save_minutes=save_minutes,
     )
+
+
+def _class_of(training: TrainingSettings) -> Callable[..., StudyTrainer]:
+    """The trainer, which is another class only where the library has not the divergence."""
+    chosen = training.divergence
+    divergence = get_divergence(chosen) if chosen else None
+    if chosen is None or divergence is None:
+        return StudyTrainer
+    return partial(
+        PenalisedStudyTrainer,
+        divergence=divergence,
+        coefficient=chosen.coefficient,
+        exact=chosen.estimator == "exact",
+    )
+
+
+def _kl_coefficient(training: TrainingSettings) -> float:
+    """The weight of the library's own KL term."""
+    if training.divergence is None:
+        return training.kl_coefficient
+    return training.divergence.coefficient if training.divergence.name == "kl" else 0.0
 
 
 def _rule_columns(credit: CreditConfig, rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
@@ -184,11 +216,12 @@ def _arguments(training: TrainingSettings, seed: int, chat: ChatVariables, outpu
         warmup_steps=training.warmup_steps,
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
-        loss_type="dapo",
-        scale_rewards="group",
+        loss_type=training.loss or "dapo",
+        # Dr. GRPO is the loss without either bias: of length, and of a group's spread.
+        scale_rewards="none" if training.loss == "dr_grpo" else "group",
         epsilon=training.epsilon,
         epsilon_high=training.epsilon_high,
-        beta=training.kl_coefficient,
+        beta=_kl_coefficient(training),
         temperature=training.temperature,
         top_p=training.top_p,
         max_completion_length=training.max_completion_tokens,

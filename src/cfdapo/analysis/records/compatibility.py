@@ -10,7 +10,8 @@ from cfdapo.files import UserError
 from cfdapo.vocabulary import PAPER_MODES
 
 _ABSENT = "absent"
-_RATE = "training.learning_rate"
+# Keys of training that a variant may have of its own.
+_VARIED = ("training.learning_rate", "training.divergence")
 # Libraries whose versions can change what a training ends with.
 LIBRARIES = ("torch", "transformers", "trl", "peft")
 
@@ -20,11 +21,11 @@ def require_same_settings(descriptions: Sequence[dict[str, Any]]) -> None:
 
     All runs must share the task, the LoRA and training settings and the proxy; runs of a model, its
     chat template's arguments and how many problems were trained on; runs of a mode, the settings of
-    credit and, of a variant, the learning rate, which may be its own. The four weightings must
-    share these too, but for the mode itself; only a study's own variants may differ from them.
-    Where runs say what they were made from, all must share the problems' hash and the proxy, and
-    runs of a model the hash of the prompts and the base model's source, commit and hashes; records
-    of older versions do not say, and are taken at their settings.
+    credit and, of a variant, the learning rate and the divergence, which may be its own. The four
+    weightings must share these too, but for the mode itself; only a study's own variants may differ
+    from them. Where runs say what they were made from, all must share the problems' hash and the
+    proxy, and runs of a model the hash of the prompts and the base model's source, commit and
+    hashes; records of older versions do not say, and are taken at their settings.
 
     Args:
         descriptions: every run's `run.json`.
@@ -116,7 +117,7 @@ def _groups(
     everywhere: dict[str, dict[str, Any]] = {}
     by_model: dict[str, dict[str, dict[str, Any]]] = {}
     by_mode: dict[str, dict[str, dict[str, Any]]] = {}
-    rates: dict[str, dict[str, dict[str, Any]]] = {}
+    varied: dict[str, dict[str, dict[str, Any]]] = {}
     weightings: dict[str, dict[str, Any]] = {}
     data: dict[str, dict[str, Any]] = {}
     bases: dict[str, dict[str, dict[str, Any]]] = {}
@@ -130,9 +131,9 @@ def _groups(
         except (KeyError, TypeError) as error:
             raise UserError(f"{name}: its run.json lacks the settings ({error})") from error
         own = _flat(settings) | {"credit.proxy": credit.get("proxy")}
-        # A variant may have a learning rate of its own.
         of = f"{record['mode']}'s" if record["mode"] != credit.get("mode") else "all"
-        rates.setdefault(of, {})[name] = {_RATE: own.pop(_RATE, None)}
+        keys = [key for key in own if key.startswith(_VARIED)]
+        varied.setdefault(of, {})[name] = {key: own.pop(key) for key in keys}
         everywhere[name] = own
         by_model.setdefault(record["model"], {})[name] = {
             "chat": chat,
@@ -154,7 +155,7 @@ def _groups(
         yield "origin.", f"{model}'s", runs
     for model, runs in by_model.items():
         yield "", f"{model}'s", runs
-    for group, runs in rates.items():
+    for group, runs in varied.items():
         yield "", group, runs
     for mode, runs in by_mode.items():
         yield "credit.", f"{mode}'s", runs

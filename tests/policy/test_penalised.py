@@ -1,0 +1,156 @@
+"""The loss with a divergence of its own: the library's mean, its clipping, and no credit on it."""
+
+import pytest
+import torch
+from trl import GRPOTrainer
+
+from cfdapo.files import UserError
+from cfdapo.policy.divergences import over_vocabulary, prob_l2
+from cfdapo.policy.penalised import PenalisedTrainer
+from cfdapo.policy.trainer import CFDAPOTrainer
+from cfdapo.policy.training import history
+
+LOSSES = ("dapo", "dr_grpo", "grpo")
+SMALL = {"max_completion_tokens": 32}
+
+
+def chosen(name: str, coefficient: float = 0.5, estimator: str = "sampled") -> dict:
+    mirror = {"mirror": {"seed": 42, "scale": 0.01}} if name == "neural_mirror" else {}
+    return {"name": name, "coefficient": coefficient, "estimator": estimator} | mirror
+
+
+def rollout(trainer: CFDAPOTrainer) -> dict:
+    batch = next(iter(trainer.get_train_dataloader()))
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 1  # set by train() itself
+    return trainer._generate_and_score_completions(batch)
+
+
+def gradients(trainer, loss: torch.Tensor) -> torch.Tensor:
+    trained = [p for p in trainer.model.parameters() if p.requires_grad]
+    found = torch.autograd.grad(loss, trained, retain_graph=True)
+    return torch.cat([one.flatten() for one in found])
+
+
+def k3(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
+    """The library's own KL term."""
+    return (log_q - log_p).exp() - (log_q - log_p) - 1
+
+
+def test_only_the_loss_is_overridden_beside_the_scoring():
+    """One method more than `CFDAPOTrainer`, which is not touched."""
+    changed = {name for name in vars(PenalisedTrainer) if hasattr(CFDAPOTrainer, name)}
+    assert {name for name in changed if not name.startswith("__")} == {
+        "_generate_and_score_completions",
+        "_compute_loss",
+    }
+    assert CFDAPOTrainer._compute_loss is GRPOTrainer._compute_loss
+
+
+@pytest.mark.parametrize("divergence", [None, chosen("none", 0.0), chosen("kl")], ids=str)
+def test_none_and_kl_are_the_librarys_own(build, divergence):
+    trainer = build("vanilla", **({"divergence": divergence} if divergence else {}))
+    assert type(trainer) is CFDAPOTrainer
+    assert trainer.beta == (divergence or {"coefficient": 0.0})["coefficient"]
+    assert (trainer.loss_type, trainer.scale_rewards) == ("dapo", "group")
+    # Every argument is that of a study that knows kl_coefficient alone.
+    before = build("vanilla", kl_coefficient=trainer.beta)
+    assert trainer.args.to_dict() == before.args.to_dict()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_mean_over_tokens_is_the_librarys_own(build, loss):
+    """With the library's KL as the divergence, loss and gradient are those of its own term.
+
+    But for what the library adds to that gradient: it multiplies its KL by the ratio to the policy
+    that sampled, which is 1 and has a gradient.
+    """
+    own = build("vanilla", loss=loss, kl_coefficient=0.5, **SMALL)
+    ours = build("vanilla", loss=loss, divergence=chosen("l2_log"), **SMALL)
+    ours.divergence = k3
+    assert own.scale_rewards == ours.scale_rewards == ("none" if loss == "dr_grpo" else "group")
+    assert own.args.use_bias_correction_kl
+    own.args.use_bias_correction_kl = False
+    inputs = rollout(own)
+    # A reference that disagrees, or the term is 0, and two passes a step.
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(inputs["ref_per_token_logps"].shape, generator=generator)
+    inputs["ref_per_token_logps"] = inputs["ref_per_token_logps"] - noise
+    for trainer in (own, ours):
+        trainer.model.train()
+        trainer.current_gradient_accumulation_steps = 2
+    expected, found = (trainer._compute_loss(trainer.model, inputs) for trainer in (own, ours))
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradients(ours, found), gradients(own, expected))
+    silent = GRPOTrainer._compute_loss(ours, ours.model, inputs)
+    assert (expected - silent).abs() > 1e-3
+
+
+@pytest.mark.parametrize("mode", ["vanilla", "random"])
+def test_credit_weighs_no_divergence(build, mode):
+    trainer = build(mode, divergence=chosen("prob_l2"), **SMALL)
+    output = rollout(trainer)
+    reference = output["ref_per_token_logps"] - 1.0
+    mask = output["completion_mask"]
+    silent = {"advantages": torch.zeros_like(output["advantages"])}
+    loss = trainer._compute_loss(
+        trainer.model, output | silent | {"ref_per_token_logps": reference}
+    )
+    # The policy is the reference before its first step.
+    each = prob_l2(reference + 1.0, reference) * mask
+    torch.testing.assert_close(loss.detach(), 0.5 * each.sum() / mask.sum())
+    assert loss > 0
+
+
+def test_exact_is_the_sum_over_the_vocabulary(build):
+    trainer = build("vanilla", divergence=chosen("prob_l2", estimator="exact"), **SMALL)
+    output = rollout(trainer)
+    mask = output["completion_mask"]
+    states = output["ref_states"]
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    generator = torch.Generator().manual_seed(0)
+    moved = states + 0.3 * torch.randn(states.shape, generator=generator)
+    output["advantages"] = torch.zeros_like(output["advantages"])
+    loss = trainer._compute_loss(trainer.model, output | {"ref_states": moved})
+    ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
+    whole = torch.cat([output["prompt_mask"], mask], dim=1)
+    logits = model(input_ids=ids, attention_mask=whole).logits[:, -mask.shape[1] - 1 : -1]
+    reference = model.get_output_embeddings()(moved)
+    each = over_vocabulary(
+        trainer.divergence, logits / trainer.temperature, reference / trainer.temperature
+    )
+    expected = 0.5 * (each * mask).sum() / mask.sum()
+    assert loss > 0
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-9)
+    torch.testing.assert_close(
+        gradients(trainer, loss), gradients(trainer, expected), rtol=1e-3, atol=1e-8
+    )
+
+
+def test_exact_is_refused_where_the_logits_are_not_the_output_layers(build):
+    """As where a model scales them; here the trainer does, behind its own back."""
+    trainer = build("vanilla", divergence=chosen("prob_l2", estimator="exact"), **SMALL)
+    output = rollout(trainer)
+    trainer.temperature *= 2
+    with pytest.raises(UserError, match="estimator: exact needs a model whose logits"):
+        trainer._compute_loss(trainer.model, output)
+
+
+def test_divergence_and_credit_are_independent_in_a_run_that_resumes(build, tmp_path):
+    run = {"steps": 3, "checkpoint_every": 1, "learning_rate": 5e-2, **SMALL}
+    run |= {"gradient_accumulation": 2, "batch_size": 4}
+
+    def trained(resume=None, **more):
+        trainer = build("sibling_value", **run, **more)
+        trainer.train(resume_from_checkpoint=resume)
+        weights = [p.detach().flatten() for p in trainer.model.parameters() if p.requires_grad]
+        return torch.cat(weights), history(trainer.state.log_history)
+
+    penalised = {"divergence": chosen("prob_l2", coefficient=10.0)}
+    whole, rows = trained(**penalised)
+    drift = [row["divergence"] for row in rows]
+    assert drift[0] < 1e-12 and drift[-1] > 1e-10
+    again, _ = trained(resume=str(tmp_path / "checkpoint-2"), **penalised)
+    assert torch.equal(whole, again)
+    free, rows = trained()
+    assert "divergence" not in rows[0] and not torch.equal(whole, free)
