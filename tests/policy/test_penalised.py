@@ -8,7 +8,7 @@ from cfdapo.files import UserError
 from cfdapo.policy.divergences import over_vocabulary, prob_l2
 from cfdapo.policy.penalised import PenalisedTrainer
 from cfdapo.policy.trainer import CFDAPOTrainer
-from cfdapo.policy.training import history
+from cfdapo.policy.training import StudyTrainer, history
 
 LOSSES = ("dapo", "dr_grpo", "grpo")
 SMALL = {"max_completion_tokens": 32}
@@ -50,7 +50,7 @@ def test_only_the_loss_is_overridden_beside_the_scoring():
 @pytest.mark.parametrize("divergence", [None, chosen("none", 0.0), chosen("kl")], ids=str)
 def test_none_and_kl_are_the_librarys_own(build, divergence):
     trainer = build("vanilla", **({"divergence": divergence} if divergence else {}))
-    assert type(trainer) is CFDAPOTrainer
+    assert type(trainer) is StudyTrainer
     assert trainer.beta == (divergence or {"coefficient": 0.0})["coefficient"]
     assert (trainer.loss_type, trainer.scale_rewards) == ("dapo", "group")
     # Every argument is that of a study that knows kl_coefficient alone.
