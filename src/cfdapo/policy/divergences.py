@@ -123,6 +123,23 @@ def get_divergence(settings: DivergenceSettings) -> Divergence | None:
     return {"kl": kl, "l2_log": l2_log, "prob_l2": prob_l2}.get(settings.name)
 
 
+def potential(
+    divergence: Divergence, p: Tensor
+) -> tuple[list[float], list[float]] | tuple[list[None], list[None]]:
+    """h(p), which is 0 at 1, and h'(p), by which a divergence is a Bregman one; shape (n,).
+
+    kl is that of -log p with its arguments swapped. None of l2_log, which is one of log p.
+    """
+    if divergence is l2_log:
+        return [None] * len(p), [None] * len(p)
+    if divergence is kl:
+        return (-p.log()).tolist(), (-1 / p).tolist()
+    one = torch.ones_like(p)
+    slopes = divergence.slope if isinstance(divergence, NeuralMirror) else lambda at: 2 * at
+    h = divergence(p.log(), one.log()).double() + slopes(one) * (p - one)
+    return h.tolist(), slopes(p).tolist()
+
+
 def over_vocabulary(divergence: Divergence, logits: Tensor, reference: Tensor) -> Tensor:
     """The sum of D(p_v, q_v) over all tokens v, of logits of shape (..., V); shape (...)."""
     log_p, log_q = logits.float().log_softmax(-1), reference.float().log_softmax(-1)
