@@ -115,10 +115,12 @@ class SamplingSettings:
 
 @dataclass(frozen=True)
 class MirrorSettings:
-    """A neural mirror's parameters: drawn with `seed` from U[0, `scale`]."""
+    """A neural mirror's parameters: drawn with `seed` from U[0, `scale`], or `evolved`."""
 
     seed: int
     scale: float
+    # The study's `evolution` finds them then.
+    evolved: bool | None = may_be_absent()
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,24 @@ class DivergenceSettings:
     coefficient: float
     estimator: str
     mirror: MirrorSettings | None = may_be_absent()
+
+
+@dataclass(frozen=True)
+class EvolutionSettings:
+    """How a neural mirror is evolved (GBMPO); config/README.md explains each."""
+
+    generations: int
+    pairs: int
+    steps: int
+    held_out: float
+    sigma: float
+    decay: float
+    rate: float
+    fitness: str
+    patience: int
+    seed: int
+    scale: float
+    coefficient: float
 
 
 @dataclass(frozen=True)
@@ -321,6 +341,7 @@ class Study:
     overhead: OverheadSettings
     measurement: StudyMeasurement
     resources: StudyResources
+    evolution: EvolutionSettings | None = may_be_absent()
 
 
 def parse(kind: type[T], given: object, where: str = "") -> T:

@@ -15,6 +15,7 @@ from cfdapo.files import UserError
 from cfdapo.settings import (
     CreditSettings,
     DivergenceSettings,
+    MirrorSettings,
     ModeCredit,
     Study,
     TrainingSettings,
@@ -197,6 +198,12 @@ def _divergence_conflicts(study: dict[str, Any]) -> list[str]:
             if training["kl_coefficient"]:
                 found.append(f"training.kl_coefficient: must be 0 where {where}.divergence is set")
     rules_of = [study["variants"].get(mode, {"mode": mode})["mode"] for mode in study["modes"]]
+    if "evolution" not in study:
+        found += [
+            f"{where}.divergence.mirror.evolved: needs the study's evolution"
+            for where, own in places.items()
+            if own.get("divergence", {}).get("mirror", {}).get("evolved")
+        ]
     loss = training.get("loss", "dapo")
     found += [
         f"training.loss: {loss} does not go with {rule}, whose scale is dapo's"
@@ -366,6 +373,17 @@ def divergences(study: Study) -> dict[str, DivergenceSettings]:
     """The divergence of each mode that has a penalty; empty where the key is nowhere in use."""
     chosen = {mode: training_settings(study, mode).divergence for mode in study.modes}
     return {mode: own for mode, own in chosen.items() if own is not None and own.coefficient}
+
+
+def member_training(study: Study) -> TrainingSettings:
+    """Settings of the short trainings that an evolved mirror is found by."""
+    evolution = study.evolution
+    if evolution is None:
+        raise UserError("evolution: the study has none")
+    drawn = MirrorSettings(evolution.seed, evolution.scale, True)
+    divergence = DivergenceSettings("neural_mirror", evolution.coefficient, "sampled", drawn)
+    steps = evolution.steps
+    return replace(study.training, steps=steps, checkpoint_every=steps, divergence=divergence)
 
 
 def measured_credit(study: Study) -> CreditSettings:

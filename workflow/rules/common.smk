@@ -40,6 +40,7 @@ from cfdapo.study import (
     load_study,
     measured_credit,
     measured_rules,
+    member_training,
     mode_labels,
     profiled_credit,
     requested,
@@ -69,6 +70,7 @@ TASK = STUDY.data.task
 PROXY = STUDY.credit.proxy
 STEPS = checkpoint_steps(STUDY.training.steps, STUDY.training.checkpoint_every)
 RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
+EVOLUTION = f"{RESULTS}/evolution/{{model}}"
 
 
 def in_clone(path):
@@ -149,6 +151,28 @@ def proxy_model(wildcards):
 
 def proxy_flag(wildcards, input):
     return f"--proxy-dir {input.proxy}" if input.proxy else ""
+
+
+def found_mirror(wildcards):
+    """The search that found the mode's neural mirror, if that is evolved."""
+    divergence = training_settings(STUDY, wildcards.mode).divergence
+    mirror = divergence and divergence.mirror
+    last = f"{EVOLUTION}/generation{STUDY.evolution and STUDY.evolution.generations}.json"
+    return [last.format(model=wildcards.model)] if mirror and mirror.evolved else []
+
+
+def train_flags(wildcards, input):
+    """The files that a training reads beside its model and problems."""
+    mirror = f"--mirror {input.mirror}" if input.mirror else ""
+    return " ".join(filter(None, [proxy_flag(wildcards, input), mirror]))
+
+
+def member_settings(wildcards):
+    """How the members of an evolution are trained and tried: without credit of their own."""
+    settings = _credit_settings(wildcards, credit_settings(STUDY, "vanilla"))
+    settings["training"] = member_training(STUDY)
+    parts = {"evaluation": STUDY.evaluation, "evolution": STUDY.evolution}
+    return as_flag(parts | {"run": settings})
 
 
 def evaluate_settings(wildcards):

@@ -2,6 +2,7 @@ rule train:
     input:
         model=f"{RESULTS}/models/{{model}}",
         proxy=proxy_model,
+        mirror=found_mirror,
         data=f"{RESULTS}/data/train.jsonl",
         code=code("train"),
         rule=rule_code,
@@ -28,7 +29,7 @@ rule train:
         mem_mb=scaled("train", "mem_mb"),
         runtime=scaled("train", "runtime"),
     params:
-        proxy=proxy_flag,
+        proxy=train_flags,
         settings=train_settings,
         out=subpath(output.record, parent=True),
     shell:

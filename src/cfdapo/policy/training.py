@@ -80,7 +80,10 @@ class PenalisedStudyTrainer(StudyTrainer, PenalisedTrainer):
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What one run is trained with; `chat` and `proxy_chat` are of the policy and the proxy."""
+    """What one run is trained with; `chat` and `proxy_chat` are of the policy and the proxy.
+
+    `mirror` has the parameters of a neural mirror that was evolved.
+    """
 
     task: str
     chat: ChatVariables
@@ -88,6 +91,7 @@ class RunSettings:
     training: TrainingSettings
     credit: CreditConfig
     proxy_chat: ChatVariables | None = may_be_absent()
+    mirror: tuple[float, ...] | None = may_be_absent()
 
 
 def make_trainer(
@@ -133,7 +137,7 @@ def build_trainer(
     columns = _rule_columns(settings.credit, rows)
     # Before the adapter is made: its first matrix is random.
     set_seed(seed)
-    return _class_of(settings.training)(
+    return _class_of(settings)(
         model=add_lora(base, settings.lora),
         args=_arguments(settings.training, seed, settings.chat, output),
         reward_funcs=_reward(task),
@@ -158,10 +162,10 @@ def build_trainer(
     )
 
 
-def _class_of(training: TrainingSettings) -> Callable[..., StudyTrainer]:
+def _class_of(settings: RunSettings) -> Callable[..., StudyTrainer]:
     """The trainer, which is another class only where the study names a divergence to add."""
-    chosen = training.divergence
-    divergence = get_divergence(chosen) if chosen else None
+    chosen = settings.training.divergence
+    divergence = get_divergence(chosen, settings.mirror) if chosen else None
     if chosen is None or divergence is None:
         return StudyTrainer
     return partial(

@@ -8,6 +8,7 @@ import argparse
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from cfdapo.policy.checkpoints import (
     last_whole,
     place_adapter,
 )
+from cfdapo.policy.evolution import found_map
 from cfdapo.policy.generation import hash_of_prompts
 from cfdapo.policy.interruption import RESUME_ME, Interrupted, Interruption
 from cfdapo.policy.resuming import SAVE_MINUTES
@@ -55,6 +57,7 @@ def main() -> None:
         help="task, chat, lora, training and credit",
     )
     parser.add_argument("--proxy-dir", type=Path, help="prepared folder of the model credit.proxy")
+    parser.add_argument("--mirror", type=Path, help="the search that found the neural mirror")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     parser.add_argument(
         "--save-minutes",
@@ -64,7 +67,10 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     take_gpu()
-    train(**vars(arguments))
+    given = vars(arguments)
+    if mirror := given.pop("mirror"):
+        given["settings"] = replace(given["settings"], mirror=found_map(mirror))
+    train(**given)
 
 
 def train(
