@@ -19,10 +19,12 @@ from cfdapo.study import (
     check_study,
     checkpoint_steps,
     credit_settings,
+    divergences,
     load_document,
     load_study,
     measured_credit,
     measured_rules,
+    member_training,
     mode_labels,
     profiled_credit,
     training_settings,
@@ -321,6 +323,44 @@ def test_a_divergence_that_cannot_be_is_named(study_with_variant, training, mess
         own |= copy.deepcopy(training)
         with pytest.raises(UserError, match=message):
             check_study(changed, "study.yaml")
+
+
+@pytest.mark.parametrize("name", ["gbmpo", "gbmpo_mbpp", "tiny_gbmpo"])
+def test_trap_a_study_of_divergences_has_the_control_without_one(name):
+    """The authors have none, so that a gain may be that of a missing KL."""
+    study = load_study(name)
+    penalised = divergences(study)
+    control = [mode for mode in study.modes if mode not in penalised]
+    assert control == ["vanilla"] and "kl" in penalised
+    assert training_settings(study, "vanilla").kl_coefficient == 0
+    own = credit_settings(study, "vanilla")
+    assert all(credit_settings(study, mode) == own for mode in penalised)
+
+
+def test_the_papers_sizes_are_its_own():
+    for name in ("gbmpo", "gbmpo_mbpp"):
+        study = load_study(name)
+        training, evolution = study.training, study.evolution
+        assert (training.loss, training.group_size, training.steps) == ("dr_grpo", 4, 1000)
+        assert (training.learning_rate, training.max_completion_tokens) == (3e-5, 256)
+        assert (training.temperature, training.top_p) == (0.6, 0.95)
+        assert (study.lora.r, study.lora.alpha) == (64, 64)
+        assert (2 * evolution.pairs, evolution.generations, evolution.steps) == (10, 15, 100)
+        assert (evolution.sigma, evolution.decay, evolution.rate) == (0.01, 0.99, 0.01)
+        assert evolution.held_out == 0.2
+
+
+def test_an_evolved_mirror_needs_an_evolution(study_with_variant):
+    mirror = {"name": "neural_mirror", "coefficient": 1e-4, "mirror": {"evolved": True}}
+    study_with_variant["variants"]["wide"]["training"] = {"divergence": mirror}
+    told = "variants.wide.training.divergence.mirror.evolved: needs the study's evolution"
+    with pytest.raises(UserError, match=told):
+        check_study(copy.deepcopy(study_with_variant), "study.yaml")
+    study_with_variant["evolution"] = {"steps": 7}
+    study = build_study(check_study(study_with_variant, "study.yaml"))
+    training = member_training(study)
+    assert (training.steps, training.checkpoint_every) == (7, 7)
+    assert training.divergence.mirror.evolved and training.divergence.coefficient == 1e-4
 
 
 def test_the_kl_term_is_not_told_twice(study_with_variant):

@@ -82,18 +82,17 @@ def test_a_generation_that_is_no_better_is_rejected_and_trap_patience_ends_the_s
 @pytest.mark.parametrize("fitness", ["raw", "ranks"])
 def test_it_climbs(fitness):
     goal = np.full(PARAMETERS, 0.02)
-    settings = replace(SETTINGS, fitness=fitness, pairs=20, patience=99)
-    settings = replace(settings, rate=0.01 if fitness == "ranks" else 1e-4)
+    settings = replace(SETTINGS, fitness=fitness, pairs=20, patience=99, rate=1e-4)
     search = begin(settings)
     for _ in range(30):
         search = advance(search, settings, on_a_hill(search, settings, goal))
     means = [row["mean"] for row in search.history]
-    assert search.best_fitness == max(means) > means[0] * 0.95
-    assert sum(row["accepted"] for row in search.history) > 3
-    assert (
-        np.abs(np.asarray(search.best) - goal).sum()
-        < np.abs(np.asarray(search.history[0]["centre"]) - goal).sum()
+    assert search.best_fitness == max(means) > means[0]
+    assert sum(row["accepted"] for row in search.history) > 1
+    left, began = (
+        np.abs(np.asarray(one) - goal).sum() for one in (search.best, search.history[0]["centre"])
     )
+    assert left < began
 
 
 def test_members_without_a_fitness_are_named():
