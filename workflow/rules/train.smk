@@ -29,6 +29,7 @@ rule train:
         mem_mb=scaled("train", "mem_mb"),
         runtime=scaled("train", "runtime"),
     params:
+        # Its name is that of the first of them: runs that are there were made with it.
         proxy=train_flags,
         settings=train_settings,
         out=subpath(output.record, parent=True),
