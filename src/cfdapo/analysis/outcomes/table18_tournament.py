@@ -96,12 +96,15 @@ def rank_modes(curves: pd.DataFrame, history: pd.DataFrame) -> list[Entrant]:
         named = named_modes(of_model.index)
         for mode in sorted(named, key=lambda mode: (ranks[mode], list(named).index(mode))):
             key = (model, mode)
-            versus = (_versus(values[metric], model, mode, reasons[metric]) for metric in values)
+            final, area, reward = (
+                _versus(values[metric], model, mode, reasons[metric])
+                for metric in ("accuracy", "auc", "reward")
+            )
             found.append(
                 Entrant(
                     *(model, mode, int(ranks[mode]), int(sizes[key]), float(means[key])),
                     None if np.isnan(deviations[key]) else float(deviations[key]),
-                    *(*versus, reached.get(key)),
+                    *(final, area, reward, reached.get(key)),
                     *(float(value) for value in (*seconds.loc[key], *counts.loc[key])),
                 )
             )
