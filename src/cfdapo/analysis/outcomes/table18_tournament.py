@@ -173,7 +173,7 @@ def table18_tournament(
         ),
         columns=[
             *("Model", "Rank", "Mode", "Mean ± SD (%)", "Δ [95 %]", "p", "Holm p"),
-            *("ΔAUC [95 %]", "ΔReward [95 %]", "p of it", "Holm p of it"),
+            *("ΔAUC [95 %]", "ΔReward [95 %]", "Reward's p", "Reward's Holm p"),
             *("Step of DAPO's final", "Minutes to it", "Step time, DAPO = 1"),
             *("Credit (s a step)", "Passes a step", "Continuations a step"),
         ],
