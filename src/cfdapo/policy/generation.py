@@ -211,13 +211,12 @@ def _leaving_when_done(
     rows, found = list(range(len(ids))), [torch.empty(0)] * len(ids)
     while rows:
         stretch = copy.deepcopy(config)
-        stretch.max_new_tokens = min(STRETCH, left)
+        stretch.update(max_new_tokens=min(STRETCH, left), return_dict_in_generate=True)
         output = model.generate(
             input_ids=ids,
             attention_mask=mask,
             past_key_values=cache,
             generation_config=stretch,
-            return_dict_in_generate=True,
         )
         new = output.sequences[:, ids.shape[1] :]
         ids, cache, left = output.sequences, output.past_key_values, left - new.shape[1]
