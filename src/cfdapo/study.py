@@ -14,6 +14,7 @@ import yaml
 from cfdapo.files import UserError
 from cfdapo.settings import (
     CreditSettings,
+    DivergenceSettings,
     ModeCredit,
     Study,
     TrainingSettings,
@@ -359,6 +360,12 @@ def training_settings(study: Study, mode: str) -> TrainingSettings:
     own = vars(_variant(study, mode).training)
     changed = {key: value for key, value in own.items() if value is not None}
     return replace(study.training, **changed)
+
+
+def divergences(study: Study) -> dict[str, DivergenceSettings]:
+    """The divergence of each mode that has a penalty; empty where the key is nowhere in use."""
+    chosen = {mode: training_settings(study, mode).divergence for mode in study.modes}
+    return {mode: own for mode, own in chosen.items() if own is not None and own.coefficient}
 
 
 def measured_credit(study: Study) -> CreditSettings:
