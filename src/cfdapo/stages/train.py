@@ -172,9 +172,7 @@ def _run(
     trainer = None
     with interruption.watch():
         try:
-            trainer = make_trainer(
-                model_dir, problems, seed, settings, state, callbacks, **made
-            )
+            trainer = make_trainer(model_dir, problems, seed, settings, state, callbacks, **made)
             last = last_whole(state, steps)
             # The library would take one step more from the last one's checkpoint.
             if last != checkpoint(state, settings.training.steps):
