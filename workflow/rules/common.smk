@@ -64,7 +64,7 @@ try:
     if workflow.is_main_process:  # and not in each of its jobs
         require_steady_models(STUDY.models)
         # Tables are also made of records whose code is somewhere else.
-        if not workflow.dag_settings.allowed_rules:
+        if "--allowed-rules" not in sys.argv:
             require_own_code(STUDY)
         require_known_options(credit_settings(STUDY, mode) for mode in STUDY.modes)
 except UserError as error:
