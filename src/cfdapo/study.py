@@ -159,6 +159,10 @@ def _explain(error: jsonschema.ValidationError, where: str = "") -> str:
     if error.validator == "required":
         missing = sorted(set(wanted) - set(value))
         return f"{key}: missing key {', '.join(missing)}"
+    if error.validator == "type" and wanted == "string" and isinstance(value, int | float):
+        return f"{key}: {value!r} is read as {_read_as(value)} and must be text; put it in quotes"
+    if error.validator == "pattern" and "description" in schema:
+        return f"{key}: {error.message} ({schema['description'].rstrip('.')})"
     return f"{key}: {error.message}"
 
 
@@ -170,6 +174,11 @@ def _unknown_mode(mode: Any, known: Iterable[str]) -> str:
     if is_own(mode):
         return f"{mode!r} has no name; give it one in {_AS_VARIANT}"
     return f"{mode!r} is not one of {', '.join(known)}"
+
+
+def _read_as(value: float) -> str:
+    """What YAML takes a word without quotes for."""
+    return "yes or no" if isinstance(value, bool) else "a number"
 
 
 def _conflicts(study: dict[str, Any]) -> list[str]:
@@ -192,6 +201,7 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
     found += _divergence_conflicts(study)
     found += _measurement_conflicts(study)
     found += _template_conflicts(study["models"])
+    found += _folder_conflicts(study["models"])
     found += _resource_conflicts(study["resources"])
     made = [name for name, model in study["models"].items() if model["source"] == "made"]
     if made and study["data"]["task"] not in MADE_TASKS:
@@ -259,6 +269,16 @@ def _template_conflicts(models: dict[str, Any]) -> list[str]:
         except ValueError as error:
             found.append(f"models.{name}.chat_template_date: {day!r} is no day ({error})")
     return found
+
+
+def _folder_conflicts(models: dict[str, Any]) -> list[str]:
+    """Hub models whose id is also a folder here, which transformers would load in their place."""
+    return [
+        f"models.{name}.id: {model['id']!r} is a folder here; name it with source: local and path, "
+        "or call it something else"
+        for name, model in models.items()
+        if model["source"] == "hub" and any((at / model["id"]).is_dir() for at in (Path(), ROOT))
+    ]
 
 
 def _measurement_conflicts(study: dict[str, Any]) -> list[str]:

@@ -27,6 +27,7 @@ from cfdapo.analysis import registry
 from cfdapo.credit.rules import require_known_options
 from cfdapo.environments import leave_out_user_packages, shell_prefix
 from cfdapo.files import UserError
+from cfdapo.policy.local import content_hash, files_of
 from cfdapo.policy.templates import require_steady_models
 from cfdapo.provenance import credit_sources, source_files
 from cfdapo.settings import (
@@ -59,14 +60,30 @@ if USE_CONDA:
 # Braces are doubled, as Snakemake takes what stands in them for names.
 shell.prefix(shell_prefix(SOURCE, USE_CONDA).replace("{", "{{").replace("}", "}}"))
 
+
+def in_clone(path):
+    """A path of the clone as jobs find it, also where --directory names another folder for results.
+
+    Relative where jobs run in the clone, so that a clone that is moved reruns nothing.
+    """
+    return str(path) if Path.cwd().samefile(ROOT) else str(ROOT / path)
+
+
+def placed(entry):
+    """A model's entry, a folder that it names as one of the clone."""
+    if entry.source != "local":
+        return entry
+    return replace(entry, path=in_clone(Path(entry.path).expanduser()))
+
+
 try:
     STUDY = load_study(check_choice(config))
     if workflow.is_main_process:  # and not in each of its jobs
-        require_steady_models(STUDY.models)
-        # Tables are also made of records whose code is somewhere else.
+        require_steady_models({name: placed(one) for name, one in STUDY.models.items()})
+        # Tables are also made of records whose code of one's own is somewhere else.
         if "--allowed-rules" not in sys.argv:
             require_own_code(STUDY)
-        require_known_options(credit_settings(STUDY, mode) for mode in STUDY.modes)
+            require_known_options(credit_settings(STUDY, mode) for mode in STUDY.modes)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -78,14 +95,6 @@ TASK = STUDY.data.task
 PROXY = STUDY.credit.proxy
 STEPS = checkpoint_steps(STUDY.training.steps, STUDY.training.checkpoint_every)
 RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
-
-
-def in_clone(path):
-    """A path of the clone as jobs find it, also where --directory names another folder for results.
-
-    Relative where jobs run in the clone, so that a clone that is moved reruns nothing.
-    """
-    return str(path) if Path.cwd().samefile(ROOT) else str(ROOT / path)
 
 
 def from_here(path):
@@ -154,7 +163,18 @@ def scaled(rule, name):
 
 def model_entry(wildcards):
     """What a model is made of; its label is only for tables."""
-    return as_flag(STUDY.models[wildcards.model])
+    return as_flag(placed(STUDY.models[wildcards.model]))
+
+
+def model_content(wildcards):
+    """The hash of a model's folder, by which a changed one is found; of others nothing."""
+    entry = placed(STUDY.models[wildcards.model])
+    if entry.source != "local":
+        return ""
+    try:
+        return content_hash(files_of(entry.path))
+    except UserError as error:
+        raise WorkflowError(f"models.{wildcards.model}.path: {error}") from None
 
 
 def _common_settings(wildcards):
