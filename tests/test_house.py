@@ -376,6 +376,7 @@ def test_every_part_of_a_study_has_the_keys_of_the_schema():
     compare(
         settings.MirrorSettings, schema["$defs"]["divergence"]["properties"]["mirror"], "mirror"
     )
+    compare(settings.EvolutionSettings, schema["properties"]["evolution"], "evolution")
     variant = schema["properties"]["variants"]["additionalProperties"]
     compare(settings.VariantTraining, variant["properties"]["training"], "variants.training")
     assert {one.name for one in dataclasses.fields(settings.Variant)} == set(variant["properties"])
