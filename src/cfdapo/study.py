@@ -361,6 +361,12 @@ def training_settings(study: Study, mode: str) -> TrainingSettings:
     return replace(study.training, **changed)
 
 
+def without_reports(study: Study) -> tuple[Study, tuple[str, ...]]:
+    """The study as its runs' settings have it, and the trackers that trainings report to."""
+    told = study.training.report_to or ()
+    return replace(study, training=replace(study.training, report_to=None)), told
+
+
 def measured_credit(study: Study) -> CreditSettings:
     """Credit with which the mode `measurement.mode` has its drops measured.
 

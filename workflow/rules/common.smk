@@ -44,6 +44,7 @@ from cfdapo.study import (
     requested,
     training_settings,
     weight_groups,
+    without_reports,
 )
 
 USE_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
@@ -53,10 +54,14 @@ if USE_CONDA:
 shell.prefix(shell_prefix(SOURCE, USE_CONDA).replace("{", "{{").replace("}", "}}"))
 
 try:
-    STUDY = load_study(check_choice(config))
+    STUDY, REPORTERS = without_reports(load_study(check_choice(config)))
     if workflow.is_main_process:  # and not in each of its jobs
         require_steady_models(STUDY.models)
         require_known_options(credit_settings(STUDY, mode) for mode in STUDY.modes)
+        if REPORTERS and not USE_CONDA:  # whose environments are made later
+            from cfdapo.policy.reporting import require_reporters
+
+            require_reporters(REPORTERS)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -242,6 +247,8 @@ def report_labels(wildcards, output):
     return {"file": Path(output[0]).stem}
 
 
+# Of no rule's params, as it changes no result.
+REPORT_FLAG = f"--report-to {' '.join(REPORTERS)}" if REPORTERS else ""
 RUN_FLAGS = (
     f"--models {' '.join(MODELS)} --modes {' '.join(MODES)} --seeds {' '.join(map(str, SEEDS))}"
 )
