@@ -121,6 +121,8 @@ def make(results: Results) -> Table:
     """Table 8 of a study."""
     timed = results.runs.of_modes((CONTROL, TREATMENT))
     history = timed.history(["spans_per_completion", "seconds_credit"])
-    return table8_overhead(
-        timed.descriptions(), history, results.profiles(), results.labels, results.task
-    )
+    descriptions = timed.descriptions()
+    # Of an unfinished study, a model may have other modes' runs alone.
+    there = {run["model"] for run in descriptions} if results.runs.missing else set(results.labels)
+    labels = {model: label for model, label in results.labels.items() if model in there}
+    return table8_overhead(descriptions, history, results.profiles(), labels, results.task)

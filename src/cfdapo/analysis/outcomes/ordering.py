@@ -71,9 +71,12 @@ def find_orderings(curves: pd.DataFrame, groups: Mapping[str, Mapping[str, str]]
             modes = {w: group[w] for w in ORDERING if group.get(w) in wide.columns}
             if len(modes) < 2:
                 continue
-            values = wide[list(modes.values())].dropna()
+            own = wide[list(modes.values())].dropna(how="all")
+            values = own.dropna()
             if len(values):
-                found.append(_ordering(model, weights, modes, values.to_numpy()))
+                lost = sorted(set(own.index) - set(values.index))
+                ordering = _ordering(model, weights, modes, values.to_numpy())
+                found.append(replace(ordering, left_out=[int(seed) for seed in lost]))
     return found
 
 

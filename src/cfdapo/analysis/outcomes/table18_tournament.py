@@ -176,7 +176,9 @@ def _cells(
         Cell(f"{one.mean:.1f}{spread}", bold=one.rank == 1),
         _difference(one.final, footnotes),
         *(
-            footnotes.dash(one.final.reason) if p is None else Cell(p_text(p))
+            footnotes.dash(one.final.reason)
+            if p is None
+            else Cell(p_text(p), mark=footnotes.mark(one.final.reason))
             for p in (one.final.p, one.p_holm)
         ),
         _difference(one.area, footnotes),
