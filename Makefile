@@ -59,7 +59,7 @@ tables: $(VENV)
 	$(RUN) tables figures --config study=$(STUDY) --allowed-rules tables figures $(ANALYSIS)
 
 test: $(VENV)
-	.venv/bin/python -m pytest -q -n 2 --dist loadfile
+	.venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
 lint: $(VENV)
 	.venv/bin/ruff check .

@@ -34,6 +34,7 @@ ALLOWED = {
     "analysis": {"analysis"},
     "policy": {"policy", *GROUND},
     "stages": {"stages", "policy", *GROUND},
+    "commands": {"commands", "policy", *GROUND},
 }
 
 

@@ -78,7 +78,7 @@ def test_paper_study_has_the_papers_numbers():
         ("measurement", {"truth": {}, "samples": 1}, "measurement.truth: needs groups"),
         ("measurement.policy", "both", "measurement.policy: 'both' is not one of untrained"),
         ("data.task", "gsm8k", "models.qwen3-tiny.source: made models only know"),
-        ("models.qwen3-tiny.source", "ftp", "source: 'ftp' is not one of made, gguf, hub"),
+        ("models.qwen3-tiny.source", "ftp", "source: 'ftp' is not one of made, gguf, hub, local"),
         ("models.qwen3-tiny.pretraining.step", 3, "unknown key step; allowed: batch_size"),
         ("models.qwen3-tiny.chat_template_date", "2024-07-26", "unknown key chat_template_date"),
         ("resources.max_mem_mb", 2000, "train.mem_mb: 2500 is more than resources.max_mem_mb"),
@@ -98,6 +98,34 @@ def test_wrong_values_name_key_and_allowed(where, value, message):
     with pytest.raises(UserError) as raised:
         check_study(study, "study.yaml")
     assert str(raised.value).startswith("study.yaml: ") and message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        # YAML takes digits alone for a number.
+        ({"revision": int("1" * 40)}, f"revision: {'1' * 40} is read as a number and must be text"),
+        ({"revision": "main"}, "'^[0-9a-f]{40}$' (A commit of a repository of the hub, 40"),
+        ({"id": 7}, "models.own.id: 7 is read as a number and must be text; put it in quotes"),
+        ({"id": True}, "models.own.id: True is read as yes or no"),
+        ({"id": "src/cfdapo"}, "models.own.id: 'src/cfdapo' is a folder here; name it with source"),
+        *[
+            ({"id": name}, f"models.own.id: {name!r} does not match")
+            for name in ("/models/own", "./own", "../own", "~/own", "a/b/c", "own/", "C:\\own")
+        ],
+        ({"id": "https://hub.example/a/b"}, "and no path or address)"),
+        ({"source": "local"}, "unknown key id, revision; allowed: chat_template_date"),
+        ({"source": "local", "path": 7, "id": None, "revision": None}, "put it in quotes"),
+        ({"source": "local", "path": "", "id": None, "revision": None}, "path: '' should be non"),
+    ],
+)
+def test_a_model_that_cannot_be_meant_is_refused_when_the_study_is_read(model, message):
+    study = copy.deepcopy(load_document("paper"))
+    given = {"label": "Own", "source": "hub", "id": "a/b", "revision": "0" * 40} | model
+    study["models"] = {"own": {key: value for key, value in given.items() if value is not None}}
+    with pytest.raises(UserError) as raised:
+        check_study(study, "study.yaml")
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class GgufModel:
 
 @dataclass(frozen=True)
 class HubModel:
-    """A model of the hub at one commit; `id` may also be a local folder."""
+    """A model of the hub at one commit."""
 
     source: Literal["hub"]
     id: str
@@ -90,8 +90,18 @@ class HubModel:
     chat_template_date: str | None
 
 
+@dataclass(frozen=True)
+class LocalModel:
+    """A model in transformers' format in a folder of one's own disk, told by its content."""
+
+    source: Literal["local"]
+    path: str
+    chat_template_kwargs: ChatVariables
+    chat_template_date: str | None
+
+
 # What a model is made of; its label, which is for tables only, is among `Study.labels`.
-ModelSettings = MadeModel | GgufModel | HubModel
+ModelSettings = MadeModel | GgufModel | HubModel | LocalModel
 
 
 @dataclass(frozen=True)

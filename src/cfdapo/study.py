@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,8 +13,10 @@ import jsonschema
 import yaml
 
 from cfdapo.files import UserError
+from cfdapo.own_code import EXAMPLE, is_own, require_sources
 from cfdapo.settings import (
     CreditSettings,
+    DivergenceSettings,
     ModeCredit,
     Study,
     TrainingSettings,
@@ -141,13 +144,42 @@ def _explain(error: jsonschema.ValidationError, where: str = "") -> str:
     if error.validator == "additionalProperties":
         allowed = schema["properties"]
         unknown = sorted(set(value) - set(allowed))
+        if key.endswith("credit") and "rule" in unknown:
+            return f"{key}.rule: a rule of one's own is a variant's mode: {_AS_VARIANT}"
         return f"{key}: unknown key {', '.join(unknown)}; allowed: {', '.join(sorted(allowed))}"
     if error.validator == "enum":
         return f"{key}: {value!r} is not one of {', '.join(map(str, wanted))}"
+    if error.validator == "anyOf":
+        names = [
+            one
+            for tried in error.context or []
+            if tried.validator == "enum"
+            for one in tried.validator_value
+        ]
+        return f"{key}: {value!r} is not one of {', '.join(names)}, nor a path as {EXAMPLE}"
     if error.validator == "required":
         missing = sorted(set(wanted) - set(value))
         return f"{key}: missing key {', '.join(missing)}"
+    if error.validator == "type" and wanted == "string" and isinstance(value, int | float):
+        return f"{key}: {value!r} is read as {_read_as(value)} and must be text; put it in quotes"
+    if error.validator == "pattern" and "description" in schema:
+        return f"{key}: {error.message} ({schema['description'].rstrip('.')})"
     return f"{key}: {error.message}"
+
+
+_AS_VARIANT = "variants: {mine: {mode: mypackage.rules:MyRule, label: Mine}}, and modes: [mine]"
+
+
+def _unknown_mode(mode: Any, known: Iterable[str]) -> str:
+    """What to say of a mode that there is not."""
+    if is_own(mode):
+        return f"{mode!r} has no name; give it one in {_AS_VARIANT}"
+    return f"{mode!r} is not one of {', '.join(known)}"
+
+
+def _read_as(value: float) -> str:
+    """What YAML takes a word without quotes for."""
+    return "yes or no" if isinstance(value, bool) else "a number"
 
 
 def _conflicts(study: dict[str, Any]) -> list[str]:
@@ -170,6 +202,7 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
     found += _divergence_conflicts(study)
     found += _measurement_conflicts(study)
     found += _template_conflicts(study["models"])
+    found += _folder_conflicts(study["models"])
     found += _resource_conflicts(study["resources"])
     made = [name for name, model in study["models"].items() if model["source"] == "made"]
     if made and study["data"]["task"] not in MADE_TASKS:
@@ -239,6 +272,16 @@ def _template_conflicts(models: dict[str, Any]) -> list[str]:
     return found
 
 
+def _folder_conflicts(models: dict[str, Any]) -> list[str]:
+    """Hub models whose id is also a folder here, which transformers would load in their place."""
+    return [
+        f"models.{name}.id: {model['id']!r} is a folder here; name it with source: local and path, "
+        "or call it something else"
+        for name, model in models.items()
+        if model["source"] == "hub" and any((at / model["id"]).is_dir() for at in (Path(), ROOT))
+    ]
+
+
 def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
     """A mode that is not there to be measured, or nothing to measure it on."""
     found = []
@@ -251,10 +294,10 @@ def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
         )
     # Of an untrained policy a mode is measured that nothing need be trained with.
     elif mode not in known:
-        found.append(f"measurement.mode: {mode!r} is not one of {', '.join(known)}")
+        found.append(f"measurement.mode: {_unknown_mode(mode, known)}")
     if measurement["rules"] != "modes":
         found += [
-            f"measurement.rules: {rule!r} is not one of {', '.join(known)}"
+            f"measurement.rules: {_unknown_mode(rule, known)}"
             for rule in measurement["rules"]
             if rule not in known
         ]
@@ -308,7 +351,7 @@ def _mode_conflicts(study: dict[str, Any]) -> list[str]:
     """Unknown modes, and credit settings that do not go together, also as a variant has them."""
     known = [*rules(), *study["variants"]]
     found = [
-        f"modes.{index}: {mode!r} is not one of {', '.join(known)}"
+        f"modes.{index}: {_unknown_mode(mode, known)}"
         for index, mode in enumerate(study["modes"])
         if mode not in known
     ]
@@ -354,6 +397,21 @@ def credit_settings(study: Study, mode: str) -> ModeCredit:
     return ModeCredit(**changed | {"mode": variant.mode, "options": options})
 
 
+def require_own_code(study: Study) -> None:
+    """Refuse a study whose code of one's own is not there, without running that.
+
+    Raises `UserError` naming the key.
+    """
+    named: dict[str, Any] = {}
+    for key in ("spans", "answer"):
+        named[f"credit.{key}"] = getattr(study.credit, key)
+    for name, variant in study.variants.items():
+        named[f"variants.{name}.mode"] = variant.mode
+        for key in {"spans", "answer"} & set(variant.credit):
+            named[f"variants.{name}.credit.{key}"] = variant.credit[key]
+    require_sources({key: name for key, name in named.items() if is_own(name)})
+
+
 def training_settings(study: Study, mode: str) -> TrainingSettings:
     """Settings of training for a mode of the study, with what a variant has of its own."""
     own = vars(_variant(study, mode).training)
@@ -361,10 +419,17 @@ def training_settings(study: Study, mode: str) -> TrainingSettings:
     return replace(study.training, **changed)
 
 
+<<<<<<< HEAD
 def without_reports(study: Study) -> tuple[Study, tuple[str, ...]]:
     """The study as its runs' settings have it, and the trackers that trainings report to."""
     told = study.training.report_to or ()
     return replace(study, training=replace(study.training, report_to=None)), told
+=======
+def divergences(study: Study) -> dict[str, DivergenceSettings]:
+    """The divergence of each mode that has a penalty; empty where the key is nowhere in use."""
+    chosen = {mode: training_settings(study, mode).divergence for mode in study.modes}
+    return {mode: own for mode, own in chosen.items() if own is not None and own.coefficient}
+>>>>>>> int
 
 
 def measured_credit(study: Study) -> CreditSettings:

@@ -17,12 +17,19 @@ for variable in ("CFDAPO_DATA", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
         folder = os.path.expanduser(os.environ[variable])
         os.environ[variable] = os.path.join(workflow.rundir, folder)
 
+from cfdapo.own_code import VARIABLE as OWN_CODE, folders_from
+
+# Before PYTHONPATH is left out of jobs; what a study names of one's own is found all the same.
+if workflow.is_main_process:
+    os.environ[OWN_CODE] = folders_from(workflow.rundir, Path.cwd())
+
 from cfdapo.analysis import registry
 from cfdapo.credit.rules import require_known_options
 from cfdapo.environments import leave_out_user_packages, shell_prefix
 from cfdapo.files import UserError
+from cfdapo.policy.local import content_hash, files_of
 from cfdapo.policy.templates import require_steady_models
-from cfdapo.provenance import rule_module, source_files
+from cfdapo.provenance import credit_sources, source_files
 from cfdapo.settings import (
     MeasurementSettings,
     SamplingSettings,
@@ -36,12 +43,14 @@ from cfdapo.study import (
     check_choice,
     checkpoint_steps,
     credit_settings,
+    divergences,
     load_study,
     measured_credit,
     measured_rules,
     mode_labels,
     profiled_credit,
     requested,
+    require_own_code,
     training_settings,
     weight_groups,
     without_reports,
@@ -53,15 +62,34 @@ if USE_CONDA:
 # Braces are doubled, as Snakemake takes what stands in them for names.
 shell.prefix(shell_prefix(SOURCE, USE_CONDA).replace("{", "{{").replace("}", "}}"))
 
+
+def in_clone(path):
+    """A path of the clone as jobs find it, also where --directory names another folder for results.
+
+    Relative where jobs run in the clone, so that a clone that is moved reruns nothing.
+    """
+    return str(path) if Path.cwd().samefile(ROOT) else str(ROOT / path)
+
+
+def placed(entry):
+    """A model's entry, a folder that it names as one of the clone."""
+    if entry.source != "local":
+        return entry
+    return replace(entry, path=in_clone(Path(entry.path).expanduser()))
+
+
 try:
     STUDY, REPORTERS = without_reports(load_study(check_choice(config)))
     if workflow.is_main_process:  # and not in each of its jobs
-        require_steady_models(STUDY.models)
-        require_known_options(credit_settings(STUDY, mode) for mode in STUDY.modes)
-        if REPORTERS and not USE_CONDA:  # whose environments are made later
-            from cfdapo.policy.reporting import require_reporters
+        require_steady_models({name: placed(one) for name, one in STUDY.models.items()})
+        # Tables are also made of records whose code of one's own is somewhere else.
+        if "--allowed-rules" not in sys.argv:
+            require_own_code(STUDY)
+            require_known_options(credit_settings(STUDY, mode) for mode in STUDY.modes)
+            if REPORTERS and not USE_CONDA:  # whose environments are made later
+                from cfdapo.policy.reporting import require_reporters
 
-            require_reporters(REPORTERS)
+                require_reporters(REPORTERS)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -75,12 +103,9 @@ STEPS = checkpoint_steps(STUDY.training.steps, STUDY.training.checkpoint_every)
 RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
 
 
-def in_clone(path):
-    """A path of the clone as jobs find it, also where --directory names another folder for results.
-
-    Relative where jobs run in the clone, so that a clone that is moved reruns nothing.
-    """
-    return str(path) if Path.cwd().samefile(ROOT) else str(ROOT / path)
+def from_here(path):
+    """A file of one's own; relative where it lies below the folder that jobs run in."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def one_of(names):
@@ -113,10 +138,28 @@ def output_code(stage, spec):
     return sorted({*code(stage), *map(in_clone, source_files(spec.module))})
 
 
+def _credit_code(credits):
+    """The source files of credit rules and of what they use of one's own, each once."""
+    files = set()
+    for credit in credits:
+        package, own = credit_sources(credit)
+        files |= set(map(in_clone, package)) | set(map(from_here, own))
+    return sorted(files)
+
+
 def rule_code(wildcards):
     """The source files of a mode's credit rule, which decide its runs and no other mode's."""
-    mode = credit_settings(STUDY, wildcards.mode).mode
-    return list(map(in_clone, source_files(rule_module(mode))))
+    return _credit_code([credit_settings(STUDY, wildcards.mode)])
+
+
+def measured_code(wildcards):
+    """Source files of one's own that decide which spans are measured."""
+    return _credit_code([measured_credit(STUDY)])
+
+
+def profiled_code(wildcards):
+    """The same of the profile's."""
+    return _credit_code([profiled_credit(STUDY)])
 
 
 def scaled(rule, name):
@@ -126,7 +169,18 @@ def scaled(rule, name):
 
 def model_entry(wildcards):
     """What a model is made of; its label is only for tables."""
-    return as_flag(STUDY.models[wildcards.model])
+    return as_flag(placed(STUDY.models[wildcards.model]))
+
+
+def model_content(wildcards):
+    """The hash of a model's folder, by which a changed one is found; of others nothing."""
+    entry = placed(STUDY.models[wildcards.model])
+    if entry.source != "local":
+        return ""
+    try:
+        return content_hash(files_of(entry.path))
+    except UserError as error:
+        raise WorkflowError(f"models.{wildcards.model}.path: {error}") from None
 
 
 def _common_settings(wildcards):
@@ -183,11 +237,9 @@ def truth_settings(wildcards):
     return json.dumps(plain(settings | {"rules": measured_rules(STUDY)}, sort_keys=False))
 
 
-def measured_rule_code():
+def measured_rule_code(wildcards):
     """The source files of all rules that are held against the truth."""
-    modes = {credit.mode for credit in measured_rules(STUDY).values()}
-    files = {file for mode in modes for file in source_files(rule_module(mode))}
-    return list(map(in_clone, sorted(files)))
+    return _credit_code(measured_rules(STUDY).values())
 
 
 def _measured_run():
@@ -238,7 +290,8 @@ def inputs_of(spec):
 
 def outputs_of(specs):
     """The files of those tables and figures that say something about the study."""
-    unmeasured = () if STUDY.measurement.truth else ("truth",)
+    measured = {"truth": STUDY.measurement.truth, "divergences": divergences(STUDY)}
+    unmeasured = tuple(need for need, there in measured.items() if not there)
     fitting = registry.fitting(specs, TASK, unmeasured)
     return [getattr(rules, spec.name).output for spec in fitting]
 

@@ -21,6 +21,7 @@ rule prepare_model:
         runtime=scaled("prepare_model", "runtime"),
     params:
         entry=model_entry,
+        content=model_content,
         task=STUDY.data.task,
     shell:
         "python -m cfdapo.stages.prepare_model --name {wildcards.model}"

@@ -22,12 +22,15 @@ from transformers import (
 
 from cfdapo.files import UserError, cannot_write, read_json, sha256_of, share, write_json
 from cfdapo.policy.checkpoints import is_about_writing
+from cfdapo.policy.local import PATTERNS, files_of, names_in, refuse_code
 from cfdapo.policy.templates import fix_day
 from cfdapo.provenance import MANIFEST, WEIGHTS, is_weights
 from cfdapo.settings import GgufModel, LoraSettings
 
 # How an added token is cut out of a text.
 _SPLITTING = ("single_word", "lstrip", "rstrip", "normalized")
+# Classes of tokenizers that are all in their files; the second is how older versions say it.
+_GENERAL_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 
 
 def device() -> torch.device:
@@ -96,7 +99,7 @@ def fetch_from_hub(name: str, revision: str) -> Path:
             snapshot_download(
                 name,
                 revision=revision,
-                allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"],
+                allow_patterns=list(PATTERNS),
             )
         )
     except Exception as error:  # the hub's client raises many unrelated types when offline
@@ -118,6 +121,27 @@ def load_base(
     """
     manifest = read_json(Path(folder) / MANIFEST)
     require_prepared(Path(folder), manifest)
+    return _load(folder, manifest, precision)
+
+
+def load_any(
+    folder: Path, precision: str = "float32"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """`load_base` of a prepared folder, and the same of any folder in transformers' format.
+
+    Raises `UserError` as `load_base`, and where the model asks for code of its own.
+    """
+    if (folder / MANIFEST).is_file():
+        refuse_code(_files_folder(folder, read_json(folder / MANIFEST)))
+        return load_base(folder, precision)
+    files_of(folder)
+    refuse_code(folder)
+    return _load(folder, {"source": "local", "path": str(folder)}, precision)
+
+
+def _load(
+    folder: Path, manifest: dict[str, Any], precision: str
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     tokenizer = load_tokenizer(folder, manifest)
     where = _where(folder, manifest)
     with _naming(where):
@@ -144,15 +168,28 @@ def load_tokenizer(folder: Path, manifest: dict[str, Any] | None = None) -> PreT
     cannot be loaded.
     """
     manifest = read_json(Path(folder) / MANIFEST) if manifest is None else manifest
-    # The automatic class of some architectures (Qwen2) puts its own rules for cutting text in the
-    # place of the saved ones; for a tokenizer that was saved here the saved ones count.
-    tokenizers: Any = AutoTokenizer if manifest["source"] == "hub" else PreTrainedTokenizerFast
     where = _where(folder, manifest)
     with _naming(where):
-        tokenizer = tokenizers.from_pretrained(**where)
+        tokenizer = _tokenizer_class(manifest).from_pretrained(**where)
     if manifest.get("chat_template_date"):
         fix_day(tokenizer, manifest["chat_template_date"])
     return tokenizer
+
+
+def _tokenizer_class(manifest: Mapping[str, Any]) -> Any:
+    """What reads a model's tokenizer.
+
+    The automatic class of some architectures (Qwen2) puts its own rules for cutting text in the
+    place of the saved ones; for a tokenizer that was saved here, or in a folder whose own word is
+    the general class, the saved ones count.
+    """
+    if manifest["source"] == "hub":
+        return AutoTokenizer
+    if manifest["source"] == "local":
+        config = Path(manifest["path"]) / "tokenizer_config.json"
+        named = read_json(config).get("tokenizer_class") if config.is_file() else None
+        return PreTrainedTokenizerFast if named in _GENERAL_CLASSES else AutoTokenizer
+    return PreTrainedTokenizerFast
 
 
 def end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -195,13 +232,14 @@ def _read_alike(tokenizer: PreTrainedTokenizerBase, ends: list[int]) -> None:
 
 
 def _where(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """What names the model of a prepared `folder` to transformers: the folder, or its hub name."""
+    """What names the model of a prepared `folder` to transformers: a folder, or its hub name."""
     if manifest["source"] == "hub":
         return {
             "pretrained_model_name_or_path": manifest["id"],
             "revision": manifest["revision"],
         }
-    return {"pretrained_model_name_or_path": folder}
+    local = manifest["source"] == "local"
+    return {"pretrained_model_name_or_path": Path(manifest["path"]) if local else folder}
 
 
 @contextmanager
@@ -215,17 +253,19 @@ def _naming(where: dict[str, Any]) -> Iterator[None]:
 
 
 def require_prepared(folder: Path, manifest: dict[str, Any]) -> None:
-    """Refuse a base model whose weights, and of the hub all files, are not what was prepared.
+    """Refuse a base model whose weights are not what was prepared.
 
-    Other files of a model of the study's own, as its chat template, are in `origin_of` as they are.
+    Of the hub, or of a folder of one's own, all files must be. Other files of a model that the
+    study made, as its chat template, are in `origin_of` as they are.
 
     Raises `UserError` naming every file that is missing or is not what the manifest says.
     """
-    hub = manifest.get("source") == "hub"
-    files = fetch_from_hub(manifest["id"], manifest["revision"]) if hub else folder
-    listed = manifest.get("files" if hub else "sha256")
+    source = manifest.get("source")
+    elsewhere = source in ("hub", "local")
+    files = _files_folder(folder, manifest)
+    listed = manifest.get("files" if elsewhere else "sha256")
     expected = listed if isinstance(listed, dict) else {}
-    checked = {name: found for name, found in expected.items() if hub or is_weights(name)}
+    checked = {name: found for name, found in expected.items() if elsewhere or is_weights(name)}
     if not any(map(is_weights, checked)):
         raise UserError(f"{folder / MANIFEST}: lists no weights; {_PREPARE_AGAIN.format(folder)}")
     faults = []
@@ -234,17 +274,27 @@ def require_prepared(folder: Path, manifest: dict[str, Any]) -> None:
             faults.append(f"{files / name} is missing")
         elif sha256_of(files / name) != sha256:
             faults.append(f"{files / name} is not what was prepared")
-    if not hub:
-        own = {path.name for path in folder.glob(WEIGHTS)}
+    if source != "hub":
+        own = names_in(files) if elsewhere else {path.name for path in files.glob(WEIGHTS)}
         faults += [f"{files / name} is not its own" for name in own - set(checked)]
     if faults:
         found = ", ".join(sorted(faults))
-        again = _FETCH_AGAIN if hub else _PREPARE_AGAIN.format(folder)
+        again = _AGAIN.get(str(source), _PREPARE_AGAIN.format(folder))
         raise UserError(f"models: {folder} cannot be loaded, as {found}; {again}")
 
 
+def _files_folder(folder: Path, manifest: dict[str, Any]) -> Path:
+    """Where the files of a prepared model are."""
+    if manifest.get("source") == "hub":
+        return fetch_from_hub(manifest["id"], manifest["revision"])
+    return Path(manifest["path"]) if manifest.get("source") == "local" else folder
+
+
 _PREPARE_AGAIN = "delete the folder {} and run the study again"
-_FETCH_AGAIN = "delete these files and what they link to, and run the target downloads again"
+_AGAIN = {
+    "hub": "delete these files and what they link to, and run the target downloads again",
+    "local": "put back what was there, or run the study again with the changed model",
+}
 
 
 def _cannot_load(name: Any, revision: str | None, error: Exception) -> str:
@@ -252,7 +302,7 @@ def _cannot_load(name: Any, revision: str | None, error: Exception) -> str:
     offline = "offline" if os.environ.get("HF_HUB_OFFLINE") else "from here"
     return (
         f"models: {name}{at} cannot be loaded {offline} ({str(error).splitlines()[0]}); "
-        "name a model of the hub that is reachable or cached, or a made or gguf one"
+        "name a model of the hub that is reachable or cached, or a local, made or gguf one"
     )
 
 

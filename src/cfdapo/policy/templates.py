@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from cfdapo.files import UserError
-from cfdapo.settings import ChatVariables, HubModel, ModelSettings
+from cfdapo.settings import ChatVariables, HubModel, LocalModel, ModelSettings
 
 Conversation = Sequence[Mapping[str, str]]
 
@@ -182,7 +182,7 @@ def _kept_random_state() -> Iterator[None]:
 
 
 def require_steady_models(models: Mapping[str, ModelSettings]) -> None:
-    """`require_steady` for the hub models that are in the local cache, before any job starts.
+    """`require_steady` for local models, and the hub's in the local cache, before any job starts.
 
     The others, and all where the libraries are not installed beside Snakemake, are looked at when
     they are prepared.
@@ -191,7 +191,7 @@ def require_steady_models(models: Mapping[str, ModelSettings]) -> None:
         models: the study's models, by name.
     """
     for name, entry in models.items():
-        folder = _cached(entry) if isinstance(entry, HubModel) else None
+        folder = _present(entry)
         texts = _template_texts(folder) if folder else []
         if not any(_CLOCK.search(text) or _CHANCE.search(text) for text in texts):
             continue
@@ -206,6 +206,13 @@ def require_steady_models(models: Mapping[str, ModelSettings]) -> None:
             fix_day(tokenizer, entry.chat_template_date)
         chat = entry.chat_template_kwargs
         require_steady(tokenizer, chat=chat, name=f"models.{name}")
+
+
+def _present(entry: ModelSettings) -> Path | None:
+    """The folder of a model that the study does not make, if its files are here."""
+    if isinstance(entry, LocalModel):
+        return Path(entry.path)
+    return _cached(entry) if isinstance(entry, HubModel) else None
 
 
 def _cached(entry: HubModel) -> Path | None:

@@ -1,4 +1,4 @@
-"""Prepare one base model: make and pretrain it, convert it, or pin and fetch it from the hub."""
+"""Prepare one base model: make and pretrain it, convert it, or pin it, of the hub or a folder."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from typing import Any
 from cfdapo.devices import take_gpu
 from cfdapo.files import UserError
 from cfdapo.policy.hub import verify_snapshot
+from cfdapo.policy.local import content_hash, files_of
 from cfdapo.policy.models import (
     convert_gguf,
     fetch_from_hub,
@@ -21,7 +22,7 @@ from cfdapo.policy.templates import require_steady
 from cfdapo.policy.tiny import make_model, make_tokenizer, pretrain
 from cfdapo.problems.task import get_task
 from cfdapo.provenance import environment
-from cfdapo.settings import GgufModel, MadeModel, ModelSettings, parse_model, plain
+from cfdapo.settings import GgufModel, LocalModel, MadeModel, ModelSettings, parse_model, plain
 from cfdapo.stages import run
 
 TOKENIZER_ROWS = 3000
@@ -43,6 +44,9 @@ def main() -> None:
         made = make(entry, arguments.task, arguments.out)
     elif isinstance(entry, GgufModel):
         convert_gguf(entry, arguments.out)
+    elif isinstance(entry, LocalModel):
+        files = files_of(entry.path)
+        made = {"revision": content_hash(files), "files": files}
     else:
         snapshot = fetch_from_hub(entry.id, entry.revision)
         made = {"files": verify_snapshot(snapshot)}

@@ -35,7 +35,8 @@ from cfdapo.provenance import (
     hardware,
     origin_of,
     peak_memory,
-    rule_module,
+    rule_hash,
+    with_own_code,
 )
 from cfdapo.settings import from_flag, plain
 from cfdapo.stages import run
@@ -140,15 +141,16 @@ def _origin(
     prompts, *proxy_prompts = [
         hash_of_prompts(folder, problems, settings.task, chat) for folder, chat in read
     ]
-    return {
+    origin = {
         "code": code_hash("cfdapo.stages.train", settings.task),
-        "rule": code_hash(rule_module(settings.credit.mode)),
+        "rule": rule_hash(settings.credit.mode),
         "problems": sha256_of_input(problems),
         "prompts": prompts,
         "model": origin_of(model_dir),
         "proxy": origin_of(proxy_dir) if proxy_dir else None,
         "proxy_prompts": proxy_prompts[0] if proxy_prompts else None,
     }
+    return with_own_code(origin, settings.credit)
 
 
 def _state_folder(out: Path, identity: dict[str, Any]) -> Path:

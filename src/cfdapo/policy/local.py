@@ -1,0 +1,66 @@
+"""Models in a folder of one's own disk: what of it is the model, and the hash that tells it."""
+
+import hashlib
+from pathlib import Path
+
+from cfdapo.files import UserError, read_json, sha256_of
+from cfdapo.provenance import WEIGHTS, is_weights
+
+# What transformers reads of a folder; other files are none of the model, nor are the checkpoints
+# that a trainer left in folders below it.
+PATTERNS = (WEIGHTS, "*.json", "*.txt", "*.model", "*.jinja", "additional_chat_templates/*.jinja")
+
+
+def files_of(folder: str | Path) -> dict[str, str]:
+    """sha256 of every file that the model in `folder` consists of, by its name there.
+
+    Raises:
+        UserError: there is no such folder, or it holds no model in transformers' format.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; a local model's path names one")
+    names = names_in(folder)
+    if "config.json" not in names:
+        adapter = "adapter_config.json" in names
+        is_what = "is an adapter; merge it into its base model first" if adapter else "is no model"
+        raise UserError(f"{folder}: {is_what} (there is no config.json)")
+    if not any(map(is_weights, names)):
+        raise UserError(f"{folder}: has no {WEIGHTS}; weights in other formats are not loaded")
+    _require_all_shards(folder, names)
+    return {name: sha256_of(folder / name) for name in sorted(names)}
+
+
+def refuse_code(folder: Path) -> None:
+    """Refuse a model that asks for code of its own, which is never run.
+
+    Raises `UserError` naming the file that asks for it.
+    """
+    for file in sorted(folder.glob("*config.json")):
+        if "auto_map" in read_json(file):
+            raise UserError(
+                f"{file}: asks for code of the model's own (auto_map), which is never run; where "
+                "transformers knows the architecture itself, take auto_map out of the file"
+            )
+
+
+def names_in(folder: Path) -> set[str]:
+    """The names of a model's files in its folder."""
+    found = (path for pattern in PATTERNS for path in folder.glob(pattern))
+    return {path.relative_to(folder).as_posix() for path in found if path.is_file()}
+
+
+def content_hash(files: dict[str, str]) -> str:
+    """sha256 over `files_of`: what a commit is for a model of the hub."""
+    lines = (f"{name}\0{sha256}\n" for name, sha256 in sorted(files.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _require_all_shards(folder: Path, names: set[str]) -> None:
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return
+    listed = read_json(index).get("weight_map")
+    shards = set(listed.values()) if isinstance(listed, dict) else set()
+    if missing := sorted(shards - names):
+        raise UserError(f"{folder}: lacks weights that {index.name} names: {', '.join(missing)}")
