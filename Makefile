@@ -50,13 +50,14 @@ verify: $(VENV)
 	PYTHONPATH=src .venv/bin/python -m cfdapo.stages.archive verify \
 		--results "$(DIRECTORY)/results/$(STUDY)"
 
-# Tables and figures from the records that are there. Only rules of the analysis environment may
+# Tables and figures from the records that are there, each table saying which runs are missing; also
+# while the study runs, whose lock is left alone. Only rules of the analysis environment may
 # run: they need no model and no adapter, so nothing is trained, whatever is missing.
 ANALYSIS = collect_curves compare_modes credit_map \
 	$(shell PYTHONPATH=src .venv/bin/python -m cfdapo.analysis.registry)
 
 tables: $(VENV)
-	$(RUN) tables figures --config study=$(STUDY) --allowed-rules tables figures $(ANALYSIS)
+	$(RUN) tables figures --config study=$(STUDY) present_only=true --nolock --allowed-rules tables figures $(ANALYSIS)
 
 test: $(VENV)
 	.venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=20

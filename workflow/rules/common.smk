@@ -103,6 +103,23 @@ STEPS = checkpoint_steps(STUDY.training.steps, STUDY.training.checkpoint_every)
 RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
 
 
+def unfinished():
+    """The runs that lack a file which tables are made from, as model/mode/seed0."""
+    names = expand("{model}/{mode}/seed{seed}", model=MODELS, mode=MODES, seed=SEEDS)
+    files = ("run.json", "history.jsonl", "evaluation.jsonl")
+    return [n for n in names if not all(Path(f"{RESULTS}/runs/{n}/{f}").is_file() for f in files)]
+
+
+# Runs that tables do without (make tables). Jobs, which read this file again, are told: a run that
+# is finished meanwhile would be in some of the tables only.
+PRESENT_ONLY = config.get("present_only", False)
+if PRESENT_ONLY and workflow.is_main_process:
+    os.environ["CFDAPO_MISSING"] = " ".join(unfinished())
+MISSING = os.environ["CFDAPO_MISSING"].split() if PRESENT_ONLY else []
+if MISSING and len(MISSING) == len(MODELS) * len(MODES) * len(SEEDS):
+    raise WorkflowError(f"{RESULTS}: no run is finished yet; make status STUDY={config['study']}")
+
+
 def from_here(path):
     """A file of one's own; relative where it lies below the folder that jobs run in."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
@@ -269,8 +286,10 @@ def measured_policy(wildcards, input):
 
 
 def run_files(name):
-    """The file `name` of every run of the study."""
-    return expand(f"{RUN}/{name}", model=MODELS, mode=MODES, seed=SEEDS)
+    """The file `name` of every run of the study, but for those that tables do without."""
+    paths = expand(f"{RUN}/{name}", model=MODELS, mode=MODES, seed=SEEDS)
+    missing = {f"{RESULTS}/runs/{run}/{name}" for run in MISSING}
+    return [path for path in paths if path not in missing]
 
 
 def table(name):
@@ -291,7 +310,7 @@ def inputs_of(spec):
 def outputs_of(specs):
     """The files of those tables and figures that say something about the study."""
     measured = {"truth": STUDY.measurement.truth, "divergences": divergences(STUDY)}
-    unmeasured = tuple(need for need, there in measured.items() if not there)
+    unmeasured = tuple(need for need, there in measured.items() if not there) + ABSENT
     fitting = registry.fitting(specs, TASK, unmeasured)
     return [getattr(rules, spec.name).output for spec in fitting]
 
@@ -305,8 +324,15 @@ REPORT_FLAG = f"--report-to {' '.join(REPORTERS)}" if REPORTERS else ""
 RUN_FLAGS = (
     f"--models {' '.join(MODELS)} --modes {' '.join(MODES)} --seeds {' '.join(map(str, SEEDS))}"
 )
+MISSING_FLAG = f" --missing {' '.join(MISSING)}" if MISSING else ""
 RESULTS_FLAGS = (
     f"--results {RESULTS} {RUN_FLAGS} --labels {shlex.quote(as_flag(LABELS))}"
     f" --mode-labels {shlex.quote(as_flag(mode_labels(STUDY)))} --task {TASK}"
     f" --weight-groups {shlex.quote(as_flag(weight_groups(STUDY)))}"
 )
+
+
+def results_flags(spec):
+    """Of what no run is needed for, none is missing."""
+    of_credit = registry.of_credit_alone(registry.TABLES + registry.FIGURES)
+    return RESULTS_FLAGS + ("" if spec in of_credit or not spec.needs else MISSING_FLAG)

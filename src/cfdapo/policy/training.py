@@ -24,12 +24,8 @@ from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.divergences import get_divergence
 from cfdapo.policy.generation import fitting_prompts, messages
 from cfdapo.policy.models import add_lora, device, load_base
-<<<<<<< HEAD
-from cfdapo.policy.penalised import DIVERGENCE, PenalisedTrainer
-from cfdapo.policy.reporting import NO_REPORTS, Reports
-=======
 from cfdapo.policy.penalised import DIVERGENCE, PENALTY, PENALTY_GRADIENT, PenalisedTrainer
->>>>>>> int
+from cfdapo.policy.reporting import NO_REPORTS, Reports
 from cfdapo.policy.resuming import SAVE_MINUTES, Resumable
 from cfdapo.policy.trainer import CACHE_HITS, GENERATIONS, CFDAPOTrainer
 from cfdapo.problems.task import Task, get_task

@@ -1,6 +1,6 @@
 """Is CF > Vanilla >= Random > Inverted? Every pair tested, and the whole ordering resampled."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -39,7 +39,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Ordering:
-    """One model and kind of weights: modes by weighting, their means (%), pairs, and the whole."""
+    """One model and kind of weights: modes by weighting, their means (%), pairs, and the whole.
+
+    `seeds` counts those that all of the modes have; some of them lack the seeds `left_out`."""
 
     model: str
     weights: str
@@ -50,6 +52,7 @@ class Ordering:
     as_measured: bool
     holds: float | None
     reason: str
+    left_out: Sequence[int] = ()
 
 
 def find_orderings(curves: pd.DataFrame, groups: Mapping[str, Mapping[str, str]]) -> list[Ordering]:

@@ -195,17 +195,7 @@ def _cells(
     return [
         *(Cell(models[one.model]), Cell(str(one.rank)), Cell(names[one.mode])),
         Cell(f"{one.mean:.1f}{spread}", bold=one.rank == 1),
-<<<<<<< HEAD
-        _difference(one.final, footnotes),
-        *(
-            footnotes.dash(one.final.reason)
-            if p is None
-            else Cell(p_text(p), mark=footnotes.mark(one.final.reason))
-            for p in (one.final.p, one.p_holm)
-        ),
-=======
         *_tested(one.final, one.p_holm, footnotes),
->>>>>>> int
         _difference(one.area, footnotes),
         *_tested(one.reward, one.reward_p_holm, footnotes),
         *_reached_cells(one.reached, footnotes),

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -126,18 +125,6 @@ class Runs:
         if absent:
             raise UserError(f"missing run files: {', '.join(absent)}")
         return paths
-
-
-# What of a run tables are made from; a run that has all of it is finished.
-RUN_FILES = ("run.json", "history.jsonl", "evaluation.jsonl")
-
-
-def unfinished(
-    results: Path, models: Iterable[str], modes: Iterable[str], seeds: Iterable[int]
-) -> list[str]:
-    """The names of a study's runs that lack some of `RUN_FILES` in its `results`."""
-    names = [run_name(*key) for key in product(models, modes, seeds)]
-    return [n for n in names if not all((results / "runs" / n / f).is_file() for f in RUN_FILES)]
 
 
 @dataclass(frozen=True)
