@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shlex
 import sys
 from dataclasses import replace
@@ -94,6 +95,11 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = f"results/{config['study']}"
+# For the report's first page; of its labels, asterisks and the like are to stay what they are.
+if any(flag.startswith("--report") for flag in sys.argv):
+    from cfdapo.stages.summary import found
+
+    config["found"] = [re.sub(r"([\\\\*`|_])", r"\\\1", one) for one in found(Path(RESULTS))]
 HUB_MODELS = [name for name, entry in STUDY.models.items() if entry.source == "hub"]
 MODELS, MODES, SEEDS = list(STUDY.models), list(STUDY.modes), list(STUDY.seeds)
 LABELS = dict(STUDY.labels)
@@ -292,8 +298,30 @@ def run_files(name):
     return [path for path in paths if path not in missing]
 
 
+# A table's files, and what a report says each is for.
+FORMATS = {
+    "csv": "CSV: the numbers, every digit",
+    "md": "Markdown",
+    "tex": "LaTeX",
+    "html": "HTML: to read here",
+}
+
+
 def table(name):
-    return multiext(f"{RESULTS}/tables/{name}", ".csv", ".md", ".tex")
+    return {form: f"{RESULTS}/tables/{name}.{form}" for form in FORMATS}
+
+
+def table_outputs(name):
+    """A table's files, each with a label of its own in the report."""
+    return {
+        form: report(
+            file,
+            caption="../report/output.rst",
+            category="Tables",
+            labels={"table": name, "format": FORMATS[form]},
+        )
+        for form, file in table(name).items()
+    }
 
 
 def figure(name):

@@ -34,12 +34,7 @@ for spec in registry.TABLES:
             **inputs_of(spec),
             code=output_code("make_table", spec),
         output:
-            report(
-                table(spec.name),
-                caption="../report/output.rst",
-                category="Tables",
-                labels=report_labels,
-            ),
+            **table_outputs(spec.name),
         log:
             f"{RESULTS}/logs/{spec.name}.log",
         localrule: True
