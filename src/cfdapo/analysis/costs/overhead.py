@@ -121,7 +121,7 @@ def _run_costs(runs: pd.DataFrame) -> list[tuple]:
                 costs.append(_mean(model, quantity, mode, group[quantity], "GiB"))
         if mode == "counterfactual":
             enough = group["steps"].sum() >= LEAST_STEPS
-            share = group["credit_share"].where(enough)
+            share = group["credit_share"] * (1.0 if enough else float("nan"))
             costs.append(_mean(model, "credit_share", mode, share, "%"))
     times = runs.groupby(["model", "mode"], sort=False)["time"].mean().unstack()
     steps = runs.groupby(["model", "mode"], sort=False)["steps"].sum().unstack()
