@@ -1,3 +1,5 @@
+from html import escape
+
 import pandas as pd
 import pytest
 
