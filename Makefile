@@ -59,7 +59,7 @@ ANALYSIS = collect_curves compare_modes credit_map \
 	$(shell PYTHONPATH=src .venv/bin/python -m cfdapo.analysis.registry)
 
 tables: $(VENV)
-	$(RUN) tables figures --config study=$(STUDY) present_only=true --nolock --allowed-rules tables figures $(ANALYSIS)
+	$(RUN) tables figures --config study=$(STUDY) present_only=True --nolock --allowed-rules tables figures $(ANALYSIS)
 
 # Tables and figures with their captions in one file, of a study that has run.
 report: $(VENV)

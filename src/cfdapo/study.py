@@ -528,7 +528,7 @@ def check_choice(config: dict[str, Any]) -> str:
         allowed = "present_only, study"
         raise UserError(f"config: unknown key {', '.join(unknown)}; allowed: {allowed}")
     if not isinstance(config.get("present_only", False), bool):
-        raise UserError(f"config: present_only is {config['present_only']!r}, not true or false")
+        raise UserError(f"config: present_only is {config['present_only']!r}, not True or False")
     if not isinstance(config.get("study"), str):
         raise UserError("config: missing key study, the name of a file in config/studies")
     return config["study"]
