@@ -335,11 +335,20 @@ def inputs_of(spec):
     return files | ({"tables": tables} if tables else {})
 
 
+# What the study does not measure.
+UNMEASURED = tuple(
+    need
+    for need, asked in (
+        ("truth", STUDY.measurement.truth),
+        ("divergences", divergences(STUDY)),
+    )
+    if not asked
+)
+
+
 def outputs_of(specs):
     """The files of those tables and figures that say something about the study."""
-    measured = {"truth": STUDY.measurement.truth, "divergences": divergences(STUDY)}
-    unmeasured = tuple(need for need, there in measured.items() if not there) + ABSENT
-    fitting = registry.fitting(specs, TASK, unmeasured)
+    fitting = registry.fitting(specs, TASK, UNMEASURED + ABSENT)
     return [getattr(rules, spec.name).output for spec in fitting]
 
 

@@ -16,13 +16,15 @@ NEEDED = {
 ABSENT = tuple(
     need
     for need in ("profiles", "credit", "truth", "divergences")
-    if PRESENT_ONLY and not all(os.path.lexists(path) for path in NEEDED[need])
+    if PRESENT_ONLY
+    and need not in UNMEASURED
+    and not all(os.path.lexists(path) for path in NEEDED[need])
 )
 if ABSENT and workflow.is_main_process:
-    without = registry.fitting(registry.TABLES + registry.FIGURES, TASK, ABSENT)
-    names = [s.name for s in registry.TABLES + registry.FIGURES if s not in without]
-    if names:
-        print(f"left out, for want of {', '.join(ABSENT)}: {', '.join(names)}", file=sys.stderr)
+    every = registry.TABLES + registry.FIGURES
+    made = registry.fitting(every, TASK, UNMEASURED + ABSENT)
+    left = [s.name for s in registry.fitting(every, TASK, UNMEASURED) if s not in made]
+    print(f"left out, for want of {', '.join(ABSENT)}: {', '.join(left)}", file=sys.stderr)
 
 
 for spec in registry.TABLES:
