@@ -184,6 +184,8 @@ class TrainingSettings(SamplingSettings):
     # Absent in studies that were there before them, whose settings, and hashes, stay as they are.
     loss: str | None = may_be_absent()
     divergence: DivergenceSettings | None = may_be_absent()
+    # Of a study alone: it changes no bit of a run, so no run's settings have it.
+    report_to: tuple[str, ...] | None = may_be_absent()
 
 
 @dataclass(frozen=True)

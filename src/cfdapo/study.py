@@ -426,6 +426,12 @@ def training_settings(study: Study, mode: str) -> TrainingSettings:
     return replace(study.training, **changed)
 
 
+def without_reports(study: Study) -> tuple[Study, tuple[str, ...]]:
+    """The study as its runs' settings have it, and the trackers that trainings report to."""
+    told = study.training.report_to or ()
+    return replace(study, training=replace(study.training, report_to=None)), told
+
+
 def divergences(study: Study) -> dict[str, DivergenceSettings]:
     """The divergence of each mode that has a penalty; empty where the key is nowhere in use."""
     chosen = {mode: training_settings(study, mode).divergence for mode in study.modes}
@@ -531,10 +537,16 @@ def config_hash(settings: Any) -> str:
 
 
 def check_choice(config: dict[str, Any]) -> str:
-    """The study that config/config.yaml or `--config study=…` names, and nothing else."""
-    unknown = sorted(set(config) - {"study"})
+    """The study that config/config.yaml or `--config study=…` names.
+
+    The one other key is `present_only`: whether tables are made without runs that are not finished.
+    """
+    unknown = sorted(set(config) - {"study", "present_only"})
     if unknown:
-        raise UserError(f"config: unknown key {', '.join(unknown)}; allowed: study")
+        allowed = "present_only, study"
+        raise UserError(f"config: unknown key {', '.join(unknown)}; allowed: {allowed}")
+    if not isinstance(config.get("present_only", False), bool):
+        raise UserError(f"config: present_only is {config['present_only']!r}, not True or False")
     if not isinstance(config.get("study"), str):
         raise UserError("config: missing key study, the name of a file in config/studies")
     return config["study"]
