@@ -25,7 +25,15 @@ from cfdapo.credit.own_finders import own_answer, own_spans
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rules import get_rule, rule_names
 from cfdapo.credit.scoring import PRECISIONS, dtype_of, measuring
-from cfdapo.credit.spans import SELECTIONS, Span, find_answer, find_spans, select_spans
+from cfdapo.credit.spans import (
+    SELECTIONS,
+    Span,
+    find_answer,
+    find_spans,
+    find_stated_letter,
+    find_stated_text,
+    select_spans,
+)
 from cfdapo.credit.weights import rescale_to_mean_one, rounding, token_weights
 from cfdapo.settings import CreditSettings, ModeCredit, part_of
 
@@ -33,9 +41,15 @@ from cfdapo.settings import CreditSettings, ModeCredit, part_of
 SPANS: dict[str, Callable[..., list[Span]]] = {"arithmetic": find_spans, "code": find_code_spans}
 ANSWERS: dict[str, Callable[..., Span | None]] = {
     "number": find_answer,
+    "choice": find_stated_letter,
+    "latex": find_stated_text,
+    "exact": find_stated_text,
     "returns": partial(find_code_answer, sink="returns"),
     "function": partial(find_code_answer, sink="function"),
 }
+
+# Those that are to know the function that code is to define.
+CODE_ANSWERS = ("returns", "function")
 
 # What the fields that are names may be.
 CHOICES = {
@@ -73,8 +87,9 @@ class CreditConfig(ModeCredit):
     proxy: name of the model that measures in the policy's place; it comes loaded, as a `Proxy`.
     spans: arithmetic (the paper's patterns) or code (from its syntax tree); without a study also a
         function, `spans(text, max_spans, answer)`, whose spans are ranges before the answer.
-    answer: number (the stated answer), or in code returns (the expression of the entry point's
-        last return) or function (all of it); without a study also a function, `answer(text)`,
+    answer: number (the stated answer), choice (the stated letter), latex or exact (whatever is
+        stated), or in code returns (the expression of the entry point's last return) or function
+        (all of it); without a study also a function, `answer(text)`,
         which gives the answer's range, or None where none is stated (see `credit.own_finders`).
     precision: float32, in which drops are computed whatever the weights are, or policy, as the
         model itself computes.
@@ -358,7 +373,7 @@ def find_sink(text: str, answer: Any, function: str | None = None) -> Span | Non
     if callable(answer):
         return own_answer(answer, text)
     find = ANSWERS[answer]
-    return find(text) if answer == "number" else find(text, function=function)
+    return find(text, function=function) if answer in CODE_ANSWERS else find(text)
 
 
 def _uniform(completion: Sequence[int]) -> Credit:
