@@ -309,9 +309,7 @@ def _field_conflicts(study: dict[str, Any]) -> list[str]:
     if "choices" in fields and "letters" in data:
         found.append("data.letters: must be left out where data.fields.choices has the options")
     if "prompt" in data and ("{choices}" in data["prompt"]) != ("choices" in fields):
-        found.append(
-            "data.prompt: must have {choices} where data.fields has choices, and only then"
-        )
+        found.append("data.prompt: must have {choices} if data.fields has choices, and only then")
     if study["measurement"]["gold"] and "solution" not in fields:
         found.append("measurement.gold: must be 0 where data.fields has no solution")
     places = {"credit": study["credit"]} | {

@@ -40,8 +40,8 @@ class TaskTraits:
     `label` names its problems and `score` what is measured on them, in titles; `score_axis` is the
     same on axes. `code`: solutions are programs that are run. `made`: problems can be made, so that
     models can be made and pretrained on them. `causes_known`: for some solutions it is known which
-    parts the answer comes from. `spelled_alike`: an answer that is right is spelled as the gold one,
-    or is the same number.
+    parts the answer comes from. `spelled_alike`: an answer that is right is spelled as the gold
+    one, or is the same number.
     """
 
     label: str

@@ -4,7 +4,8 @@ A completion may state any formula, and a computer algebra system can take any t
 `CPU_SECONDS` of computing and `MEMORY` bytes. What takes more is not equal, whatever the machine is
 busy with; the process is then started anew. The library is imported there alone.
 
-python -m cfdapo.problems.latex answers pairs, a JSON list [gold, stated] a line, by true or false.
+python -m cfdapo.problems.latex 5 answers pairs, a JSON list [gold, stated] a line, by true or
+false, or ends where one takes more than 5 seconds.
 """
 
 import functools
@@ -82,7 +83,7 @@ class _Worker:
     def _start(self) -> subprocess.Popen[bytes]:
         path = os.pathsep.join(filter(None, sys.path))
         process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-m", __name__, str(CPU_SECONDS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -109,8 +110,8 @@ class _Worker:
 _WORKER = _Worker()
 
 
-def _answer(pairs: Iterable[str]) -> None:
-    """Answer pairs, a line each; `_Worker` asks them."""
+def _answer(pairs: Iterable[str], seconds: float) -> None:
+    """Answer pairs, a line each, in at most so much computing; `_Worker` asks them."""
     # What is asked must not be kept from its end by a signal that Python handles between steps.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -118,7 +119,7 @@ def _answer(pairs: Iterable[str]) -> None:
     compare = _comparison()
     print(_READY, flush=True)
     for line in pairs:
-        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         told = json.dumps(compare(*json.loads(line)))
         signal.setitimer(signal.ITIMER_PROF, 0)
         print(told, flush=True)
@@ -145,4 +146,4 @@ def _comparison() -> Any:
 
 
 if __name__ == "__main__":
-    _answer(sys.stdin)
+    _answer(sys.stdin, float(sys.argv[1]))

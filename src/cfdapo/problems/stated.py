@@ -99,10 +99,8 @@ def _chosen(text: str) -> int | None:
         line = text.find("\n", found.end())
         place = _letter(text, found.end(), len(text) if line < 0 else line)
         places.append((found.start(), place))
-    if stated := [
-        place for _, place in sorted(places, key=lambda one: one[0]) if place is not None
-    ]:
-        return stated[-1]
+    if stated := [(at, place) for at, place in places if place is not None]:
+        return max(stated)[1]
     last = _LAST_LINE.search(text, max(0, len(text) - _LONGEST_LINE))
     alone = _LINE_OF_CHOICE.match(text) if len(text) <= _LONGEST_LINE else None
     found = last or alone
