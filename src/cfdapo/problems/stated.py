@@ -96,15 +96,15 @@ def _chosen(text: str) -> int | None:
     places = [(start, _letter(text, start, end)) for (start, end), _ in completion.phrases()]
     places += [(found.start(), found.start("letter")) for found in _BEHIND.finditer(text)]
     for found in _NAMED.finditer(text):
-        line = text.find("\n", found.end())
-        place = _letter(text, found.end(), len(text) if line < 0 else line)
+        end = text.find("\n", found.end())
+        place = _letter(text, found.end(), len(text) if end < 0 else end)
         places.append((found.start(), place))
     if stated := [(at, place) for at, place in places if place is not None]:
         return max(stated)[1]
     last = _LAST_LINE.search(text, max(0, len(text) - _LONGEST_LINE))
     alone = _LINE_OF_CHOICE.match(text) if len(text) <= _LONGEST_LINE else None
-    found = last or alone
-    return found.start("letter") if found else None
+    line = last or alone
+    return line.start("letter") if line else None
 
 
 def _letter(text: str, start: int, end: int) -> int | None:
