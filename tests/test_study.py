@@ -112,7 +112,7 @@ def own_study(changes: dict) -> dict:
     """A study of one's own questions, `changes` by dotted key; None leaves a key out."""
     study = copy.deepcopy(load_document("paper"))
     study["data"], study["measurement"]["gold"] = copy.deepcopy(OWN), 0
-    del study["credit"]["answer"]
+    study["credit"].pop("answer")
     for where, value in changes.items():
         *parents, key = where.split(".")
         place = study
@@ -142,6 +142,13 @@ def own_study(changes: dict) -> dict:
         ({"data.prompt": "{question} {choices}"}, "data.prompt: must have {choices} if data.field"),
         ({"data.fields": {"choices": "c"}, "data.letters": 3}, "data.letters: must be left out"),
         ({"data.fields": {"choices": "c"}, "data.answer": "exact"}, "choices: is for data.answer"),
+        ({"data.prompt": "{body} {question}"}, "prompt: names {body}, which data.fields does not"),
+        ({"data.prompt": "{question} {answer}"}, "prompt: names {answer}, which no prompt tells"),
+        ({"data.fields": {"body": "Body"}}, "data.fields.body: is not in data.prompt"),
+        ({"data.fields": {1: "Body"}}, "data.fields: the key 1 is read as a number and must be"),
+        ({"models": {7: {}}}, "models: the key 7 is read as a number and must be text; put it in"),
+        ({"variants": {True: {}}}, "variants: the key True is read as yes or no"),
+        ({"models": {None: {}}}, "models: the key None is read as nothing and must be text"),
         ({"data.letters": 1}, "data.letters: 1 is less than the minimum of 2"),
         ({"data.fields": {"solution": 1}}, "data.fields.solution: 1 is read as a number"),
         ({"measurement.gold": 3}, "measurement.gold: must be 0 where data.fields has no solution"),
@@ -157,9 +164,11 @@ def test_own_questions_that_cannot_be_meant_are_refused_when_the_study_is_read(c
 
 @pytest.mark.parametrize("kind", ["number", "choice", "latex", "exact"])
 def test_credit_looks_for_the_kind_of_answers_that_own_questions_have(kind):
-    study = build_study(check_study(own_study({"data.answer": kind}), "study.yaml"))
+    changes = {"data.answer": kind, "data.fields": {"body": "Body"}}
+    changes |= {"data.prompt": "{body}\n{question} \\boxed{answer}"}
+    study = build_study(check_study(own_study(changes), "study.yaml"))
     assert credit_settings(study, "counterfactual").answer == kind
-    assert study.data.test.config is None and study.data.prompt is None
+    assert study.data.test.config is None and study.data.letters is None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -33,6 +34,9 @@ MADE_TASKS = tuple(name for name, task in TASKS.items() if task.made)
 # The task of one's own questions, and the keys of `data` that are for it alone.
 OWN_TASK = "jsonl"
 OWN_KEYS = ("train", "test", "fields", "prompt", "answer", "letters")
+OWN_ANSWERS = ("number", "choice", "latex", "exact")
+# A field's name in a prompt, but not the argument of a command of LaTeX.
+_IN_PROMPT = re.compile(r"(?<![A-Za-z\\])\{([a-z][a-z_]*)\}")
 # Rules whose jobs, run again, go on from where they were.
 RESUMING = ("train", "evaluate", "measure_credit")
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.yaml"
@@ -101,17 +105,34 @@ def check_study(study: Any, source: str) -> dict[str, Any]:
     _take_answers_kind(study)
     validator = _with_defaults(jsonschema.Draft202012Validator)(schema)
     errors = sorted(validator.iter_errors(study), key=lambda error: list(map(str, error.path)))
-    problems = [_explain(error) for error in errors] or _variant_errors(study, schema)
+    problems = _odd_keys(study) or [_explain(error) for error in errors]
+    problems = problems or _variant_errors(study, schema)
     problems = problems or _conflicts(study)
     if problems:
         raise UserError("\n".join(f"{source}: {problem}" for problem in problems))
     return study
 
 
+def _odd_keys(value: Any, where: str = "") -> list[str]:
+    """Keys, at any depth, that YAML takes for something else than text, as a model called 7."""
+    if not isinstance(value, dict):
+        return []
+    found = [
+        f"{where or 'the study'}: the key {key!r} is read as {_read_as(key)} and must be text; "
+        "put it in quotes"
+        for key in value
+        if not isinstance(key, str)
+    ]
+    places = ((f"{where}.{key}" if where else str(key), one) for key, one in value.items())
+    return found + [odd for place, one in places for odd in _odd_keys(one, place)]
+
+
 def _take_answers_kind(study: Any) -> None:
     """Let credit look for the answers that one's own questions ask for, unless the study says."""
     data = study.get("data") if isinstance(study, dict) else None
-    if isinstance(data, dict) and data.get("task") == OWN_TASK and "answer" in data:
+    if not isinstance(data, dict) or data.get("task") != OWN_TASK:
+        return
+    if data.get("answer") in OWN_ANSWERS:
         credit = study.setdefault("credit", {})
         if isinstance(credit, dict):
             credit.setdefault("answer", data["answer"])
@@ -167,8 +188,10 @@ def _explain(error: jsonschema.ValidationError, where: str = "") -> str:
     return f"{key}: {error.message}"
 
 
-def _read_as(value: float) -> str:
+def _read_as(value: float | None) -> str:
     """What YAML takes a word without quotes for."""
+    if value is None:
+        return "nothing"
     return "yes or no" if isinstance(value, bool) else "a number"
 
 
@@ -200,6 +223,19 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
         known = " or ".join(MADE_TASKS)
         found.append(f"models.{made[0]}.source: made models only know data.task {known}")
     return found
+
+
+def _prompt_conflicts(prompt: str, fields: dict[str, str]) -> list[str]:
+    """Names in a prompt that no field is, or that would tell the answer, and unused fields."""
+    named, known = set(_IN_PROMPT.findall(prompt)), {"question", "choices"}
+    secret = {"answer", "solution", "id"}
+    found = [
+        f"data.prompt: names {{{name}}}, which "
+        + ("no prompt tells" if name in secret else "data.fields does not have")
+        for name in sorted(named - known - (set(fields) - secret))
+    ]
+    unused = sorted(set(fields) - known - secret - named)
+    return found + [f"data.fields.{name}: is not in data.prompt" for name in unused]
 
 
 # Rules that have DAPO's scale of rewards, or its mean over tokens, in their own numbers.
@@ -310,6 +346,7 @@ def _field_conflicts(study: dict[str, Any]) -> list[str]:
         found.append("data.letters: must be left out where data.fields.choices has the options")
     if "prompt" in data and ("{choices}" in data["prompt"]) != ("choices" in fields):
         found.append("data.prompt: must have {choices} if data.fields has choices, and only then")
+    found += _prompt_conflicts(data.get("prompt", "{question}"), fields)
     if study["measurement"]["gold"] and "solution" not in fields:
         found.append("measurement.gold: must be 0 where data.fields has no solution")
     places = {"credit": study["credit"]} | {

@@ -87,6 +87,18 @@ def test_a_record_that_does_not_fit_is_named(load, record, changed, message):
     assert "own.jsonl, record 1" in str(raised.value) and message in str(raised.value)
 
 
+def test_gsm8k_read_as_ones_own_questions_is_gsm8k(data_folder):
+    path = str(data_folder / "gsm8k" / "test.jsonl")
+    own = settings(train=path, test=path, fields={"solution": "answer"}, test_problems=200)
+    gsm8k = get_task("gsm8k")
+    theirs = gsm8k.load("test", DataSettings("gsm8k", str(data_folder), "", None, 200, 0))
+    for row, other in zip(TASK.load("test", own), theirs, strict=True):
+        assert TASK.gold_to_show(row["answer"]) == other["answer"]
+        assert TASK.prompt(row) == gsm8k.prompt(other)
+        assert TASK.reference(row) == gsm8k.reference(other)
+        assert TASK.grade(TASK.reference(row), row["answer"])
+
+
 def test_ids_that_repeat_and_files_that_are_empty_or_absent_are_refused(load, tmp_path):
     record = {"question": "Q", "answer": 1, "n": 1}
     with pytest.raises(UserError, match="the id '1' is there twice"):
