@@ -115,7 +115,7 @@ def as_json(value: Any) -> str:
 def read_json(path: str | Path) -> dict[str, Any]:
     """Read a JSON object; raises `UserError` naming the file when it is absent, torn or none."""
     try:
-        value = json.loads(_read_text(path))
+        value = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error})") from error
     return _as_object(value, path)
@@ -133,18 +133,21 @@ def as_jsonl(rows: Iterable[dict[str, Any]]) -> str:
 
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
     """Read one JSON object a line; raises `UserError` with file and line of the first bad one."""
-    rows = []
+    return [row for _, row in parse_jsonl(read_text(path), path)]
+
+
+def parse_jsonl(text: str, source: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, object) of each line that is not blank; `UserError` naming `source` and a bad line."""
     # Not splitlines(): a completion may hold U+2028, which JSON does not escape.
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        where = f"{path}, line {number}"
+        where = f"{source}, line {number}"
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{where}: not valid JSON ({error})") from error
-        rows.append(_as_object(value, where))
-    return rows
+        yield number, _as_object(value, where)
 
 
 def _as_object(value: Any, where: str | Path) -> dict[str, Any]:
@@ -153,7 +156,8 @@ def _as_object(value: Any, where: str | Path) -> dict[str, Any]:
     return value
 
 
-def _read_text(path: str | Path) -> str:
+def read_text(path: str | Path) -> str:
+    """A file's text; raises `UserError` naming it when it cannot be read or is no UTF-8."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except OSError as error:

@@ -7,10 +7,14 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cfdapo.files import UserError, read_json, sha256_of
+from cfdapo.own_code import imports_of, is_own, source_hash, sources
+from cfdapo.settings import CreditSettings
 from cfdapo.study import ROOT
 
 PACKAGES = (
@@ -151,6 +155,8 @@ CARRIERS = (
     "cfdapo.locks",
     "cfdapo.devices",
     "cfdapo.environments",
+    # It loads rules and finders of one's own, which are hashed themselves.
+    "cfdapo.own_code",
 )
 
 # Modules of analysis print its display names; all others use its names, which are settings, alone.
@@ -198,17 +204,25 @@ def _collect(module: str, found: dict[str, Path]) -> None:
     for resource in (path.with_suffix(ending) for ending in RESOURCES):
         if resource.is_file():
             found[str(resource)] = resource
+    for name in _imported(path, path.stat().st_mtime_ns):
+        in_words = name != VOCABULARY or module.startswith("cfdapo.analysis.")
+        if in_words:
+            _collect(name, found)
+
+
+@cache
+def _imported(path: Path, modified: int) -> tuple[str, ...]:
+    """What a file imports of this package, by what may be a module's name.
+
+    A study's DAG asks for the files of hundreds of jobs: each is parsed once.
+    """
+    names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            in_words = name != VOCABULARY or module.startswith("cfdapo.analysis.")
-            if name.startswith("cfdapo.") and in_words:
-                _collect(name, found)
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(dict.fromkeys(name for name in names if name.startswith("cfdapo.")))
 
 
 def rule_module(mode: str) -> str:
@@ -218,7 +232,64 @@ def rule_module(mode: str) -> str:
 
 def code_hash(module: str, task: str | None = None) -> str:
     """sha256 over the content of `source_files(module, task)`."""
+    return _hash_of(source_files(module, task))
+
+
+def _hash_of(files: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for file in source_files(module, task):
+    for file in files:
         digest.update(f"{file}\0{sha256_of(ROOT / file)}\n".encode())
     return digest.hexdigest()
+
+
+def rule_hash(mode: str) -> str:
+    """`code_hash` of a credit rule; of one's own, over its code and what it has of the package.
+
+    Raises:
+        UserError: the code of one's own is not there.
+    """
+    return _own_hash(mode) if is_own(mode) else code_hash(rule_module(mode))
+
+
+def _own_hash(name: str) -> str:
+    return hashlib.sha256(f"{source_hash(name)}{_hash_of(_imported_by(name))}".encode()).hexdigest()
+
+
+def own_hashes(credit: CreditSettings) -> dict[str, str]:
+    """Path -> hash of the code of one's own that the settings name, finders and rule."""
+    return {name: _own_hash(name) for name in sorted(set(_own_names(credit)))}
+
+
+def with_own_code(made_from: dict[str, Any], *credits: CreditSettings) -> dict[str, Any]:
+    """`made_from` and, where the settings name code of one's own, its hashes as `own`."""
+    found = {name: own for credit in credits for name, own in own_hashes(credit).items()}
+    return made_from | ({"own": found} if found else {})
+
+
+def credit_sources(credit: CreditSettings) -> tuple[list[str], list[Path]]:
+    """Files that decide what a mode's rule and the settings' finders give, and no other mode's.
+
+    Those of the package relative to the repository, then those of one's own.
+    """
+    package: set[str] = set()
+    own: set[Path] = set()
+    mode = getattr(credit, "mode", None)
+    if mode is not None and not is_own(mode):
+        package |= set(source_files(rule_module(mode)))
+    for name in _own_names(credit):
+        package |= set(_imported_by(name))
+        own |= set(sources(name).values())
+    return sorted(package), sorted(own)
+
+
+def _own_names(credit: CreditSettings) -> list[str]:
+    named = (getattr(credit, key, None) for key in ("mode", "spans", "answer"))
+    return [one for one in named if isinstance(one, str) and is_own(one)]
+
+
+def _imported_by(name: str) -> list[str]:
+    """Files of the package that code of one's own imports, relative to the repository."""
+    found: dict[str, Path] = {}
+    for module in sorted(imports_of(name)):
+        _collect(module, found)
+    return sorted(str(path.relative_to(ROOT)) for path in found.values())

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,8 +14,10 @@ import jsonschema
 import yaml
 
 from cfdapo.files import UserError
+from cfdapo.own_code import EXAMPLE, is_own, require_sources
 from cfdapo.settings import (
     CreditSettings,
+    DivergenceSettings,
     ModeCredit,
     Study,
     TrainingSettings,
@@ -175,9 +178,19 @@ def _explain(error: jsonschema.ValidationError, where: str = "") -> str:
     if error.validator == "additionalProperties":
         allowed = schema["properties"]
         unknown = sorted(set(value) - set(allowed))
+        if key.endswith("credit") and "rule" in unknown:
+            return f"{key}.rule: a rule of one's own is a variant's mode: {_AS_VARIANT}"
         return f"{key}: unknown key {', '.join(unknown)}; allowed: {', '.join(sorted(allowed))}"
     if error.validator == "enum":
         return f"{key}: {value!r} is not one of {', '.join(map(str, wanted))}"
+    if error.validator == "anyOf":
+        names = [
+            one
+            for tried in error.context or []
+            if tried.validator == "enum"
+            for one in tried.validator_value
+        ]
+        return f"{key}: {value!r} is not one of {', '.join(names)}, nor a path as {EXAMPLE}"
     if error.validator == "required":
         missing = sorted(set(wanted) - set(value))
         return f"{key}: missing key {', '.join(missing)}"
@@ -186,6 +199,16 @@ def _explain(error: jsonschema.ValidationError, where: str = "") -> str:
     if error.validator == "pattern" and "description" in schema:
         return f"{key}: {error.message} ({schema['description'].rstrip('.')})"
     return f"{key}: {error.message}"
+
+
+_AS_VARIANT = "variants: {mine: {mode: mypackage.rules:MyRule, label: Mine}}, and modes: [mine]"
+
+
+def _unknown_mode(mode: Any, known: Iterable[str]) -> str:
+    """What to say of a mode that there is not."""
+    if is_own(mode):
+        return f"{mode!r} has no name; give it one in {_AS_VARIANT}"
+    return f"{mode!r} is not one of {', '.join(known)}"
 
 
 def _read_as(value: float | None) -> str:
@@ -355,7 +378,9 @@ def _field_conflicts(study: dict[str, Any]) -> list[str]:
     found += [
         f"{where}.answer: {credit['answer']} does not find answers of data.answer {data['answer']}"
         for where, credit in places.items()
-        if "answer" in data and credit.get("answer", data["answer"]) != data["answer"]
+        if "answer" in data
+        and credit.get("answer", data["answer"]) != data["answer"]
+        and not is_own(credit["answer"])
     ]
     return found
 
@@ -372,10 +397,10 @@ def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
         )
     # Of an untrained policy a mode is measured that nothing need be trained with.
     elif mode not in known:
-        found.append(f"measurement.mode: {mode!r} is not one of {', '.join(known)}")
+        found.append(f"measurement.mode: {_unknown_mode(mode, known)}")
     if measurement["rules"] != "modes":
         found += [
-            f"measurement.rules: {rule!r} is not one of {', '.join(known)}"
+            f"measurement.rules: {_unknown_mode(rule, known)}"
             for rule in measurement["rules"]
             if rule not in known
         ]
@@ -429,7 +454,7 @@ def _mode_conflicts(study: dict[str, Any]) -> list[str]:
     """Unknown modes, and credit settings that do not go together, also as a variant has them."""
     known = [*rules(), *study["variants"]]
     found = [
-        f"modes.{index}: {mode!r} is not one of {', '.join(known)}"
+        f"modes.{index}: {_unknown_mode(mode, known)}"
         for index, mode in enumerate(study["modes"])
         if mode not in known
     ]
@@ -475,11 +500,32 @@ def credit_settings(study: Study, mode: str) -> ModeCredit:
     return ModeCredit(**changed | {"mode": variant.mode, "options": options})
 
 
+def require_own_code(study: Study) -> None:
+    """Refuse a study whose code of one's own is not there, without running that.
+
+    Raises `UserError` naming the key.
+    """
+    named: dict[str, Any] = {}
+    for key in ("spans", "answer"):
+        named[f"credit.{key}"] = getattr(study.credit, key)
+    for name, variant in study.variants.items():
+        named[f"variants.{name}.mode"] = variant.mode
+        for key in {"spans", "answer"} & set(variant.credit):
+            named[f"variants.{name}.credit.{key}"] = variant.credit[key]
+    require_sources({key: name for key, name in named.items() if is_own(name)})
+
+
 def training_settings(study: Study, mode: str) -> TrainingSettings:
     """Settings of training for a mode of the study, with what a variant has of its own."""
     own = vars(_variant(study, mode).training)
     changed = {key: value for key, value in own.items() if value is not None}
     return replace(study.training, **changed)
+
+
+def divergences(study: Study) -> dict[str, DivergenceSettings]:
+    """The divergence of each mode that has a penalty; empty where the key is nowhere in use."""
+    chosen = {mode: training_settings(study, mode).divergence for mode in study.modes}
+    return {mode: own for mode, own in chosen.items() if own is not None and own.coefficient}
 
 
 def measured_credit(study: Study) -> CreditSettings:

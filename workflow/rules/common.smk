@@ -17,13 +17,19 @@ for variable in ("CFDAPO_DATA", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
         folder = os.path.expanduser(os.environ[variable])
         os.environ[variable] = os.path.join(workflow.rundir, folder)
 
+from cfdapo.own_code import VARIABLE as OWN_CODE, folders_from
+
+# Before PYTHONPATH is left out of jobs; what a study names of one's own is found all the same.
+if workflow.is_main_process:
+    os.environ[OWN_CODE] = folders_from(workflow.rundir, Path.cwd())
+
 from cfdapo.analysis import registry
 from cfdapo.credit.rules import require_known_options
 from cfdapo.environments import leave_out_user_packages, shell_prefix
 from cfdapo.files import UserError, sha256_of
 from cfdapo.policy.local import content_hash, files_of
 from cfdapo.policy.templates import require_steady_models
-from cfdapo.provenance import rule_module, source_files
+from cfdapo.provenance import credit_sources, source_files
 from cfdapo.settings import (
     MeasurementSettings,
     SamplingSettings,
@@ -37,12 +43,14 @@ from cfdapo.study import (
     check_choice,
     checkpoint_steps,
     credit_settings,
+    divergences,
     load_study,
     measured_credit,
     measured_rules,
     mode_labels,
     profiled_credit,
     requested,
+    require_own_code,
     training_settings,
     weight_groups,
 )
@@ -73,7 +81,10 @@ try:
     STUDY = load_study(check_choice(config))
     if workflow.is_main_process:  # and not in each of its jobs
         require_steady_models({name: placed(one) for name, one in STUDY.models.items()})
-        require_known_options(credit_settings(STUDY, mode) for mode in STUDY.modes)
+        # Tables are also made of records whose code of one's own is somewhere else.
+        if "--allowed-rules" not in sys.argv:
+            require_own_code(STUDY)
+            require_known_options(credit_settings(STUDY, mode) for mode in STUDY.modes)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -85,6 +96,11 @@ TASK = STUDY.data.task
 PROXY = STUDY.credit.proxy
 STEPS = checkpoint_steps(STUDY.training.steps, STUDY.training.checkpoint_every)
 RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
+
+
+def from_here(path):
+    """A file of one's own; relative where it lies below the folder that jobs run in."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def one_of(names):
@@ -138,10 +154,28 @@ def output_code(stage, spec):
     return sorted({*code(stage), *map(in_clone, source_files(spec.module))})
 
 
+def _credit_code(credits):
+    """The source files of credit rules and of what they use of one's own, each once."""
+    files = set()
+    for credit in credits:
+        package, own = credit_sources(credit)
+        files |= set(map(in_clone, package)) | set(map(from_here, own))
+    return sorted(files)
+
+
 def rule_code(wildcards):
     """The source files of a mode's credit rule, which decide its runs and no other mode's."""
-    mode = credit_settings(STUDY, wildcards.mode).mode
-    return list(map(in_clone, source_files(rule_module(mode))))
+    return _credit_code([credit_settings(STUDY, wildcards.mode)])
+
+
+def measured_code(wildcards):
+    """Source files of one's own that decide which spans are measured."""
+    return _credit_code([measured_credit(STUDY)])
+
+
+def profiled_code(wildcards):
+    """The same of the profile's."""
+    return _credit_code([profiled_credit(STUDY)])
 
 
 def scaled(rule, name):
@@ -219,11 +253,9 @@ def truth_settings(wildcards):
     return json.dumps(plain(settings | {"rules": measured_rules(STUDY)}, sort_keys=False))
 
 
-def measured_rule_code():
+def measured_rule_code(wildcards):
     """The source files of all rules that are held against the truth."""
-    modes = {credit.mode for credit in measured_rules(STUDY).values()}
-    files = {file for mode in modes for file in source_files(rule_module(mode))}
-    return list(map(in_clone, sorted(files)))
+    return _credit_code(measured_rules(STUDY).values())
 
 
 def _measured_run():
@@ -274,7 +306,8 @@ def inputs_of(spec):
 
 def outputs_of(specs):
     """The files of those tables and figures that say something about the study."""
-    unmeasured = () if STUDY.measurement.truth else ("truth",)
+    measured = {"truth": STUDY.measurement.truth, "divergences": divergences(STUDY)}
+    unmeasured = tuple(need for need, there in measured.items() if not there)
     fitting = registry.fitting(specs, TASK, unmeasured)
     return [getattr(rules, spec.name).output for spec in fitting]
 

@@ -28,6 +28,7 @@ rule measure_credit:
         record=measured_record,
         data=rules.prepare_measured.output,
         code=code("measure_credit"),
+        own=measured_code,
     output:
         spans=f"{RESULTS}/credit/{{model}}.jsonl",
         completions=f"{RESULTS}/credit/{{model}}.completions.jsonl",
@@ -60,7 +61,7 @@ rule measure_truth:
         record=measured_record,
         data=rules.prepare_measured.output,
         code=code("measure_truth"),
-        rule=measured_rule_code(),
+        rule=measured_rule_code,
     output:
         steps=f"{RESULTS}/credit/{{model}}.steps.jsonl",
         rules=f"{RESULTS}/credit/{{model}}.rules.jsonl",

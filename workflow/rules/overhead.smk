@@ -4,6 +4,7 @@ rule profile_overhead:
         proxy=proxy_model,
         data=f"{RESULTS}/data/train.jsonl",
         code=code("profile_overhead"),
+        own=profiled_code,
     output:
         f"{RESULTS}/overhead/{{model}}.json",
     log:

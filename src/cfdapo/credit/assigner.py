@@ -21,7 +21,7 @@ from cfdapo.credit.importance import (
     placeholder_id,
 )
 from cfdapo.credit.interventions import INTERVENTIONS, SINKS, longest_request, make_plan
-from cfdapo.credit.own_finders import own_answer, own_spans
+from cfdapo.credit.own_finders import finder, own_answer, own_spans
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rules import get_rule, rule_names
 from cfdapo.credit.scoring import PRECISIONS, dtype_of, measuring
@@ -35,6 +35,7 @@ from cfdapo.credit.spans import (
     select_spans,
 )
 from cfdapo.credit.weights import rescale_to_mean_one, rounding, token_weights
+from cfdapo.own_code import EXAMPLE, is_own
 from cfdapo.settings import CreditSettings, ModeCredit, part_of
 
 # What finds spans before an answer, and what finds the answer.
@@ -62,6 +63,8 @@ CHOICES = {
     "answer": tuple(ANSWERS),
     "precision": PRECISIONS,
 }
+# Those that may also be code of one's own.
+OWN = ("mode", "spans", "answer")
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class CreditConfig(ModeCredit):
 
     mode: the rule, a module of `cfdapo.credit.rules`; the paper's are counterfactual, vanilla,
         random and inverted (Section 3.4), and the settings below are theirs unless the rule says
-        that it uses them.
+        that it uses them. One of one's own by its path, as mypackage.rules:MyRule.
     options: settings of the rule's own, by name.
     max_spans: most spans a completion, K_max.
     w_min, w_max: range of a span's weight (equation 7).
@@ -85,17 +88,20 @@ class CreditConfig(ModeCredit):
     every: credit is given in every n-th step, from the first on; in between all weights are 1.
     cache: how many (prompt, completion) pairs keep their drops for later steps, 0 for none.
     proxy: name of the model that measures in the policy's place; it comes loaded, as a `Proxy`.
-    spans: arithmetic (the paper's patterns) or code (from its syntax tree); without a study also a
-        function, `spans(text, max_spans, answer)`, whose spans are ranges before the answer.
+    spans: arithmetic (the paper's patterns) or code (from its syntax tree); also a function of
+        one's own, by its path, as mypackage.spans:find, or, without a study, itself:
+        `spans(text, max_spans, answer)`, whose spans are ranges before the answer.
     answer: number (the stated answer), choice (the stated letter), latex or exact (whatever is
         stated), or in code returns (the expression of the entry point's last return) or function
-        (all of it); without a study also a function, `answer(text)`,
-        which gives the answer's range, or None where none is stated (see `credit.own_finders`).
+        (all of it); also a function of one's own in the same ways,
+        `answer(text)`, which gives the answer's range, or None where none is stated (see
+        `credit.own_finders`).
     precision: float32, in which drops are computed whatever the weights are, or policy, as the
         model itself computes.
 
     Raises ValueError for an unknown name (`CHOICES`), and where
-    select_k or every is below 1, or cache below 0.
+    select_k or every is below 1, or cache below 0; UserError where a path names nothing of its
+    kind.
     """
 
     # A name, or a function of one's own.
@@ -104,14 +110,23 @@ class CreditConfig(ModeCredit):
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
-            if name in ("spans", "answer") and callable(getattr(self, name)):
+            if name in OWN and self._is_own(name):
                 continue
             if getattr(self, name) not in known:
                 value = repr(getattr(self, name))
-                raise ValueError(f"unknown {name} {value}; allowed: {', '.join(known)}")
+                more = f", or a path as {EXAMPLE}" if name in OWN else ""
+                raise ValueError(f"unknown {name} {value}; allowed: {', '.join(known)}{more}")
         for name, least in (("select_k", 1), ("every", 1), ("cache", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)} and must be at least {least}")
+
+    def _is_own(self, name: str) -> bool:
+        """Whether that setting is code of one's own, which is then there and of its kind."""
+        value = getattr(self, name)
+        if not is_own(value):
+            return name != "mode" and callable(value)
+        get_rule(value) if name == "mode" else finder(value)
+        return True
 
     @property
     def measures_drops(self) -> bool:
@@ -268,8 +283,9 @@ class CreditAssigner:
         """The spans to measure, and the answer."""
         config = self.config
         answer = find_sink(text, config.answer, function)
-        if callable(config.spans):
-            spans = own_spans(config.spans, text, config.max_spans, answer) if answer else []
+        if callable(config.spans) or is_own(config.spans):
+            find = finder(config.spans)
+            spans = own_spans(find, text, config.max_spans, answer) if answer else []
             return select_spans(text, spans, config.select, config.select_k), answer
         named = {"function": function} if config.spans == "code" else {}
         spans = SPANS[config.spans](text, config.max_spans, answer, **named)
@@ -368,10 +384,10 @@ class CreditAssigner:
 def find_sink(text: str, answer: Any, function: str | None = None) -> Span | None:
     """What `ANSWERS[answer]` finds in a text; `function` is the one that code is to define.
 
-    `answer` may also be a function of one's own.
+    `answer` may also be a function of one's own, or its path.
     """
-    if callable(answer):
-        return own_answer(answer, text)
+    if callable(answer) or is_own(answer):
+        return own_answer(finder(answer), text)
     find = ANSWERS[answer]
     return find(text, function=function) if answer in CODE_ANSWERS else find(text)
 

@@ -31,6 +31,19 @@ def files_of(folder: str | Path) -> dict[str, str]:
     return {name: sha256_of(folder / name) for name in sorted(names)}
 
 
+def refuse_code(folder: Path) -> None:
+    """Refuse a model that asks for code of its own, which is never run.
+
+    Raises `UserError` naming the file that asks for it.
+    """
+    for file in sorted(folder.glob("*config.json")):
+        if "auto_map" in read_json(file):
+            raise UserError(
+                f"{file}: asks for code of the model's own (auto_map), which is never run; where "
+                "transformers knows the architecture itself, take auto_map out of the file"
+            )
+
+
 def names_in(folder: Path) -> set[str]:
     """The names of a model's files in its folder."""
     found = (path for pattern in PATTERNS for path in folder.glob(pattern))

@@ -22,7 +22,7 @@ from transformers import (
 
 from cfdapo.files import UserError, cannot_write, read_json, sha256_of, share, write_json
 from cfdapo.policy.checkpoints import is_about_writing
-from cfdapo.policy.local import PATTERNS, names_in
+from cfdapo.policy.local import PATTERNS, files_of, names_in, refuse_code
 from cfdapo.policy.templates import fix_day
 from cfdapo.provenance import MANIFEST, WEIGHTS, is_weights
 from cfdapo.settings import GgufModel, LoraSettings
@@ -121,6 +121,27 @@ def load_base(
     """
     manifest = read_json(Path(folder) / MANIFEST)
     require_prepared(Path(folder), manifest)
+    return _load(folder, manifest, precision)
+
+
+def load_any(
+    folder: Path, precision: str = "float32"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """`load_base` of a prepared folder, and the same of any folder in transformers' format.
+
+    Raises `UserError` as `load_base`, and where the model asks for code of its own.
+    """
+    if (folder / MANIFEST).is_file():
+        refuse_code(_files_folder(folder, read_json(folder / MANIFEST)))
+        return load_base(folder, precision)
+    files_of(folder)
+    refuse_code(folder)
+    return _load(folder, {"source": "local", "path": str(folder)}, precision)
+
+
+def _load(
+    folder: Path, manifest: dict[str, Any], precision: str
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     tokenizer = load_tokenizer(folder, manifest)
     where = _where(folder, manifest)
     with _naming(where):

@@ -33,8 +33,9 @@ class Completion:
     """What is to be measured: token ids of a prompt and a completion, and where they come from.
 
     `problem` is its row of the data, and `correct` the grader's verdict, which costs a run of the
-    sandbox where it is code. `proxy_prompt` is the prompt in the proxy's tokens, where there is
-    one. `group` and `advantage` are None for the data set's own solutions.
+    sandbox where it is code; None where there is no grader. `proxy_prompt` is the prompt in the
+    proxy's tokens, where there is one. `group` and `advantage` are None for the data set's own
+    solutions.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Completion:
     problem: Row
     prompt: list[int]
     ids: list[int]
-    correct: bool
+    correct: bool | None
     proxy_prompt: list[int] | None = None
     group: int | None = None
     advantage: float | None = None

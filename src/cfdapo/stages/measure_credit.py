@@ -19,7 +19,7 @@ from cfdapo.policy.records import Completion, Recorder
 from cfdapo.policy.sampling import group_advantages, sample
 from cfdapo.policy.training import load_proxy
 from cfdapo.problems.task import get_task
-from cfdapo.provenance import code_hash, origin_of
+from cfdapo.provenance import code_hash, origin_of, with_own_code
 from cfdapo.settings import (
     ChatVariables,
     CreditSettings,
@@ -119,7 +119,7 @@ def _made_from(
         step = adapter.name.removeprefix("step")
         run_folder = adapter.parent.parent
         require_own_adapters(run_folder, {step: made_from["adapter"]}, made_from["model"])
-    return made_from
+    return with_own_code(made_from, settings.credit)
 
 
 class _Work:

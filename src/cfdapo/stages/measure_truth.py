@@ -21,7 +21,7 @@ from cfdapo.policy.models import load_adapter, load_base
 from cfdapo.policy.training import load_proxy
 from cfdapo.policy.truth import TruthRecorder
 from cfdapo.problems.task import get_task
-from cfdapo.provenance import code_hash, origin_of, rule_module
+from cfdapo.provenance import code_hash, origin_of, rule_hash, with_own_code
 from cfdapo.settings import (
     ChatVariables,
     ModeCredit,
@@ -92,6 +92,7 @@ def measure_truth(
     if adapter:
         hashes = {adapter.name.removeprefix("step"): made_from["adapter"]}
         require_own_adapters(adapter.parent.parent, hashes, made_from["model"])
+    made_from = with_own_code(made_from, *settings.rules.values())
     wanted = read_jsonl(problems)[: settings.measurement.prompts]
     recorder, asked = _prepare(model_dir, wanted, settings, adapter, proxy_dir)
     made_from["prompts"] = prompts_hash([problem.prompt for problem in asked])
@@ -115,7 +116,7 @@ def rules_name(steps: Path) -> str:
 
 def _rule_code(settings: TruthSettings) -> dict[str, str]:
     modes = {credit.mode for credit in settings.rules.values()}
-    return {mode: code_hash(rule_module(mode)) for mode in sorted(modes)}
+    return {mode: rule_hash(mode) for mode in sorted(modes)}
 
 
 def _prepare(

@@ -20,7 +20,14 @@ from cfdapo.files import as_json
 from cfdapo.policy.generation import encode_prompts, generate
 from cfdapo.policy.trainer import CFDAPOTrainer
 from cfdapo.policy.training import RunSettings, history, load_proxy, make_trainer
-from cfdapo.provenance import code_hash, environment, hardware, origin_of, peak_memory
+from cfdapo.provenance import (
+    code_hash,
+    environment,
+    hardware,
+    origin_of,
+    peak_memory,
+    with_own_code,
+)
 from cfdapo.settings import (
     ChatVariables,
     CreditSettings,
@@ -74,6 +81,7 @@ def main() -> None:
         "model": origin_of(arguments.model_dir),
         "proxy": origin_of(proxy_dir) if proxy_dir else None,
     }
+    made_from = with_own_code(made_from, settings.credit)
     profile = profile_overhead(arguments.model_dir, arguments.problems, settings, proxy_dir)
     finish(arguments.out, as_json({"model": arguments.model, **profile}), made_from)
 

@@ -54,6 +54,8 @@ class MappedCompletion:
 
     def _verdict(self) -> str:
         row = self.completion
+        if row["correct"] is None:
+            return f'<p class="verdict">states {as_text(str(row["extracted"]))}</p>'
         head = "<b>✓ right</b>" if row["correct"] else "<b>✗ wrong</b>"
         said = "states no answer" if row["extracted"] is None else f"states {row['extracted']}"
         if is_code(self.task):

@@ -18,7 +18,8 @@ from cfdapo.analysis.credit_map.completion import MappedCompletion, label_of, na
 from cfdapo.analysis.credit_map.markup import as_text
 from cfdapo.analysis.credit_map.shades import RANGES
 from cfdapo.analysis.rendering.table import DASH
-from cfdapo.vocabulary import SPAN_LABELS
+from cfdapo.settings import may_be_absent
+from cfdapo.vocabulary import SPAN_LABELS, TREATMENT
 
 # Most completions of a section, and most bytes of their HTML: a page stays below a megabyte.
 MOST_SHOWN = 20
@@ -34,6 +35,8 @@ class MapSettings:
     w_min: float
     w_max: float
     w_answer: float
+    # The rule that gave the weights; absent: counterfactual.
+    mode: str | None = may_be_absent()
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,12 @@ class Section:
     shown: Sequence[MappedCompletion]
 
 
-# name -> heading; gold solutions state the right answer, but no policy wrote them.
+# name -> heading; of scored ones nobody knows whether they are right; gold solutions state the
+# right answer, but no policy wrote them.
 _SECTIONS = {
     "right": "Right answers",
     "wrong": "Wrong answers",
+    "scored": "Completions",
     "gold": "The data set's own solutions",
 }
 
@@ -80,6 +85,8 @@ def credit_map(
         model=as_text(model),
         policy=_policies(completions),
         credit=_settings(credit),
+        rule=_rule(credit),
+        weight=_weight(credit),
         style=style,
         style_hash=_hash(style),
         script=script,
@@ -89,7 +96,7 @@ def credit_map(
         filters=_filters(sections),
         summary=_summary(sections),
         sections="\n".join(map(_section, sections)),
-        choice=_choice(),
+        choice=_choice(credit),
     )
 
 
@@ -124,6 +131,8 @@ def _sections(
 def _section_of(row: dict[str, Any]) -> str:
     if row["source"] == "gold":
         return "gold"
+    if row["correct"] is None:
+        return "scored"
     return "right" if row["correct"] else "wrong"
 
 
@@ -150,11 +159,12 @@ def choose(
     return [candidates[index] for index in sorted(chosen)]
 
 
-def _choice() -> str:
+def _choice(credit: MapSettings) -> str:
+    flat = "are" if _is_other(credit) else "have weight 1 everywhere and are"
     return (
         f"Shown are at most {MOST_SHOWN} completions of each section: the first of every problem, "
         "then the second of every problem, and so on, in the order of the records. Completions "
-        "without a span or without a stated answer have weight 1 everywhere and are only counted. "
+        f"without a span or without a stated answer {flat} only counted. "
         "The same records give the same page."
     )
 
@@ -175,7 +185,28 @@ def _settings(credit: MapSettings) -> str:
         "w_answer": "answer's weight",
     }
     found = [f"{text} {as_text(str(getattr(credit, name)))}" for name, text in names.items()]
-    return ", ".join(found)
+    return ", ".join(
+        [*found, *([f"mode {as_text(str(credit.mode))}"] if _is_other(credit) else [])]
+    )
+
+
+def _is_other(credit: MapSettings) -> bool:
+    return credit.mode not in (None, TREATMENT)
+
+
+def _rule(credit: MapSettings) -> str:
+    return f"mode {as_text(str(credit.mode))}" if _is_other(credit) else "counterfactual credit"
+
+
+def _weight(credit: MapSettings) -> str:
+    """What a weight is."""
+    if _is_other(credit):
+        return f"what {_rule(credit)} gives the tokens of the span on average."
+    return (
+        "from <var>w</var><sub>min</sub> at 0 to <var>w</var><sub>max</sub> at 1 (equation 7), for "
+        "every token of the span. Tokens in no span have 1; the stated answer's have a weight of "
+        "their own."
+    )
 
 
 def _skip_links(sections: Sequence[Section]) -> str:
@@ -197,7 +228,8 @@ def _filters(sections: Sequence[Section]) -> str:
     answers = {"all": "all", **{section.name: section.name for section in sections}}
     if "gold" in answers:
         answers["gold"] = "data set's own"
-    parts = [_radios("show", "Answers", answers)]
+    # Of one sort that is neither right nor wrong, there is nothing to choose.
+    parts = [] if set(answers) == {"all", "scored"} else [_radios("show", "Answers", answers)]
     if present - {"unknown"}:
         labels = {name: name for name in (*SPAN_LABELS, "unknown") if name in present}
         parts.append(_radios("label", "Spans", {"all": "all", **labels}))

@@ -130,6 +130,9 @@ def _groups(
             chat = settings.pop("chat")
         except (KeyError, TypeError) as error:
             raise UserError(f"{name}: its run.json lacks the settings ({error})") from error
+        origin = record.get("origin")
+        # Code of one's own counts as a setting: it is nobody else's to know what changed in it.
+        credit |= _flat({"own": (origin or {}).get("own", {})})
         own = _flat(settings) | {"credit.proxy": credit.get("proxy")}
         of = f"{record['mode']}'s" if record["mode"] != credit.get("mode") else "all"
         keys = [key for key in own if key.startswith(_VARIED)]
@@ -143,7 +146,7 @@ def _groups(
         if record["mode"] in PAPER_MODES:
             weightings[name] = {key: value for key, value in credit.items() if key != "mode"}
         # Records of older versions do not say.
-        if origin := record.get("origin"):
+        if origin:
             data[name] = _flat({key: origin.get(key) for key in ("problems", "proxy")})
             bases.setdefault(record["model"], {})[name] = _flat({"model": origin.get("model")})
             if "prompts" in origin:

@@ -79,7 +79,11 @@ def read_spans(path: str | Path) -> pd.DataFrame:
     Raises:
         UserError: the file is absent or no JSON lines, or a row has other columns.
     """
-    rows = _read(path, SPAN_COLUMNS)
+    return spans_frame(_read(path, SPAN_COLUMNS))
+
+
+def spans_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Rows of `SPAN_COLUMNS` as a table of these columns, also where there are none."""
     spans = pd.DataFrame(rows, columns=list(SPAN_COLUMNS))
     # Whole numbers stay whole where some are unknown.
     return spans.astype({"dependants": "Int64", "label": object})

@@ -1,13 +1,18 @@
-"""The credit rules, a module each with its `Rule`; only the one that a run uses is imported."""
+"""The credit rules, a module each with its `Rule`; only the one that a run uses is imported.
+
+A rule of one's own is named by its path, as `mypackage.rules:MyRule`.
+"""
 
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cfdapo.files import UserError
+from cfdapo.own_code import EXAMPLE, is_own, load
 from cfdapo.settings import ModeCredit
 
 if TYPE_CHECKING:
@@ -20,10 +25,34 @@ def rule_names() -> list[str]:
 
 
 def get_rule(name: str) -> type["CreditRule"]:
-    """The rule of that name; ValueError with the list of names for any other."""
+    """The rule of that name, or of one's own by its path.
+
+    Raises:
+        ValueError: there is none of that name, with the list of those that there are.
+        UserError: the path names nothing that can be loaded, or no `CreditRule`.
+    """
+    if is_own(name):
+        return _own_rule(name)
     if name not in rule_names():
-        raise ValueError(f"unknown mode {name!r}; allowed: {', '.join(rule_names())}")
+        known = ", ".join(rule_names())
+        raise ValueError(f"unknown mode {name!r}; allowed: {known}, or a path as {EXAMPLE}")
     return importlib.import_module(f"{__name__}.{name}").Rule
+
+
+def _own_rule(name: str) -> type["CreditRule"]:
+    from cfdapo.credit.rule import KEEPS, CreditRule
+
+    found = load(name)
+    if not inspect.isclass(found) or not issubclass(found, CreditRule):
+        raise UserError(
+            f"{name}: is no CreditRule; a rule is a class that inherits cfdapo.credit's"
+        )
+    if inspect.isabstract(found):
+        lacking = ", ".join(sorted(found.__abstractmethods__))
+        raise UserError(f"{name}: lacks {lacking}; see CreditRule in cfdapo.credit.rule")
+    if found.keeps not in KEEPS:
+        raise UserError(f"{name}: keeps is {found.keeps!r}; allowed: {', '.join(KEEPS)}")
+    return found
 
 
 def require_known_options(modes: Iterable[ModeCredit]) -> None:
