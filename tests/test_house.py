@@ -209,7 +209,7 @@ def test_source_files_hold_a_modules_page_style_and_script():
 
 # What stands in problems/ for every task: the interface, numbers' grader, code's places for spans.
 COMMON = {"task", "labels", "answers", "code_places", "code_blocks"}
-COMMON |= {"clauses", "lexing", "number_words", "numerals", "statements", "thinking"}
+COMMON |= {"clauses", "lexing", "number_words", "numerals", "stated", "statements", "thinking"}
 SANDBOX = {f"sandbox/{name}" for name in ("guest", "host", "keeper", "syscalls", "values", "walls")}
 CODE = {"code_task", "code_tests"} | SANDBOX
 
@@ -225,6 +225,7 @@ CODE = {"code_task", "code_tests"} | SANDBOX
         ("programs", CODE | {"programs", "made", "slicing"}),
         ("gsm8k", {"gsm8k", "value_flow"}),
         ("mbpp", CODE | {"mbpp"}),
+        ("jsonl", {"own_data", "own_answers", "latex", "gsm8k"}),
     ],
 )
 def test_of_the_problems_a_stage_depends_on_its_own_task_only(stage, task, own):

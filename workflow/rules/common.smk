@@ -27,7 +27,7 @@ if workflow.is_main_process:
 from cfdapo.analysis import registry
 from cfdapo.credit.rules import require_known_options
 from cfdapo.environments import leave_out_user_packages, shell_prefix
-from cfdapo.files import UserError
+from cfdapo.files import UserError, sha256_of
 from cfdapo.policy.local import content_hash, files_of
 from cfdapo.policy.templates import require_steady_models
 from cfdapo.provenance import credit_sources, source_files
@@ -152,10 +152,31 @@ def code(stage):
     return list(map(in_clone, source_files(f"cfdapo.stages.{stage}", TASK)))
 
 
-def data_settings():
+def data_settings(wildcards):
     """Where the problems come from; a folder that the study names is one of the clone."""
     data = STUDY.data
-    return as_flag(replace(data, path=in_clone(data.path)) if data.path else data)
+    own = {key: own_file(getattr(data, key)) for key in ("train", "test")}
+    path = in_clone(data.path) if data.path else None
+    return as_flag(replace(data, path=path, **own))
+
+
+def own_file(name):
+    """A file of one's own questions as jobs find it; a split of the hub as it is."""
+    return in_clone(Path(name).expanduser()) if isinstance(name, str) else name
+
+
+def data_content(wildcards):
+    """The hashes of the files of one's own questions, by which changed ones are found.
+
+    A dry run shows also what would be done with files that are not there.
+    """
+    files = [own_file(name) for name in (STUDY.data.train, STUDY.data.test)]
+    files = [file for file in files if isinstance(file, str)]
+    if missing := [file for file in files if not Path(file).is_file()]:
+        if workflow.dryrun:
+            return "missing"
+        raise WorkflowError(f"data: no such file: {', '.join(missing)}")
+    return " ".join(map(sha256_of, files))
 
 
 def output_code(stage, spec):
