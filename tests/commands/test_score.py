@@ -95,11 +95,7 @@ def test_text_is_a_table_by_span(score):
     code, out, _ = score("--prompt", PROMPT, "--completion", GOOD, "--w-max", "3")
     lines = out.splitlines()
     assert code == 0 and "mode counterfactual, intervention pad, sink answer" in lines[0]
-    assert [line.split()[-1] for line in lines[3:]] == [
-        "3 + 4 = 7".split()[-1] + "",
-        "14",
-        "14",
-    ] or (lines[4].endswith("3 + 4 = 7") and lines[5].endswith("7 * 2 = 14"))
+    assert [line.rpartition("  ")[2] for line in lines[4:6]] == ["3 + 4 = 7", "7 * 2 = 14"]
     assert any(" 3.00 " in line or " 0.50 " in line for line in lines)
     assert " 1.50  answer      14" in lines[-1] or "note" in lines[-1]
 

@@ -183,7 +183,7 @@ class CompletionScorer:
         credit, notes = self.credit, []
         if completion["text"] != asked.completion:
             notes.append(
-                "the tokenizer spells the completion otherwise than it was given; places are its text's"
+                "the tokenizer spells the completion otherwise; places are those of its text"
             )
         flat = all(weight == 1 for weight in completion["weights"])
         so = "every weight is 1" if flat else "no drop is measured"
