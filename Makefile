@@ -1,5 +1,6 @@
 # make study | make smoke | make test | make lint: each sets up .venv by itself, from exact pins.
 # make downloads | make archive | make verify | make tables STUDY=paper: see README.md.
+# make status STUDY=paper, from another terminal: how far a study's runs are.
 # Each takes DIRECTORY=folder, where results/ lies or is to lie, if not here.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= all
@@ -8,7 +9,7 @@ VENV := .venv/.complete
 DIRECTORY ?= .
 RUN := .venv/bin/snakemake --cores $(CORES) --directory "$(DIRECTORY)"
 
-.PHONY: setup study smoke test lint dryruns smollm2 downloads archive verify tables
+.PHONY: setup study smoke status test lint dryruns smollm2 downloads archive verify tables
 
 # Newer pins, or a setup that was interrupted, make it anew where it stopped.
 $(VENV): requirements/lock.txt
@@ -35,6 +36,11 @@ smollm2: $(VENV) .venv/.smollm2
 downloads: $(VENV)
 	$(RUN) downloads --config study=$(STUDY)
 
+# Without the environment as a prerequisite: this changes nothing, also while a study runs.
+status:
+	@PYTHONPATH=src $(firstword $(wildcard .venv/bin/python) $(PYTHON)) -m cfdapo.stages.status \
+		--study $(STUDY) --results "$(DIRECTORY)/results/$(STUDY)"
+
 # Pack a study's records, without adapters and weights; check unpacked ones by their checksums.
 archive: $(VENV)
 	PYTHONPATH=src .venv/bin/python -m cfdapo.stages.archive pack \
@@ -53,7 +59,7 @@ tables: $(VENV)
 	$(RUN) tables figures --config study=$(STUDY) --allowed-rules tables figures $(ANALYSIS)
 
 test: $(VENV)
-	.venv/bin/python -m pytest -q -n 2 --dist loadfile
+	.venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
 lint: $(VENV)
 	.venv/bin/ruff check .

@@ -17,6 +17,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/overhead.smk"
 include: "workflow/rules/credit.smk"
 include: "workflow/rules/statistics.smk"
+include: "workflow/rules/divergences.smk"
 include: "workflow/rules/credit_map.smk"
 include: "workflow/rules/outputs.smk"
 

@@ -166,6 +166,7 @@ def test_only_training_needs_torch():
     analysis = pins((ROOT / "envs" / "analysis.yaml").read_text())
     assert "torch" not in analysis and "torch" in pins((ROOT / "envs" / "train.yaml").read_text())
     stages = ("collect_curves", "compare_modes", "make_table", "plot_figure", "draw_credit_map")
+    stages += ("status",)
     modules = [f"cfdapo.stages.{stage}" for stage in stages]
     modules += [spec.module for spec in TABLES + FIGURES]
     for file in {file for module in modules for file in source_files(module)}:

@@ -2,9 +2,10 @@
 
 import fcntl
 import os
+import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Seconds between two tries.
@@ -30,6 +31,34 @@ def try_lock(path: str | Path) -> int | None:
     return handle
 
 
+def is_held(path: str | Path) -> bool | None:
+    """Whether a process holds the lock `path`; nothing is written.
+
+    None where that cannot be told: the file system knows no locks, or keeps them to each machine
+    and another one locked it last (`only_one` leaves its name in the file). Whoever wants the lock
+    in the very moment of the question finds it taken, and tries again.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False if os.read(handle, 256) == _machine() else None
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+
+
+def _machine() -> bytes:
+    return socket.gethostname().encode() + b"\n"
+
+
 @contextmanager
 def only_one(path: str | Path, work: str) -> Iterator[bool]:
     """Let one process at a time do `work`; gives whether another one had to be waited for.
@@ -49,6 +78,10 @@ def only_one(path: str | Path, work: str) -> Iterator[bool]:
         print(f"{path}: cannot be locked here; nothing else should do this: {work}", flush=True)
         yield False
         return
+    # For `is_held`; a full disk has no room for it, and the work's own files will say so.
+    with suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.write(handle, _machine())
     try:
         yield waited
     finally:

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -203,17 +204,25 @@ def _collect(module: str, found: dict[str, Path]) -> None:
     for resource in (path.with_suffix(ending) for ending in RESOURCES):
         if resource.is_file():
             found[str(resource)] = resource
+    for name in _imported(path, path.stat().st_mtime_ns):
+        in_words = name != VOCABULARY or module.startswith("cfdapo.analysis.")
+        if in_words:
+            _collect(name, found)
+
+
+@cache
+def _imported(path: Path, modified: int) -> tuple[str, ...]:
+    """What a file imports of this package, by what may be a module's name.
+
+    A study's DAG asks for the files of hundreds of jobs: each is parsed once.
+    """
+    names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            in_words = name != VOCABULARY or module.startswith("cfdapo.analysis.")
-            if name.startswith("cfdapo.") and in_words:
-                _collect(name, found)
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(dict.fromkeys(name for name in names if name.startswith("cfdapo.")))
 
 
 def rule_module(mode: str) -> str:

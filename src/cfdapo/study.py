@@ -16,6 +16,7 @@ from cfdapo.files import UserError
 from cfdapo.own_code import EXAMPLE, is_own, require_sources
 from cfdapo.settings import (
     CreditSettings,
+    DivergenceSettings,
     ModeCredit,
     Study,
     TrainingSettings,
@@ -416,6 +417,12 @@ def training_settings(study: Study, mode: str) -> TrainingSettings:
     own = vars(_variant(study, mode).training)
     changed = {key: value for key, value in own.items() if value is not None}
     return replace(study.training, **changed)
+
+
+def divergences(study: Study) -> dict[str, DivergenceSettings]:
+    """The divergence of each mode that has a penalty; empty where the key is nowhere in use."""
+    chosen = {mode: training_settings(study, mode).divergence for mode in study.modes}
+    return {mode: own for mode, own in chosen.items() if own is not None and own.coefficient}
 
 
 def measured_credit(study: Study) -> CreditSettings:

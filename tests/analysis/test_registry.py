@@ -61,6 +61,8 @@ def test_what_a_study_does_not_measure_makes_no_table_and_no_figure_of_it():
     every = {spec.name for spec in registry.fitting(ALL, "arithmetic")}
     left = {spec.name for spec in registry.fitting(ALL, "arithmetic", ("truth",))}
     assert every - left == {"table17_credit_truth", "figure9_credit_truth"}
+    left = {spec.name for spec in registry.fitting(ALL, "arithmetic", ("divergences",))}
+    assert every - left == {"table19_divergences", "figure10_divergences"}
 
 
 def test_an_unknown_name_is_refused_with_the_names_there_are():

@@ -375,7 +375,7 @@ def two_steps(values: dict[str, list[float]]) -> pd.DataFrame:
 
 def timed(curves: pd.DataFrame, **columns: float) -> pd.DataFrame:
     """Histories of 50 steps of a second each, with the same in every row."""
-    each = {"seconds_step": 1.0, "seconds_credit": 0.0, "credit_passes": 0.0}
+    each = {"reward": 0.5, "seconds_step": 1.0, "seconds_credit": 0.0, "credit_passes": 0.0}
     each |= {"credit_generations": np.nan, **columns}
     steps = pd.DataFrame([{"step": step, **each} for step in range(1, 51)])
     return curves[["model", "mode", "seed"]].drop_duplicates().merge(steps, how="cross")
@@ -386,6 +386,10 @@ def test_table_18_by_hand():
     history = timed(curves)
     dear = history["mode"] == "entropy"
     history.loc[dear, ["seconds_step", "credit_generations"]] = [3.0, 12.0]
+    # Of the first half of the steps nothing counts; in the second the seeds gain 1, 2 and 3 points.
+    history.loc[dear, "reward"] = 0.9
+    late = dear & (history["step"] > 25)
+    history.loc[late, "reward"] = 0.51 + history.loc[late, "seed"] / 100
     first, second = rank_modes(curves, history)
     assert (first.mode, first.rank, first.seeds, first.mean) == ("entropy", 1, 3, 84.0)
     assert (second.mode, second.rank, second.final.difference) == ("vanilla", 2, None)
@@ -395,11 +399,14 @@ def test_table_18_by_hand():
     assert first.final.p == pytest.approx(2 * stats.t.sf(2 * np.sqrt(3), 2)) == first.p_holm
     # Accuracy rises from 70 by a line, so the area's difference is half of the last step's.
     assert first.area.difference == pytest.approx(1.0)
+    assert first.reward.difference == pytest.approx(2.0)
+    assert first.reward_p_holm == pytest.approx(first.final.p) == first.reward.p
     assert (first.reached.step, first.reached.minutes) == (50, pytest.approx(2.5))
     assert (first.seconds, first.generations, second.generations) == (3.0, 12.0, 0.0)
     table = table18_tournament(curves, history, {"m": "M"}, "arithmetic", {"entropy": "Entropy"})
     assert texts(table)[0][:5] == ["M", "1", "Entropy", "84.0 ± 3.0", "+2.0 [−0.5, +4.5]"]
-    assert texts(table)[0][8:] == ["50", "2.50", "3.00", "0", "0", "12"]
+    assert texts(table)[0][8:9] == ["+2.0 [−0.5, +4.5]"]
+    assert texts(table)[0][11:] == ["50", "2.50", "3.00", "0", "0", "12"]
     assert texts(table)[1][1:4] == ["2", "DAPO", "82.0 ± 2.0"] and texts(table)[1][4] == "–"
     assert table.data["p_holm"].tolist()[0] == first.p_holm
 

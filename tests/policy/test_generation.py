@@ -1,11 +1,14 @@
 """One prompt for training and evaluation; greedy completions that do not depend on their batch."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import AutoConfig
 
 from cfdapo.files import UserError, read_jsonl
+from cfdapo.policy import generation
 from cfdapo.policy.generation import encode_prompt, fitting_prompts, generate, messages
 from cfdapo.policy.models import load_base
 from cfdapo.problems.task import get_task
@@ -34,6 +37,51 @@ def test_completions_do_not_depend_on_the_batch(loaded):
     alone = list(generate(model, tokenizer, prompts, 20, batch_size=1))
     assert together == alone
     assert all(0 < len(ids) <= 20 for ids in together)
+
+
+@pytest.mark.parametrize("stretch", [1, 3, 50])
+def test_rows_that_are_done_leave_the_batch_and_change_nothing(loaded, monkeypatch, stretch):
+    model, tokenizer, rows = loaded
+    prompts = [encode_prompt(tokenizer, messages(TASK, row), {}) for row in rows]
+    monkeypatch.setattr(generation, "end_tokens", lambda *of: ends_at)
+    with monkeypatch.context() as patch:
+        patch.setattr(generation, "_keeps_rows_apart", lambda model: False)
+        ends_at = [tokenizer.eos_token_id]
+        # This model has learned so little that it hardly ends: take what it says for an end.
+        ends_at = [
+            ids[7 * row] for row, ids in enumerate(generate(model, tokenizer, prompts, 64, 10))
+        ]
+        whole = list(generate(model, tokenizer, prompts, 64, batch_size=10))
+    monkeypatch.setattr(generation, "STRETCH", stretch)
+    sizes, step = [], model.forward
+
+    def forward(*passed, **inputs):
+        sizes.append(len(inputs["input_ids"]))
+        return step(*passed, **inputs)
+
+    monkeypatch.setattr(model, "forward", forward)
+    assert list(generate(model, tokenizer, prompts, 64, batch_size=10)) == whole
+    ends = sorted(len(ids) for ids in whole)
+    assert ends[0] < ends[-1] and len(sizes) == ends[-1]
+    # Of 10 rows those go on that had not ended when the last stretch did.
+    assert sizes == [
+        sum(end > done // stretch * stretch for end in ends) for done in range(ends[-1])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "apart"),
+    [("qwen2", True), ("gemma3_text", True), ("qwen3_next", False), ("mamba", False)],
+)
+def test_rows_leave_where_only_keys_and_values_are_kept(architecture, apart):
+    config = AutoConfig.for_model(architecture, num_hidden_layers=6)
+    assert generation._keeps_rows_apart(SimpleNamespace(config=config)) is apart
+
+
+def test_one_batch_stays_as_it_is_and_more_are_by_length():
+    prompts = [[0] * length for length in (2, 5, 3, 5)]
+    assert generation.by_length(prompts, 4) == [0, 1, 2, 3]
+    assert generation.by_length(prompts, 3) == [1, 3, 2, 0]
 
 
 def test_completion_ends_with_its_first_end_of_text(loaded):

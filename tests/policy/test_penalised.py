@@ -5,10 +5,11 @@ import torch
 from trl import GRPOTrainer
 
 from cfdapo.files import UserError
-from cfdapo.policy.divergences import over_vocabulary, prob_l2
+from cfdapo.policy import penalised
+from cfdapo.policy.divergences import kl, over_vocabulary, prob_l2
 from cfdapo.policy.penalised import PenalisedTrainer
 from cfdapo.policy.trainer import CFDAPOTrainer
-from cfdapo.policy.training import history
+from cfdapo.policy.training import PenalisedStudyTrainer, StudyTrainer, history
 
 LOSSES = ("dapo", "dr_grpo", "grpo")
 SMALL = {"max_completion_tokens": 32}
@@ -32,11 +33,6 @@ def gradients(trainer, loss: torch.Tensor) -> torch.Tensor:
     return torch.cat([one.flatten() for one in found])
 
 
-def k3(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
-    """The library's own KL term."""
-    return (log_q - log_p).exp() - (log_q - log_p) - 1
-
-
 def test_only_the_loss_is_overridden_beside_the_scoring():
     """One method more than `CFDAPOTrainer`, which is not touched."""
     changed = {name for name in vars(PenalisedTrainer) if hasattr(CFDAPOTrainer, name)}
@@ -50,7 +46,8 @@ def test_only_the_loss_is_overridden_beside_the_scoring():
 @pytest.mark.parametrize("divergence", [None, chosen("none", 0.0), chosen("kl")], ids=str)
 def test_none_and_kl_are_the_librarys_own(build, divergence):
     trainer = build("vanilla", **({"divergence": divergence} if divergence else {}))
-    assert type(trainer) is CFDAPOTrainer
+    known = divergence is None or divergence["name"] == "none"
+    assert type(trainer) is (StudyTrainer if known else PenalisedStudyTrainer)
     assert trainer.beta == (divergence or {"coefficient": 0.0})["coefficient"]
     assert (trainer.loss_type, trainer.scale_rewards) == ("dapo", "group")
     # Every argument is that of a study that knows kl_coefficient alone.
@@ -67,7 +64,7 @@ def test_the_mean_over_tokens_is_the_librarys_own(build, loss):
     """
     own = build("vanilla", loss=loss, kl_coefficient=0.5, **SMALL)
     ours = build("vanilla", loss=loss, divergence=chosen("l2_log"), **SMALL)
-    ours.divergence = k3
+    ours.divergence = kl
     assert own.scale_rewards == ours.scale_rewards == ("none" if loss == "dr_grpo" else "group")
     assert own.args.use_bias_correction_kl
     own.args.use_bias_correction_kl = False
@@ -136,21 +133,56 @@ def test_exact_is_refused_where_the_logits_are_not_the_output_layers(build):
         trainer._compute_loss(trainer.model, output)
 
 
+LEARNING = {"steps": 3, "checkpoint_every": 1, "learning_rate": 5e-2, **SMALL}
+LEARNING |= {"gradient_accumulation": 2, "batch_size": 4}
+
+
+def trained(trainer: CFDAPOTrainer, resume: str | None = None) -> tuple[torch.Tensor, list[dict]]:
+    """What a run ends with: its weights and its history."""
+    trainer.train(resume_from_checkpoint=resume)
+    weights = [p.detach().flatten() for p in trainer.model.parameters() if p.requires_grad]
+    return torch.cat(weights), history(trainer.state.log_history)
+
+
+@pytest.mark.parametrize("name", ["kl", "prob_l2"])
+def test_where_nothing_is_rewarded_the_penalty_is_all_of_loss_and_gradient(
+    build, monkeypatch, name
+):
+    monkeypatch.setattr(penalised, "GRADIENT_EVERY", 1)
+    trainer = build("vanilla", divergence=chosen(name), loss="dr_grpo", **LEARNING)
+    # Two steps move the policy off its reference, the third has equal rewards.
+    rewarded, (reward,) = iter([True, True, False]), trainer.reward_funcs
+    trainer.reward_funcs = [
+        lambda completions, **more: (
+            reward(completions) if next(rewarded) else [0.0] * len(completions)
+        )
+    ]
+    _, rows = trained(trainer)
+    *_, last = rows
+    assert last["penalty_loss"] > 0 and last["reward_std"] == 0
+    assert last["loss"] == pytest.approx(last["penalty_loss"], rel=1e-3, abs=5e-5)
+    assert last["grad_norm"] == pytest.approx(last["penalty_gradient"], rel=1e-3)
+    assert rows[1]["penalty_gradient"] < rows[1]["grad_norm"]
+
+
+def test_measuring_the_penalty_changes_no_bit_and_other_histories_have_none(build, monkeypatch):
+    monkeypatch.setattr(penalised, "GRADIENT_EVERY", 2)
+    plain, without = trained(build("vanilla", kl_coefficient=0.5, **LEARNING))
+    weights, rows = trained(build("vanilla", divergence=chosen("kl"), **LEARNING))
+    assert torch.equal(weights, plain)
+    assert ["penalty_gradient" in row for row in rows] == [False, True, False]
+    assert all("penalty_loss" in row for row in rows)
+    assert {*rows[0]} - {*without[0]} == {"divergence", "penalty_loss"}
+    assert not {*without[0]} & {"divergence", "penalty_loss", "penalty_gradient"}
+
+
 def test_divergence_and_credit_are_independent_in_a_run_that_resumes(build, tmp_path):
-    run = {"steps": 3, "checkpoint_every": 1, "learning_rate": 5e-2, **SMALL}
-    run |= {"gradient_accumulation": 2, "batch_size": 4}
-
-    def trained(resume=None, **more):
-        trainer = build("sibling_value", **run, **more)
-        trainer.train(resume_from_checkpoint=resume)
-        weights = [p.detach().flatten() for p in trainer.model.parameters() if p.requires_grad]
-        return torch.cat(weights), history(trainer.state.log_history)
-
     penalised = {"divergence": chosen("prob_l2", coefficient=10.0)}
-    whole, rows = trained(**penalised)
+    whole, rows = trained(build("sibling_value", **LEARNING, **penalised))
     drift = [row["divergence"] for row in rows]
     assert drift[0] < 1e-12 and drift[-1] > 1e-10
-    again, _ = trained(resume=str(tmp_path / "checkpoint-2"), **penalised)
+    half = str(tmp_path / "checkpoint-2")
+    again, _ = trained(build("sibling_value", **LEARNING, **penalised), resume=half)
     assert torch.equal(whole, again)
-    free, rows = trained()
+    free, rows = trained(build("sibling_value", **LEARNING))
     assert "divergence" not in rows[0] and not torch.equal(whole, free)

@@ -17,6 +17,7 @@ import cfdapo
 from cfdapo import checksums
 from cfdapo.files import UserError, read_jsonl, sha256_of, write_json
 from cfdapo.integrity import Parents, read_evaluation, read_run
+from cfdapo.policy import generation
 from cfdapo.policy.checkpoints import adapter_hashes
 from cfdapo.policy.models import add_lora, load_base
 from cfdapo.problems.task import Task
@@ -86,6 +87,20 @@ def test_a_batch_is_graded_once_and_at_once(prepared, run_dir, monkeypatch):
     assert graded == [4, 4, 2] * 3
 
 
+def test_a_batch_is_of_prompts_of_like_length(prepared, run_dir, monkeypatch):
+    asked, together = [], generation._batch
+
+    def batch(model, tokenizer, rows, config):
+        asked.append([len(ids) for ids in rows])
+        return together(model, tokenizer, rows, config)
+
+    monkeypatch.setattr(generation, "_batch", batch)
+    run(prepared, run_dir)
+    lengths = [length for batch in asked[:3] for length in batch]
+    assert lengths == sorted(lengths, reverse=True) and len(set(lengths)) > 1
+    assert asked[:3] == asked[3:6] == asked[6:]
+
+
 # 10 problems in batches of 4, 4 and 2: within a batch, at its end, within and at the end of a step.
 @pytest.mark.parametrize("records", [0, 3, 4, 9, 10, 17, 30])
 @pytest.mark.parametrize("torn", [b"", b'{"step": 1, "prob'])
@@ -143,7 +158,9 @@ def test_killed_evaluation_goes_on_to_the_same_bytes(prepared, run_dir):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     kept = partial.read_bytes()
-    assert 1000 < len(kept) < len(whole) and whole.startswith(kept)
+    # In the order of evaluation, which is by length.
+    assert 1000 < len(kept) < len(whole)
+    assert set(kept.split(b"\n")[:-1]) < set(whole.split(b"\n"))
     assert run(prepared, run_dir) == whole
 
 

@@ -16,8 +16,12 @@ from cfdapo.analysis.outcomes.comparisons import write_comparisons
 from cfdapo.analysis.outcomes.problem_level import collect_answers, compare_on_problems
 from cfdapo.analysis.outcomes.significance import compare
 from cfdapo.analysis.records.curves import collect, write_curves
+from cfdapo.analysis.records.divergences import DivergencePoint
 from cfdapo.analysis.records.results import Results, Runs
+from cfdapo.analysis.records.typed_csv import write_rows
 from cfdapo.analysis.rendering.table import write
+from cfdapo.settings import DivergenceSettings
+from cfdapo.stages.tabulate_divergences import tabulate
 from cfdapo.vocabulary import PAPER_MODES
 
 FILES = {
@@ -27,6 +31,8 @@ FILES = {
     "descriptions": ["runs/*/*/seed*/run.json"],
     "profiles": ["overhead/*.json"],
     "credit": ["credit/*-tiny.jsonl", "credit/*.completions.jsonl"],
+    "evaluations": ["runs/*/*/seed*/evaluation.jsonl", "runs/*/*/seed*/run.json"],
+    "divergences": ["statistics/divergences.csv"],
     "truth": ["credit/*.steps.jsonl", "credit/*.rules.jsonl"],
 }
 # What was opened while somebody looks; a hook cannot be taken away again.
@@ -66,6 +72,9 @@ def results(tmp_path_factory, credit_folder) -> Results:
     write_curves(folder / "statistics/curves.csv", curves, made_from)
     on_problems = compare_on_problems(collect_answers(runs.evaluations()))
     write_comparisons(folder / "statistics", compare(curves), on_problems, made_from)
+    penalties = {"random": DivergenceSettings("prob_l2", 0.1, "sampled")}
+    points = tabulate(MODELS, penalties)
+    write_rows(folder / "statistics/divergences.csv", DivergencePoint, points)
     groups = {"raw": {mode: mode for mode in PAPER_MODES}}
     labels = {model: model for model in MODELS}
     whole = Results(folder, runs, labels, dict(PAPER_MODES), "gsm8k", groups)

@@ -165,10 +165,28 @@ def test_stopped_in_the_last_step_it_is_finished(whole, arguments, tmp_path):
 def test_killed_after_the_last_step_it_takes_no_step_more(whole, arguments, tmp_path):
     out = tmp_path / "run"
     code, _ = run_train(out, arguments("random"), ("thinning", STEPS, signal.SIGKILL))
-    assert code == -signal.SIGKILL and not (out / "history.jsonl").exists()
+    assert code == -signal.SIGKILL and not (out / "run.json").exists()
+    grown = (out / "history.jsonl").read_bytes()
     code, log = run_train(out, arguments("random"))
     assert code == 0 and "going on" not in log
     assert left(out) == left(whole("random"))
+    # What grew while it ran is the finished record, to the byte.
+    assert (out / "history.jsonl").read_bytes() == grown
+
+
+def test_the_history_grows_and_is_cut_to_the_checkpoint_it_goes_on_from(arguments, tmp_path):
+    out = tmp_path / "run"
+
+    def steps() -> list[int]:
+        return [row["step"] for row in read_jsonl(out / "history.jsonl")]
+
+    code, log = run_train(out, arguments("random"), ("generation", 7, signal.SIGKILL))
+    assert code == -signal.SIGKILL and steps() == [1, 2, 3, 4, 5, 6], log
+    with open(out / "history.jsonl", "a") as torn:
+        torn.write('{"step": 7, "rew')
+    code, log = run_train(out, arguments("random"), ("generation", 5, signal.SIGKILL))
+    assert code == -signal.SIGKILL and f"going on from {out}/state/checkpoint-4\n" in log
+    assert steps() == [1, 2, 3, 4] and not (out / "run.json").exists()
 
 
 def test_drops_kept_for_later_steps_survive(arguments, prepared, tmp_path):

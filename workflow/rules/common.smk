@@ -43,6 +43,7 @@ from cfdapo.study import (
     check_choice,
     checkpoint_steps,
     credit_settings,
+    divergences,
     load_study,
     measured_credit,
     measured_rules,
@@ -284,7 +285,8 @@ def inputs_of(spec):
 
 def outputs_of(specs):
     """The files of those tables and figures that say something about the study."""
-    unmeasured = () if STUDY.measurement.truth else ("truth",)
+    measured = {"truth": STUDY.measurement.truth, "divergences": divergences(STUDY)}
+    unmeasured = tuple(need for need, there in measured.items() if not there)
     fitting = registry.fitting(specs, TASK, unmeasured)
     return [getattr(rules, spec.name).output for spec in fitting]
 

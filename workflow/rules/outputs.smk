@@ -7,6 +7,8 @@ NEEDED = {
     "descriptions": run_files("run.json"),
     "profiles": expand(rules.profile_overhead.output, model=MODELS),
     "credit": expand(rules.measure_credit.output, model=MODELS),
+    "evaluations": run_files("evaluation.jsonl") + run_files("run.json"),
+    "divergences": rules.tabulate_divergences.output,
     "truth": expand(rules.measure_truth.output, model=MODELS),
 }
 

@@ -21,6 +21,8 @@ NEEDS = {
     "descriptions": "every run's run.json",
     "profiles": "every model's overhead/{model}.json",
     "credit": "every model's credit/{model}.jsonl and credit/{model}.completions.jsonl",
+    "evaluations": "every run's evaluation.jsonl, and run.json, which says that it is its own",
+    "divergences": "statistics/divergences.csv, of a study that trains with some",
     "truth": "every model's credit/{model}.steps.jsonl and credit/{model}.rules.jsonl",
 }
 
@@ -210,6 +212,14 @@ TABLES = (
         "accuracy, and what a step costs (not in the paper).",
         needs=("curves", "histories"),
     ),
+    Spec(
+        "table19_divergences",
+        "outcomes",
+        "Accuracy and length by divergence from the base model, against no penalty and against KL, "
+        "the numbers that were reported beside; the penalty's share of loss and gradient, and the "
+        "spread over seeds (arXiv 2602.04380).",
+        needs=("curves", "histories", "evaluations", "divergences"),
+    ),
 )
 
 FIGURES = (
@@ -276,6 +286,13 @@ FIGURES = (
         "between problems.",
         tables=("table17_credit_truth",),
     ),
+    Spec(
+        "figure10_divergences",
+        "outcomes",
+        "The divergences that a study trains with: h and its slope over a token's probability, and "
+        "what the token costs (arXiv 2602.04380).",
+        needs=("divergences",),
+    ),
 )
 
 
@@ -284,7 +301,8 @@ def fitting(specs: tuple[Spec, ...], task: str, unmeasured: tuple[str, ...] = ()
 
     `unmeasured` are needs that the study does not measure; what is made from them is left out.
     """
-    absent = {spec.name for spec in TABLES if set(spec.needs) & set(unmeasured)}
+    absent = {*unmeasured}
+    absent |= {spec.name for spec in TABLES if set(spec.needs) & absent}
     fit = [spec for spec in specs if spec.fits(TASKS[task])]
     return [s for s in fit if s.name not in absent and not {*s.needs, *s.tables} & absent]
 

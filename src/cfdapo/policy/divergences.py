@@ -1,8 +1,8 @@
 """Divergences D(p, q) of a policy p from its reference q, of log-probabilities (GBMPO).
 
 Each takes log p and log q of the same tokens, tensors of one shape, and returns D of that shape in
-float32; its gradient flows into both. All are 0 where p = q and nowhere negative. KL is the
-library's own term and has no function here.
+float32; its gradient flows into both. All are 0 where p = q and nowhere negative. What trains with
+`kl` is the library's own term; the function here is for measuring it.
 """
 
 from collections.abc import Callable
@@ -25,6 +25,12 @@ _LOG_SHIFT = 1e-3
 # Gauss-Legendre on [0, 1]: exact for polynomials up to degree 15.
 _NODES, _NODE_WEIGHTS = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(8))
 _NODES, _NODE_WEIGHTS = (_NODES + 1) / 2, _NODE_WEIGHTS / 2
+
+
+def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """q/p - log(q/p) - 1 (k3), whose mean under p is the Kullback-Leibler divergence."""
+    ratio = log_q.float() - log_p.float()
+    return torch.expm1(ratio) - ratio
 
 
 def l2_log(log_p: Tensor, log_q: Tensor) -> Tensor:
@@ -111,10 +117,27 @@ def draw_mirror(seed: int, scale: float) -> NeuralMirror:
 
 
 def get_divergence(settings: DivergenceSettings) -> Divergence | None:
-    """What is added to the library's loss; None where the library has it itself (none, kl)."""
+    """The penalty; None of none."""
     if settings.mirror is not None:
         return draw_mirror(settings.mirror.seed, settings.mirror.scale)
-    return {"l2_log": l2_log, "prob_l2": prob_l2}.get(settings.name)
+    return {"kl": kl, "l2_log": l2_log, "prob_l2": prob_l2}.get(settings.name)
+
+
+def potential(
+    divergence: Divergence, p: Tensor
+) -> tuple[list[float], list[float]] | tuple[list[None], list[None]]:
+    """h(p), which is 0 at 1, and h'(p), by which a divergence is a Bregman one; shape (n,).
+
+    kl is that of -log p with its arguments swapped. None of l2_log, which is one of log p.
+    """
+    if divergence is l2_log:
+        return [None] * len(p), [None] * len(p)
+    if divergence is kl:
+        return (-p.log()).tolist(), (-1 / p).tolist()
+    one = torch.ones_like(p)
+    slopes = divergence.slope if isinstance(divergence, NeuralMirror) else lambda at: 2 * at
+    h = divergence(p.log(), one.log()).double() + slopes(one) * (p - one)
+    return h.tolist(), slopes(p).tolist()
 
 
 def over_vocabulary(divergence: Divergence, logits: Tensor, reference: Tensor) -> Tensor:

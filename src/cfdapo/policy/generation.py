@@ -1,5 +1,6 @@
 """Prompts to token ids, and completions out of a policy: one way, in training and evaluation."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -7,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from torch import Tensor
+from transformers import DynamicCache, GenerationConfig, PreTrainedTokenizerBase
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from cfdapo.credit.rule import Prefix, Prompt
 from cfdapo.files import UserError, read_jsonl
@@ -20,6 +23,9 @@ Conversation = list[dict[str, str]]
 
 # Continuations that are sampled together: more gain little on a CPU and cost memory on a GPU.
 SAMPLED_AT_ONCE = 256
+
+# Tokens after which finished rows leave a batch: beginning again costs about a token's time.
+STRETCH = 32
 
 
 def messages(task: Task, row: dict[str, Any]) -> Conversation:
@@ -123,11 +129,24 @@ def generate(
     """Completions of `prompts`, in order, up to and with the first of `end_tokens`.
 
     Greedy unless `sampling` (do_sample, temperature, top_p) says otherwise. Batches are cut at
-    fixed places, so an interrupted evaluation repeats its last batch to the bit.
+    fixed places, so an interrupted evaluation repeats its last batch to the bit; `by_length` puts
+    prompts in an order in which little of them is padding.
     """
     config = generation_config(model, tokenizer, max_new_tokens, **sampling)
     for start in range(0, len(prompts), batch_size):
         yield from _batch(model, tokenizer, prompts[start : start + batch_size], config)
+
+
+def by_length(prompts: Sequence[list[int]], batch_size: int) -> list[int]:
+    """The prompts' places, the longest first, so that a batch is of like lengths.
+
+    As they are where one batch holds them all. The longest come first so that what does not fit in
+    memory shows at once.
+    """
+    places = range(len(prompts))
+    if len(prompts) <= batch_size:
+        return list(places)
+    return sorted(places, key=lambda place: (-len(prompts[place]), place))
 
 
 def continue_all(
@@ -164,9 +183,57 @@ def _batch(
     batch = tokenizer.pad(
         {"input_ids": [list(ids) for ids in rows]}, padding_side="left", return_tensors="pt"
     ).to(model.device)
+    # Draws of a sample depend on the batch that they are made for; greedy choices do not.
+    together = config.do_sample or not _keeps_rows_apart(model)
+    how = _in_one_go if together else _leaving_when_done
     with torch.no_grad():
-        output = model.generate(**batch, generation_config=config)
-    for completion in output[:, batch["input_ids"].shape[1] :].cpu():
+        completions = how(model, batch["input_ids"], batch["attention_mask"], config)
+    for completion in completions:
         stops = torch.isin(completion, ends).nonzero()
         length = int(stops[0]) + 1 if len(stops) else len(completion)
         yield completion[:length].tolist()
+
+
+def _in_one_go(model: Any, ids: Tensor, mask: Tensor, config: GenerationConfig) -> list[Tensor]:
+    output = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+    return list(output[:, ids.shape[1] :].cpu())
+
+
+def _leaving_when_done(
+    model: Any, ids: Tensor, mask: Tensor, config: GenerationConfig
+) -> list[Tensor]:
+    """The same in stretches of `STRETCH` tokens, after each of which finished rows leave the batch.
+
+    Few completions are as long as the longest: without this all rows are computed up to its end.
+    """
+    ends = torch.tensor(config.eos_token_id, device=ids.device)
+    prompt, left, cache = ids.shape[1], config.max_new_tokens, None
+    rows, found = list(range(len(ids))), [torch.empty(0)] * len(ids)
+    while rows:
+        stretch = copy.deepcopy(config)
+        stretch.update(max_new_tokens=min(STRETCH, left), return_dict_in_generate=True)
+        output = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            past_key_values=cache,
+            generation_config=stretch,
+        )
+        new = output.sequences[:, ids.shape[1] :]
+        ids, cache, left = output.sequences, output.past_key_values, left - new.shape[1]
+        mask = torch.cat([mask, torch.ones_like(new)], dim=1)
+        going = ~torch.isin(new, ends).any(dim=1) if left else torch.zeros(len(ids)).bool()
+        for row, completion, goes_on in zip(rows, ids[:, prompt:].cpu(), going, strict=True):
+            if not goes_on:
+                found[row] = completion
+        keep = going.nonzero().squeeze(1)
+        rows = [rows[index] for index in keep]
+        if rows and len(rows) < len(ids):
+            ids, mask = ids[keep], mask[keep]
+            cache.batch_select_indices(keep)
+    return found
+
+
+def _keeps_rows_apart(model: Any) -> bool:
+    """Whether what is kept of earlier tokens is keys and values alone, a row of them a sequence."""
+    layers = DynamicCache(config=model.config).layers
+    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)

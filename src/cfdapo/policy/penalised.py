@@ -3,7 +3,8 @@
 With `beta` 0 the library's loss is the clipped one alone. What this class adds is the penalty, in
 one method more than `CFDAPOTrainer` changes: the library has the log-probabilities of the policy
 inside `_compute_loss` only, and no place there for another term. That method stays the library's;
-the penalty is read off the same forward pass and added to what it returns.
+the penalty is read off the same forward pass and added to what it returns. With another `beta` the
+penalty is the library's own KL term, which is then measured in the same way and not added.
 """
 
 from collections.abc import Iterator
@@ -19,8 +20,12 @@ from cfdapo.files import UserError
 from cfdapo.policy.divergences import Divergence, over_vocabulary
 from cfdapo.policy.trainer import CFDAPOTrainer
 
-# Logged name of the mean of D over the completions' tokens.
+# Logged names: the mean of D over the completions' tokens, what of a step's loss is the penalty,
+# and the norm of the penalty's part of the step's gradient, before that is clipped.
 DIVERGENCE = "divergence/mean"
+PENALTY, PENALTY_GRADIENT = "divergence/loss", "divergence/grad_norm"
+# Every so many steps that norm is measured: by one more backward pass, of the penalty alone.
+GRADIENT_EVERY = 10
 
 # The policy's log-probabilities by this class and by the library differ by rounding alone.
 _AGREE = 0.05
@@ -33,6 +38,9 @@ class PenalisedTrainer(CFDAPOTrainer):
     credit does not weigh it. With `exact`, D is summed over the vocabulary instead of taken of the
     sampled token: logits of one completion at a time, computed again in the backward pass. The
     reference is the base model, which is the policy before its first step.
+
+    Where the arguments' `beta` is not 0, `divergence` must be `divergences.kl` and `coefficient`
+    that beta: the library adds it, and this class but measures its part.
 
     Raises `UserError` where the model's logits are not its output layer's (scaled or capped) and
     the divergence is exact.
@@ -48,9 +56,13 @@ class PenalisedTrainer(CFDAPOTrainer):
     ):
         super().__init__(*args, **kwargs)
         self.divergence, self.coefficient, self.exact = divergence, coefficient, exact
+        # The sum over the passes of a step that is measured.
+        self._gradient: Tensor | None = None
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
+        if self.beta:
+            return output  # the library has scored the reference already
         model = self.accelerator.unwrap_model(self.model)
         ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
         mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
@@ -79,10 +91,35 @@ class PenalisedTrainer(CFDAPOTrainer):
             penalty = self._exactly(model, _predicting(states[0], mask.shape[1]), logps, inputs)
         else:
             penalty = self.divergence(logps, inputs["ref_per_token_logps"])
-        mode = "train" if self.model.training else "eval"
-        mean = (penalty.detach() * mask).sum() / mask.sum().clamp(min=1)
-        self._metrics[mode][DIVERGENCE].append(self.accelerator.gather(mean).mean().item())
-        return loss + self.coefficient * self._mean(penalty, inputs)
+        if self.beta and self.args.use_bias_correction_kl:
+            old = inputs.get("old_per_token_logps")
+            penalty = penalty * (logps - (logps.detach() if old is None else old)).exp()
+        term = self.coefficient * self._mean(penalty, inputs)
+        self._log_penalty(penalty.detach(), term, mask)
+        return loss if self.beta else loss + term
+
+    def _log_penalty(self, penalty: Tensor, term: Tensor, mask: Tensor) -> None:
+        training = self.model.training
+        log = self._metrics["train" if training else "eval"]
+        mean = (penalty * mask).sum() / mask.sum().clamp(min=1)
+        log[DIVERGENCE].append(self.accelerator.gather(mean).mean().item())
+        if not training:
+            return
+        # The log has the mean over passes, the step's loss is their sum.
+        passes = self.current_gradient_accumulation_steps
+        log[PENALTY].append(self.accelerator.gather(passes * term.detach()).mean().item())
+        if (self.state.global_step + 1) % GRADIENT_EVERY == 0:
+            self._add_gradient(term)
+            if self.accelerator.sync_gradients:
+                whole: Any = self.accelerator.reduce(self._gradient, reduction="mean")
+                log[PENALTY_GRADIENT].append(whole.norm().item())
+                self._gradient = None
+
+    def _add_gradient(self, term: Tensor) -> None:
+        trained = [weight for weight in self.model.parameters() if weight.requires_grad]
+        parts = torch.autograd.grad(term, trained, retain_graph=True)
+        own = torch.cat([part.flatten() for part in parts])
+        self._gradient = own if self._gradient is None else self._gradient + own
 
     @contextmanager
     def _states(self, model: Any) -> Iterator[list[Tensor]]:

@@ -24,7 +24,7 @@ from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.divergences import get_divergence
 from cfdapo.policy.generation import fitting_prompts, messages
 from cfdapo.policy.models import add_lora, device, load_base
-from cfdapo.policy.penalised import DIVERGENCE, PenalisedTrainer
+from cfdapo.policy.penalised import DIVERGENCE, PENALTY, PENALTY_GRADIENT, PenalisedTrainer
 from cfdapo.policy.resuming import SAVE_MINUTES, Resumable
 from cfdapo.policy.trainer import CACHE_HITS, GENERATIONS, CFDAPOTrainer
 from cfdapo.problems.task import Task, get_task
@@ -57,6 +57,8 @@ OPTIONAL_COLUMNS = {
     "cache_hits": CACHE_HITS,
     "credit_generations": GENERATIONS,
     "divergence": DIVERGENCE,
+    "penalty_loss": PENALTY,
+    "penalty_gradient": PENALTY_GRADIENT,
 }
 
 
@@ -73,7 +75,7 @@ class StudyTrainer(Resumable, CFDAPOTrainer):
 
 
 class PenalisedStudyTrainer(StudyTrainer, PenalisedTrainer):
-    """The same with a divergence of GBMPO in the loss."""
+    """The same with a divergence of GBMPO in the loss, or the library's KL, which is measured."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def build_trainer(
 
 
 def _class_of(training: TrainingSettings) -> Callable[..., StudyTrainer]:
-    """The trainer, which is another class only where the library has not the divergence."""
+    """The trainer, which is another class only where the study names a divergence to add."""
     chosen = training.divergence
     divergence = get_divergence(chosen) if chosen else None
     if chosen is None or divergence is None:

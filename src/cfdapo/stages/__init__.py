@@ -9,14 +9,23 @@ from cfdapo.provenance import environment
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call a stage's main; what the user can mend is printed without a traceback, exit code 2.
+    """Call a stage's main, as `guarded`.
 
     The first line of its output, which the workflow keeps as the job's log, is where it ran:
     commit, sys.prefix and versions. Tables must not hold that, since they are the same anywhere.
     """
-    try:
+
+    def logged() -> None:
         if len(sys.argv) > 1 and not {"-h", "--help"} & set(sys.argv):
             print(f"environment: {json.dumps(environment())}", flush=True)
+        main()
+
+    guarded(logged)
+
+
+def guarded(main: Callable[[], None]) -> None:
+    """Call main; what the user can mend is printed without a traceback, exit code 2."""
+    try:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -14,11 +14,17 @@ from transformers import PreTrainedModel
 from cfdapo.checksums import finish_file, sha256_of_input
 from cfdapo.credit.alignment import completion_text
 from cfdapo.devices import take_gpu
-from cfdapo.files import append_stream, read_json, read_jsonl, write_json
+from cfdapo.files import append_stream, read_json, read_jsonl, write_json, write_jsonl
 from cfdapo.integrity import check_evaluation, require_own_adapters
 from cfdapo.locks import only_one
 from cfdapo.policy.checkpoints import adapter_hashes
-from cfdapo.policy.generation import encode_prompts, generate, hash_of_prompts, messages
+from cfdapo.policy.generation import (
+    by_length,
+    encode_prompts,
+    generate,
+    hash_of_prompts,
+    messages,
+)
 from cfdapo.policy.models import load_adapter, load_base
 from cfdapo.problems.task import get_task
 from cfdapo.provenance import code_hash, origin_of
@@ -81,6 +87,8 @@ def _evaluate(
     asked = [messages(task, row) for row in rows]
     prompts = encode_prompts(tokenizer, asked, settings.chat)
     batch_size = settings.evaluation.batch_size
+    names, order = [row["id"] for row in rows], by_length(prompts, batch_size)
+    rows, prompts = [rows[place] for place in order], [prompts[place] for place in order]
     partial = out.with_suffix(".partial.jsonl")
     mark = partial.with_suffix(".json")
     identity = _identity(model_dir, problems, run_dir, settings)
@@ -88,8 +96,9 @@ def _evaluate(
     if not mark.is_file() or read_json(mark) != identity:
         partial.unlink(missing_ok=True)
         write_json(mark, identity)
-    names, steps = [row["id"] for row in rows], [0, *_trained(training)]
-    done = _finished(partial, list(product(steps, names)), len(rows), batch_size)
+    steps = [0, *_trained(training)]
+    expected = list(product(steps, (row["id"] for row in rows)))
+    done = _finished(partial, expected, len(rows), batch_size)
     with append_stream(partial) as stream:
         for index, step in enumerate(steps):
             # Also when nothing is left of this step: adapters are checked in order.
@@ -114,6 +123,7 @@ def _evaluate(
                     stream.write(json.dumps(of | record, ensure_ascii=False) + "\n")
                 stream.flush()
             print(f"step {step}: evaluated", flush=True)
+    _put_in_order(partial, steps, names)
     check_evaluation(partial, read_jsonl(partial), task.name, steps, identity, names)
     finish_file(partial, out, identity)
     mark.unlink()
@@ -156,6 +166,15 @@ def _finished(
     done = steps * problems + rest // batch_size * batch_size
     partial.write_bytes(b"".join(line + b"\n" for line in lines[:done]))
     return done
+
+
+def _put_in_order(partial: Path, steps: list[int], names: list[str]) -> None:
+    """Records as the problems' file has them, and not by the length of their prompts."""
+    place = {key: number for number, key in enumerate(product(steps, names))}
+    records = read_jsonl(partial)
+    ordered = sorted(records, key=lambda record: place[record["step"], record["problem"]])
+    if ordered != records:
+        write_jsonl(partial, ordered)
 
 
 def _is_of(line: bytes, expected: tuple[int, str]) -> bool:

@@ -24,6 +24,7 @@ from cfdapo.policy.checkpoints import (
 )
 from cfdapo.policy.generation import hash_of_prompts
 from cfdapo.policy.interruption import RESUME_ME, Interrupted, Interruption
+from cfdapo.policy.progress import GrowingHistory
 from cfdapo.policy.resuming import SAVE_MINUTES
 from cfdapo.policy.training import RunSettings, StudyTrainer, history, make_trainer
 from cfdapo.provenance import (
@@ -38,6 +39,9 @@ from cfdapo.provenance import (
 from cfdapo.settings import from_flag, plain
 from cfdapo.stages import run
 from cfdapo.study import checkpoint_steps, config_hash
+
+# In a run's folder, what training goes on from; not there once it is finished.
+STATE = "state"
 
 
 def main() -> None:
@@ -93,7 +97,7 @@ def train(
             return
         state = _state_folder(out, identity)
         made = {"proxy_dir": proxy_dir, "save_minutes": save_minutes}
-        trainer = _run(model_dir, problems, seed, settings, state, made, steps)
+        trainer = _run(model_dir, problems, seed, settings, out, made, steps)
         rows = history(_log(state, settings.training.steps))
         _publish(out, state, steps)
         record = {
@@ -144,7 +148,7 @@ def _state_folder(out: Path, identity: dict[str, Any]) -> Path:
 
     It is no declared output of the rule, since a failed job's declared outputs are deleted.
     """
-    state = out / "state"
+    state = out / STATE
     mark = state / "identity.json"
     if mark.is_file() and read_json(mark) == identity:
         return state
@@ -160,18 +164,17 @@ def _run(
     problems: Path,
     seed: int,
     settings: RunSettings,
-    state: Path,
+    out: Path,
     made: dict[str, Any],
     steps: list[int],
 ) -> StudyTrainer:
-    """Train until the last step's checkpoint is in `state`."""
-    interruption = Interruption()
+    """Train until the last step's checkpoint is in `out`/state."""
+    interruption, state = Interruption(), out / STATE
+    callbacks = [interruption, GrowingHistory(out)]
     trainer = None
     with interruption.watch():
         try:
-            trainer = make_trainer(
-                model_dir, problems, seed, settings, state, [interruption], **made
-            )
+            trainer = make_trainer(model_dir, problems, seed, settings, state, callbacks, **made)
             last = last_whole(state, steps)
             # The library would take one step more from the last one's checkpoint.
             if last != checkpoint(state, settings.training.steps):

@@ -47,8 +47,9 @@ class Versus:
 class Entrant:
     """One mode of one model: its place, its accuracy (%) at the last step, and what it took.
 
-    `seconds` and `credit_seconds` are medians of a training step and of the credit within it,
-    `passes` and `generations` means a step. `p_holm` is adjusted over all modes and models.
+    `reward` is of the completions sampled in the second half of training. `seconds` and
+    `credit_seconds` are medians of a training step and of the credit within it, `passes` and
+    `generations` means a step. `p_holm` and `reward_p_holm` are adjusted over all modes and models.
     """
 
     model: str
@@ -59,12 +60,14 @@ class Entrant:
     deviation: float | None
     final: Versus
     area: Versus
+    reward: Versus
     reached: Reached | None
     seconds: float
     credit_seconds: float
     passes: float
     generations: float
     p_holm: float | None = None
+    reward_p_holm: float | None = None
 
 
 def rank_modes(curves: pd.DataFrame, history: pd.DataFrame) -> list[Entrant]:
@@ -72,13 +75,14 @@ def rank_modes(curves: pd.DataFrame, history: pd.DataFrame) -> list[Entrant]:
 
     Args:
         curves: long table of `cfdapo.analysis.records.curves.collect`.
-        history: long table of `collect_history` with `seconds_step`, `seconds_credit`,
+        history: long table of `collect_history` with `reward`, `seconds_step`, `seconds_credit`,
             `credit_passes` and `credit_generations` (nan where a rule draws none).
 
     Raises:
         UserError: a run has no history up to a step that it was evaluated at.
     """
     values, reasons = metric_values(curves)
+    values["reward"], reasons["reward"] = sampled_rewards(history), ""
     reached = {(r.model, r.mode): r for r in sample_efficiency(curves, history)}
     costs = history.groupby(["model", "mode"])
     seconds = costs[["seconds_step", "seconds_credit"]].median()
@@ -92,19 +96,35 @@ def rank_modes(curves: pd.DataFrame, history: pd.DataFrame) -> list[Entrant]:
         named = named_modes(of_model.index)
         for mode in sorted(named, key=lambda mode: (ranks[mode], list(named).index(mode))):
             key = (model, mode)
-            final, area = (
-                _versus(values[metric], model, mode, reasons[metric]) for metric in values
+            final, area, reward = (
+                _versus(values[metric], model, mode, reasons[metric])
+                for metric in ("accuracy", "auc", "reward")
             )
             found.append(
                 Entrant(
                     *(model, mode, int(ranks[mode]), int(sizes[key]), float(means[key])),
                     None if np.isnan(deviations[key]) else float(deviations[key]),
-                    *(final, area, reached.get(key)),
+                    *(final, area, reward, reached.get(key)),
                     *(float(value) for value in (*seconds.loc[key], *counts.loc[key])),
                 )
             )
-    adjusted = holm([entrant.final.p for entrant in found])
-    return [replace(one, p_holm=p) for one, p in zip(found, adjusted, strict=True)]
+    adjusted = holm([one.final.p for one in found]), holm([one.reward.p for one in found])
+    return [
+        replace(one, p_holm=p, reward_p_holm=reward)
+        for one, p, reward in zip(found, *adjusted, strict=True)
+    ]
+
+
+def sampled_rewards(history: pd.DataFrame) -> pd.DataFrame:
+    """Each run's mean reward (%) of the completions sampled in the second half of its steps.
+
+    That of the policy as it samples, over many steps, differs less by chance from seed to seed than
+    what it answers greedily after the last one. Columns `model`, `mode`, `seed` and `value`.
+    """
+    steps = history.groupby(["model", "mode", "seed"])["step"].transform("max")
+    late = history[history["step"] > steps / 2]
+    means = 100 * late.groupby(["model", "mode", "seed"])["reward"].mean()
+    return means.rename("value").reset_index()
 
 
 def _versus(values: pd.DataFrame, model: str, mode: str, reason: str) -> Versus:
@@ -153,7 +173,8 @@ def table18_tournament(
         ),
         columns=[
             *("Model", "Rank", "Mode", "Mean ± SD (%)", "Δ [95 %]", "p", "Holm p"),
-            *("ΔAUC [95 %]", "Step of DAPO's final", "Minutes to it", "Step time, DAPO = 1"),
+            *("ΔAUC [95 %]", "ΔReward [95 %]", "Reward's p", "Reward's Holm p"),
+            *("Step of DAPO's final", "Minutes to it", "Step time, DAPO = 1"),
             *("Credit (s a step)", "Passes a step", "Continuations a step"),
         ],
         rows=[_cells(one, models, names, base, footnotes) for one in entrants],
@@ -174,16 +195,24 @@ def _cells(
     return [
         *(Cell(models[one.model]), Cell(str(one.rank)), Cell(names[one.mode])),
         Cell(f"{one.mean:.1f}{spread}", bold=one.rank == 1),
-        _difference(one.final, footnotes),
-        *(
-            footnotes.dash(one.final.reason) if p is None else Cell(p_text(p))
-            for p in (one.final.p, one.p_holm)
-        ),
+        *_tested(one.final, one.p_holm, footnotes),
         _difference(one.area, footnotes),
+        *_tested(one.reward, one.reward_p_holm, footnotes),
         *_reached_cells(one.reached, footnotes),
         footnotes.dash(_NO_CONTROL) if ratio is None else Cell(f"{ratio:.2f}"),
         *(Cell(digits(value) if value else "0") for value in (one.credit_seconds, one.passes)),
         Cell(f"{one.generations:.0f}"),
+    ]
+
+
+def _tested(versus: Versus, adjusted: float | None, footnotes: Footnotes) -> list[Cell]:
+    """The difference, its p and the one adjusted."""
+    return [
+        _difference(versus, footnotes),
+        *(
+            footnotes.dash(versus.reason) if p is None else Cell(p_text(p))
+            for p in (versus.p, adjusted)
+        ),
     ]
 
 
@@ -211,7 +240,9 @@ def _notes(entrants: Sequence[Entrant]) -> list[Note]:
         Note(
             "Δ: mean over seeds of the paired difference to DAPO, with its interval and p by the "
             f"paired t-test. Holm: adjusted for the {tests} tests of this column, over models and "
-            "modes."
+            "modes. ΔReward is the same of the mean reward of completions sampled in the second "
+            "half of training, on training problems: it varies less from seed to seed than the "
+            "greedy answers after the last step."
         ),
         Note(
             "Step of DAPO's final: the first evaluated step at which the mode's mean is at least "
@@ -229,9 +260,9 @@ def _data(entrants: Sequence[Entrant], models: Mapping[str, str]) -> pd.DataFram
     for one in entrants:
         row: dict[str, Any] = {"label": models[one.model], "model": one.model, "mode": one.mode}
         row |= {"rank": one.rank, "seeds": one.seeds, "mean": one.mean, "deviation": one.deviation}
-        for prefix, versus in (("", one.final), ("auc_", one.area)):
+        for prefix, versus in (("", one.final), ("auc_", one.area), ("reward_", one.reward)):
             row |= {f"{prefix}{key}": value for key, value in vars(versus).items()}
-        row |= {"p_holm": one.p_holm}
+        row |= {"p_holm": one.p_holm, "reward_p_holm": one.reward_p_holm}
         row |= {
             "reached_step": one.reached.step if one.reached else None,
             "reached_minutes": one.reached.minutes if one.reached else None,
@@ -244,7 +275,7 @@ def _data(entrants: Sequence[Entrant], models: Mapping[str, str]) -> pd.DataFram
 def make(results: Results) -> Table:
     """Table 18 of a study."""
     history = results.runs.history(
-        ["seconds_step", "seconds_credit", "credit_passes"], ["credit_generations"]
+        ["reward", "seconds_step", "seconds_credit", "credit_passes"], ["credit_generations"]
     )
     return table18_tournament(
         results.curves(), history, results.labels, results.task, results.modes
