@@ -48,8 +48,19 @@ NOT_THE_TEMPLATES = (
 @functools.cache
 def rules() -> tuple[str, ...]:
     """Names of the credit rules, as the schema lists them."""
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    schema = _schema()
     return tuple(schema["$defs"]["rule"]["enum"])
+
+
+def _schema() -> dict[str, Any]:
+    """The schema of studies; `UserError` where the package is installed without its repository."""
+    if not SCHEMA.is_file():
+        raise UserError(
+            f"{SCHEMA}: is not there; studies are run in a checkout of the repository, and cfdapo "
+            "is installed without it here"
+        )
+    found: dict[str, Any] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return found
 
 
 def load_study(name: str, folder: Path = STUDIES) -> Study:
@@ -97,7 +108,7 @@ def check_study(study: Any, source: str) -> dict[str, Any]:
 
     Raises `UserError` as `load_study`.
     """
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    schema = _schema()
     validator = _with_defaults(jsonschema.Draft202012Validator)(schema)
     errors = sorted(validator.iter_errors(study), key=lambda error: list(map(str, error.path)))
     problems = [_explain(error) for error in errors] or _variant_errors(study, schema)
