@@ -230,7 +230,7 @@ def _scorer(arguments: argparse.Namespace, credit: "CreditConfig") -> "Completio
         model,
         tokenizer,
         credit,
-        policy=str(arguments.adapter or "untrained"),
+        policy=str(arguments.adapter or arguments.model),
         chat=prepared.get("chat_template_kwargs", {}) | arguments.chat,
         raw=arguments.raw,
         ended=not arguments.unfinished,
