@@ -161,12 +161,10 @@ def _explain(error: jsonschema.ValidationError, where: str = "") -> str:
     if error.validator == "enum":
         return f"{key}: {value!r} is not one of {', '.join(map(str, wanted))}"
     if error.validator == "anyOf":
-        names = [
-            one
-            for tried in error.context or []
-            if tried.validator == "enum"
-            for one in tried.validator_value
+        tried: list[Any] = [
+            one.validator_value for one in error.context or [] if one.validator == "enum"
         ]
+        names = [name for one in tried for name in one]
         return f"{key}: {value!r} is not one of {', '.join(names)}, nor a path as {EXAMPLE}"
     if error.validator == "required":
         missing = sorted(set(wanted) - set(value))

@@ -220,9 +220,8 @@ def _scorer(arguments: argparse.Namespace, credit: "CreditConfig") -> "Completio
     from cfdapo.provenance import MANIFEST
 
     take_gpu()
-    model, tokenizer = load_any(arguments.model, arguments.dtype)
-    if arguments.adapter:
-        model = load_adapter(model, arguments.adapter, "policy")
+    base, tokenizer = load_any(arguments.model, arguments.dtype)
+    model = load_adapter(base, arguments.adapter, "policy") if arguments.adapter else base
     model.eval().requires_grad_(False)
     manifest = arguments.model / MANIFEST
     prepared = read_json(manifest) if manifest.is_file() else {}
@@ -250,8 +249,8 @@ def _json(scored: Sequence["Scored"], credit: "CreditConfig", arguments: argpars
 
     said = plain(part_of(ModeCredit, credit))
     settings = {key: value for key, value in said.items() if key not in _OF_TRAINING}
-    of_span = ("start", "end", "text", "kind", "token_start", "token_end")
-    of_span += ("drop", "importance", "normalized")
+    of_span = ["start", "end", "text", "kind", "token_start", "token_end"]
+    of_span += ["drop", "importance", "normalized"]
     rows = []
     for one in scored:
         row, answer = one.completion, one.completion["answer"]
