@@ -188,6 +188,21 @@ def test_a_folder_that_is_no_model_or_has_code_of_its_own_is_refused(score, fold
     assert code == 2 and "config.json: asks for code of the model's own (auto_map)" in said
 
 
+def test_a_model_without_a_chat_template_reads_text_and_one_with_a_clock_needs_its_day(loaded):
+    model, tokenizer = loaded
+    template = tokenizer.chat_template
+    asked = [Asked("a", PROMPT, GOOD)]
+    try:
+        (raw,) = CompletionScorer(model, tokenizer, CreditConfig(), raw=True).score(asked)
+        tokenizer.chat_template = None
+        assert CompletionScorer(model, tokenizer, CreditConfig()).score(asked) == [raw]
+        tokenizer.chat_template = "{{ strftime_now('%d') }}" + template
+        with pytest.raises(UserError, match="reads a clock"):
+            CompletionScorer(model, tokenizer, CreditConfig()).score(asked)
+    finally:
+        tokenizer.chat_template = template
+
+
 def test_without_arguments_it_lists_what_it_can_do(capsys):
     assert main([]) == 0
     overview = capsys.readouterr().out
