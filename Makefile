@@ -15,8 +15,9 @@ RUN := .venv/bin/snakemake --cores $(CORES) --directory "$(DIRECTORY)"
 
 # Newer pins, or a setup that was interrupted, make it anew where it stopped.
 $(VENV): requirements/lock.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-		|| { echo "$(PYTHON) is not Python 3.11 to 3.13; name one: make PYTHON=python3.12"; exit 1; }
+	test -x .venv/bin/python || $(PYTHON) -c \
+		'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "$(PYTHON) is not Python 3.11 to 3.13: make PYTHON=python3.12"; exit 1; }
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
