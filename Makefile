@@ -2,7 +2,9 @@
 # make downloads | make archive | make verify | make tables STUDY=paper: see README.md.
 # make status STUDY=paper, from another terminal: how far a study's runs are.
 # Each takes DIRECTORY=folder, where results/ lies or is to lie, if not here.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The oldest that is there: the lock was made with it.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 \
+	|| command -v python3)
 CORES ?= all
 STUDY ?= tiny
 VENV := .venv/.complete
@@ -13,6 +15,9 @@ RUN := .venv/bin/snakemake --cores $(CORES) --directory "$(DIRECTORY)"
 
 # Newer pins, or a setup that was interrupted, make it anew where it stopped.
 $(VENV): requirements/lock.txt
+	test -x .venv/bin/python || $(PYTHON) -c \
+		'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "$(PYTHON) is not Python 3.11 to 3.13: make PYTHON=python3.12"; exit 1; }
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@

@@ -56,8 +56,19 @@ NOT_THE_TEMPLATES = (
 @functools.cache
 def rules() -> tuple[str, ...]:
     """Names of the credit rules, as the schema lists them."""
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    schema = _schema()
     return tuple(schema["$defs"]["rule"]["enum"])
+
+
+def _schema() -> dict[str, Any]:
+    """The schema of studies; `UserError` where the package is installed without its repository."""
+    if not SCHEMA.is_file():
+        raise UserError(
+            f"{SCHEMA}: is not there; studies are run in a checkout of the repository, and cfdapo "
+            "is installed without it here"
+        )
+    found: dict[str, Any] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return found
 
 
 def load_study(name: str, folder: Path = STUDIES) -> Study:
@@ -105,7 +116,7 @@ def check_study(study: Any, source: str) -> dict[str, Any]:
 
     Raises `UserError` as `load_study`.
     """
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    schema = _schema()
     _take_answers_kind(study)
     validator = _with_defaults(jsonschema.Draft202012Validator)(schema)
     errors = sorted(validator.iter_errors(study), key=lambda error: list(map(str, error.path)))
@@ -185,12 +196,10 @@ def _explain(error: jsonschema.ValidationError, where: str = "") -> str:
     if error.validator == "enum":
         return f"{key}: {value!r} is not one of {', '.join(map(str, wanted))}"
     if error.validator == "anyOf":
-        names = [
-            one
-            for tried in error.context or []
-            if tried.validator == "enum"
-            for one in tried.validator_value
+        tried: list[Any] = [
+            one.validator_value for one in error.context or [] if one.validator == "enum"
         ]
+        names = [name for one in tried for name in one]
         return f"{key}: {value!r} is not one of {', '.join(names)}, nor a path as {EXAMPLE}"
     if error.validator == "required":
         missing = sorted(set(wanted) - set(value))
