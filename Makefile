@@ -2,17 +2,22 @@
 # make downloads | make archive | make verify | make tables STUDY=paper: see README.md.
 # make status STUDY=paper, from another terminal: how far a study's runs are.
 # Each takes DIRECTORY=folder, where results/ lies or is to lie, if not here.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The oldest that is there: the lock was made with it.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 \
+	|| command -v python3)
 CORES ?= all
 STUDY ?= tiny
 VENV := .venv/.complete
 DIRECTORY ?= .
 RUN := .venv/bin/snakemake --cores $(CORES) --directory "$(DIRECTORY)"
 
-.PHONY: setup study smoke status test lint dryruns smollm2 downloads archive verify tables
+.PHONY: setup study smoke status test lint dryruns smollm2 downloads archive verify tables report
 
 # Newer pins, or a setup that was interrupted, make it anew where it stopped.
 $(VENV): requirements/lock.txt
+	test -x .venv/bin/python || $(PYTHON) -c \
+		'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "$(PYTHON) is not Python 3.11 to 3.13: make PYTHON=python3.12"; exit 1; }
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
@@ -24,6 +29,8 @@ study: $(VENV)
 
 smoke: $(VENV)
 	$(RUN) --config study=smoke
+	@PYTHONPATH=src .venv/bin/python -m cfdapo.stages.summary \
+		--results "$(DIRECTORY)/results/smoke"
 
 smollm2: $(VENV) .venv/.smollm2
 	$(RUN) --config study=smollm2
@@ -50,13 +57,18 @@ verify: $(VENV)
 	PYTHONPATH=src .venv/bin/python -m cfdapo.stages.archive verify \
 		--results "$(DIRECTORY)/results/$(STUDY)"
 
-# Tables and figures from the records that are there. Only rules of the analysis environment may
+# Tables and figures from the records that are there, each table saying which runs are missing; also
+# while the study runs, whose lock is left alone. Only rules of the analysis environment may
 # run: they need no model and no adapter, so nothing is trained, whatever is missing.
 ANALYSIS = collect_curves compare_modes credit_map \
 	$(shell PYTHONPATH=src .venv/bin/python -m cfdapo.analysis.registry)
 
 tables: $(VENV)
-	$(RUN) tables figures --config study=$(STUDY) --allowed-rules tables figures $(ANALYSIS)
+	$(RUN) tables figures --config study=$(STUDY) present_only=True --nolock --allowed-rules tables figures $(ANALYSIS)
+
+# Tables and figures with their captions in one file, of a study that has run.
+report: $(VENV)
+	$(RUN) --config study=$(STUDY) --report "results/$(STUDY)/report.zip"
 
 test: $(VENV)
 	.venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=20

@@ -102,6 +102,77 @@ def test_wrong_values_name_key_and_allowed(where, value, message):
     assert str(raised.value).startswith("study.yaml: ") and message in str(raised.value)
 
 
+OWN = {
+    "task": "jsonl",
+    "train": "own/train.jsonl",
+    "test": {"id": "a/b", "revision": "0" * 40, "split": "test"},
+    "answer": "choice",
+}
+
+
+def own_study(changes: dict) -> dict:
+    """A study of one's own questions, `changes` by dotted key; None leaves a key out."""
+    study = copy.deepcopy(load_document("paper"))
+    study["data"], study["measurement"]["gold"] = copy.deepcopy(OWN), 0
+    study["credit"].pop("answer")
+    for where, value in changes.items():
+        *parents, key = where.split(".")
+        place = study
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[key] = value
+        if value is None:
+            del place[key]
+    return study
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data.answer": "letter"}, "answer: 'letter' is not one of number, choice, latex, exact"),
+        ({"data.answer": None}, "data: missing key answer, which data.task jsonl needs"),
+        ({"data.train": None}, "data: missing key train, which data.task jsonl needs"),
+        ({"data.train": ""}, "data.train: '' should be non-empty"),
+        ({"data.test.revision": int("1" * 40)}, "is read as a number and must be text; put it in"),
+        ({"data.test.revision": "main"}, "(A commit of a repository of the hub, 40"),
+        ({"data.test.id": "./own"}, "data.test.id: './own' does not match"),
+        ({"data.test.id": "src/cfdapo"}, "is a folder here; name its JSONL file as data.test"),
+        ({"data.test.split": None}, "data.test: missing key split"),
+        ({"data.test.name": "x"}, "data.test: unknown key name; allowed: config, id, revision"),
+        ({"data.path": "own"}, "data.path: is not for data.task jsonl"),
+        ({"data.prompt": "Say A or B."}, "data.prompt: 'Say A or B.' does not match"),
+        ({"data.prompt": "{question} {choices}"}, "data.prompt: must have {choices} if data.field"),
+        ({"data.fields": {"choices": "c"}, "data.letters": 3}, "data.letters: must be left out"),
+        ({"data.fields": {"choices": "c"}, "data.answer": "exact"}, "choices: is for data.answer"),
+        ({"data.prompt": "{body} {question}"}, "prompt: names {body}, which data.fields does not"),
+        ({"data.prompt": "{question} {answer}"}, "prompt: names {answer}, which no prompt tells"),
+        ({"data.fields": {"body": "Body"}}, "data.fields.body: is not in data.prompt"),
+        ({"data.fields": {1: "Body"}}, "data.fields: the key 1 is read as a number and must be"),
+        ({"models": {7: {}}}, "models: the key 7 is read as a number and must be text; put it in"),
+        ({"variants": {True: {}}}, "variants: the key True is read as yes or no"),
+        ({"models": {None: {}}}, "models: the key None is read as nothing and must be text"),
+        ({"data.letters": 1}, "data.letters: 1 is less than the minimum of 2"),
+        ({"data.fields": {"solution": 1}}, "data.fields.solution: 1 is read as a number"),
+        ({"measurement.gold": 3}, "measurement.gold: must be 0 where data.fields has no solution"),
+        ({"credit.answer": "number"}, "credit.answer: number does not find answers of data.answer"),
+        ({"data.task": "gsm8k"}, "data.train: is for data.task jsonl only"),
+    ],
+)
+def test_own_questions_that_cannot_be_meant_are_refused_when_the_study_is_read(changes, message):
+    with pytest.raises(UserError) as raised:
+        check_study(own_study(changes), "study.yaml")
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["number", "choice", "latex", "exact"])
+def test_credit_looks_for_the_kind_of_answers_that_own_questions_have(kind):
+    changes = {"data.answer": kind, "data.fields": {"body": "Body"}}
+    changes |= {"data.prompt": "{body}\n{question} \\boxed{answer}"}
+    study = build_study(check_study(own_study(changes), "study.yaml"))
+    assert credit_settings(study, "counterfactual").answer == kind
+    assert study.data.test.config is None and study.data.letters is None
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [

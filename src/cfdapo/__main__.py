@@ -4,7 +4,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from cfdapo import __version__
+import cfdapo
 from cfdapo.files import UserError
 
 # Each is a module of `cfdapo.commands` with a `main` that takes the arguments behind its name.
@@ -26,7 +26,7 @@ def main(given: Sequence[str] | None = None) -> int:
         print(_overview())
         return 0
     if name == "--version":
-        print(__version__)
+        print(cfdapo.__version__)
         return 0
     try:
         if name not in COMMANDS:
@@ -46,7 +46,7 @@ def main(given: Sequence[str] | None = None) -> int:
 def _overview() -> str:
     commands = "\n".join(f"  cfdapo {name:<8}{what}" for name, what in COMMANDS.items())
     return (
-        f"CF-DAPO {__version__}: which words of a solution earned its reward.\n\n{commands}\n\n"
+        f"CF-DAPO {cfdapo.__version__}: which words of a solution earned its reward.\n\n{commands}\n\n"
         + (f"cfdapo COMMAND --help tells its options.\n\n{_REST}".rstrip())
     )
 

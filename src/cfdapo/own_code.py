@@ -34,7 +34,7 @@ def search_folders() -> list[str]:
     given = os.environ.get(VARIABLE)
     if given is None:
         given = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
-    return list(dict.fromkeys(filter(None, given.split(os.pathsep))))
+    return list(dict.fromkeys(map(os.path.abspath, filter(None, given.split(os.pathsep)))))
 
 
 def folders_from(*called: str | Path) -> str:

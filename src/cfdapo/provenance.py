@@ -19,7 +19,7 @@ from cfdapo.study import ROOT
 
 PACKAGES = (
     *("torch", "transformers", "peft", "trl", "datasets", "accelerate", "tokenizers"),
-    *("numpy", "pandas", "scipy", "matplotlib"),
+    *("numpy", "pandas", "scipy", "matplotlib", "math-verify"),
 )
 
 
@@ -41,7 +41,14 @@ def git_state() -> dict[str, Any]:
     return {"commit": commit, "dirty": None if dirty is None else bool(dirty)}
 
 
+# The folder that the package lies in: the repository's src, or where it is installed.
+SOURCE = Path(__file__).resolve().parents[1]
+
+
 def _git(*arguments: str) -> str | None:
+    # Installed, it may lie in somebody else's repository.
+    if SOURCE != ROOT / "src":
+        return None
     try:
         done = subprocess.run(
             ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
@@ -193,11 +200,16 @@ def source_files(module: str, task: str | None = None) -> list[str]:
         if task is None:
             raise ValueError(f"{module}: depends on the study's task, which is not named")
         _collect(f"{TASKS}.{task}", found)
-    return sorted(str(path.relative_to(ROOT)) for path in found.values())
+    return sorted(map(_in_repository, found.values()))
+
+
+def _in_repository(path: Path) -> str:
+    """A file of the package as the repository has it, whether it is installed or not."""
+    return str("src" / path.relative_to(SOURCE))
 
 
 def _collect(module: str, found: dict[str, Path]) -> None:
-    path = ROOT / "src" / Path(*module.split(".")).with_suffix(".py")
+    path = SOURCE / Path(*module.split(".")).with_suffix(".py")
     if module in found or module in (*CARRIERS, REGISTRY) or not path.is_file():
         return
     found[module] = path
@@ -238,7 +250,7 @@ def code_hash(module: str, task: str | None = None) -> str:
 def _hash_of(files: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file}\0{sha256_of(ROOT / file)}\n".encode())
+        digest.update(f"{file}\0{sha256_of(SOURCE / Path(file).relative_to('src'))}\n".encode())
     return digest.hexdigest()
 
 
@@ -292,4 +304,4 @@ def _imported_by(name: str) -> list[str]:
     found: dict[str, Path] = {}
     for module in sorted(imports_of(name)):
         _collect(module, found)
-    return sorted(str(path.relative_to(ROOT)) for path in found.values())
+    return sorted(map(_in_repository, found.values()))

@@ -95,11 +95,7 @@ def test_text_is_a_table_by_span(score):
     code, out, _ = score("--prompt", PROMPT, "--completion", GOOD, "--w-max", "3")
     lines = out.splitlines()
     assert code == 0 and "mode counterfactual, intervention pad, sink answer" in lines[0]
-    assert [line.split()[-1] for line in lines[3:]] == [
-        "3 + 4 = 7".split()[-1] + "",
-        "14",
-        "14",
-    ] or (lines[4].endswith("3 + 4 = 7") and lines[5].endswith("7 * 2 = 14"))
+    assert [line.rpartition("  ")[2] for line in lines[4:6]] == ["3 + 4 = 7", "7 * 2 = 14"]
     assert any(" 3.00 " in line or " 0.50 " in line for line in lines)
     assert " 1.50  answer      14" in lines[-1] or "note" in lines[-1]
 
@@ -190,6 +186,21 @@ def test_a_folder_that_is_no_model_or_has_code_of_its_own_is_refused(score, fold
     (foreign / "modeling.py").write_text("raise SystemExit('it was run')")
     code, _, said = score(*flags, model=foreign)
     assert code == 2 and "config.json: asks for code of the model's own (auto_map)" in said
+
+
+def test_a_model_without_a_chat_template_reads_text_and_one_with_a_clock_needs_its_day(loaded):
+    model, tokenizer = loaded
+    template = tokenizer.chat_template
+    asked = [Asked("a", PROMPT, GOOD)]
+    try:
+        (raw,) = CompletionScorer(model, tokenizer, CreditConfig(), raw=True).score(asked)
+        tokenizer.chat_template = None
+        assert CompletionScorer(model, tokenizer, CreditConfig()).score(asked) == [raw]
+        tokenizer.chat_template = "{{ strftime_now('%d') }}" + template
+        with pytest.raises(UserError, match="reads a clock"):
+            CompletionScorer(model, tokenizer, CreditConfig()).score(asked)
+    finally:
+        tokenizer.chat_template = template
 
 
 def test_without_arguments_it_lists_what_it_can_do(capsys):

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import fields
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
         "--chat", type=_object, default={}, help="variables of the chat template, as JSON"
     )
     what.add_argument(
+        "--chat-date", type=_day, help="day that the template's clock shows, as 2024-07-26"
+    )
+    what.add_argument(
         "--unfinished", action="store_true", help="do not end completions with the end token"
     )
     what.add_argument("--function", help="the function that code is to define")
@@ -126,6 +130,13 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"{text!r} is no JSON object")
     return value
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day ({error})") from error
 
 
 @contextmanager
@@ -217,20 +228,22 @@ def _scorer(arguments: argparse.Namespace, credit: "CreditConfig") -> "Completio
     from cfdapo.devices import take_gpu
     from cfdapo.policy.models import load_adapter, load_any
     from cfdapo.policy.scored import CompletionScorer
+    from cfdapo.policy.templates import fix_day
     from cfdapo.provenance import MANIFEST
 
     take_gpu()
-    model, tokenizer = load_any(arguments.model, arguments.dtype)
-    if arguments.adapter:
-        model = load_adapter(model, arguments.adapter, "policy")
+    base, tokenizer = load_any(arguments.model, arguments.dtype)
+    model = load_adapter(base, arguments.adapter, "policy") if arguments.adapter else base
     model.eval().requires_grad_(False)
+    if arguments.chat_date:
+        fix_day(tokenizer, arguments.chat_date)
     manifest = arguments.model / MANIFEST
     prepared = read_json(manifest) if manifest.is_file() else {}
     return CompletionScorer(
         model,
         tokenizer,
         credit,
-        policy=str(arguments.adapter or "untrained"),
+        policy=str(arguments.adapter or arguments.model),
         chat=prepared.get("chat_template_kwargs", {}) | arguments.chat,
         raw=arguments.raw,
         ended=not arguments.unfinished,
@@ -250,8 +263,8 @@ def _json(scored: Sequence["Scored"], credit: "CreditConfig", arguments: argpars
 
     said = plain(part_of(ModeCredit, credit))
     settings = {key: value for key, value in said.items() if key not in _OF_TRAINING}
-    of_span = ("start", "end", "text", "kind", "token_start", "token_end")
-    of_span += ("drop", "importance", "normalized")
+    of_span = ["start", "end", "text", "kind", "token_start", "token_end"]
+    of_span += ["drop", "importance", "normalized"]
     rows = []
     for one in scored:
         row, answer = one.completion, one.completion["answer"]

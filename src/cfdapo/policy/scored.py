@@ -103,20 +103,22 @@ class CompletionScorer:
         Raises UserError, before anything is measured, for a completion without a token, one that
         is too long for the model, and where credit cannot be exact with this model.
         """
-        prepared = [self._prepare(one) for one in asked]
+        prompts = self._encode([one.prompt for one in asked])
+        prepared = [self._prepare(*one) for one in zip(asked, prompts, strict=True)]
         if prepared:
             most = (max(len(of(one)) for one in prepared) for of in (_prompt, _ids))
             self.recorder.settle(*most)
         # One by one: what is measured of a completion does not depend on what it is scored with.
         return [self._score(one, before) for one, before in zip(prepared, asked, strict=True)]
 
-    def _prepare(self, asked: Asked) -> Completion:
+    def _prepare(self, asked: Asked, prompt: list[int]) -> Completion:
         ids = list(self.tokenizer(asked.completion, add_special_tokens=False)["input_ids"])
         if not asked.completion.strip() or not ids:
             raise UserError(f"{asked.name}: the completion is empty")
         if self.ended:
             ids.append(end_tokens(self.model, self.tokenizer)[0])
-        prompt = self._encode(asked)
+        if not prompt:
+            raise UserError(f"{asked.name}: the prompt is empty")
         self._require_room(asked, len(prompt) + len(ids))
         row = {
             "id": asked.name,
@@ -126,17 +128,24 @@ class CompletionScorer:
         }
         return Completion(asked.name, "sampled", row, prompt, ids, correct=None)
 
-    def _encode(self, asked: Asked) -> list[int]:
-        prompt = asked.prompt
-        if isinstance(prompt, str) and not self.raw and self.tokenizer.chat_template:
-            prompt = [{"role": "user", "content": prompt}]
-        if isinstance(prompt, str):
-            ids = encode_either(self.tokenizer, prompt, self.chat)
-        else:
-            (ids,) = encode_prompts(self.tokenizer, [prompt], self.chat)
-        if not ids:
-            raise UserError(f"{asked.name}: the prompt is empty")
-        return ids
+    def _encode(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Token ids of prompts; those that are text become a user's message where there are chats.
+
+        All conversations at once, as the first of them is rendered for every day of a year.
+        """
+        chats = not self.raw and bool(self.tokenizer.chat_template)
+        asked = [
+            [{"role": "user", "content": one}] if isinstance(one, str) and chats else one
+            for one in prompts
+        ]
+        conversations = [one for one in asked if not isinstance(one, str)]
+        encoded = iter(
+            encode_prompts(self.tokenizer, conversations, self.chat) if conversations else []
+        )
+        return [
+            encode_either(self.tokenizer, one, self.chat) if isinstance(one, str) else next(encoded)
+            for one in asked
+        ]
 
     def _require_room(self, asked: Asked, tokens: int) -> None:
         config = self.model.config.get_text_config()
@@ -183,7 +192,7 @@ class CompletionScorer:
         credit, notes = self.credit, []
         if completion["text"] != asked.completion:
             notes.append(
-                "the tokenizer spells the completion otherwise than it was given; places are its text's"
+                "the tokenizer spells the completion otherwise; places are those of its text"
             )
         flat = all(weight == 1 for weight in completion["weights"])
         so = "every weight is 1" if flat else "no drop is measured"

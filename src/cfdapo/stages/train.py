@@ -8,6 +8,7 @@ import argparse
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from cfdapo.policy.evolution import found_map
 from cfdapo.policy.generation import hash_of_prompts
 from cfdapo.policy.interruption import RESUME_ME, Interrupted, Interruption
 from cfdapo.policy.progress import GrowingHistory
+from cfdapo.policy.reporting import Reports, keep_logs_in, require_reporters
 from cfdapo.policy.resuming import SAVE_MINUTES
 from cfdapo.policy.training import RunSettings, StudyTrainer, history, make_trainer
 from cfdapo.provenance import (
@@ -70,6 +72,9 @@ def main() -> None:
         default=SAVE_MINUTES,
         help="most minutes between two saved states; a kill loses no more (default: %(default)g)",
     )
+    parser.add_argument(
+        "--report-to", nargs="+", default=(), help="trackers, such as tensorboard; of no result"
+    )
     arguments = parser.parse_args()
     take_gpu()
     given = vars(arguments)
@@ -88,12 +93,16 @@ def train(
     out: Path,
     proxy_dir: Path | None = None,
     save_minutes: float = SAVE_MINUTES,
+    report_to: Sequence[str] = (),
 ) -> None:
     """Train, or go on from the last checkpoint in `out`/state, then publish the run's files.
 
     Raises SystemExit with `RESUME_ME` where SIGTERM or SIGINT ended it and its state is saved.
     """
     began = time.perf_counter()
+    require_reporters(report_to)
+    if report_to:
+        keep_logs_in(out)
     steps = checkpoint_steps(settings.training.steps, settings.training.checkpoint_every)
     settled = {"model": model, "mode": mode, "seed": seed, "settings": plain(settings)}
     identity = settled | {"origin": _origin(settings, model_dir, problems, proxy_dir)}
@@ -102,7 +111,8 @@ def train(
             print("the other process finished this run")
             return
         state = _state_folder(out, identity)
-        made = {"proxy_dir": proxy_dir, "save_minutes": save_minutes}
+        reports = Reports(tuple(report_to), f"{model}/{mode}/seed{seed}")
+        made = {"proxy_dir": proxy_dir, "save_minutes": save_minutes, "reports": reports}
         trainer = _run(model_dir, problems, seed, settings, out, made, steps)
         rows = history(_log(state, settings.training.steps))
         _publish(out, state, steps)
