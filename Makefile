@@ -11,7 +11,7 @@ VENV := .venv/.complete
 DIRECTORY ?= .
 RUN := .venv/bin/snakemake --cores $(CORES) --directory "$(DIRECTORY)"
 
-.PHONY: setup study smoke status test lint dryruns smollm2 downloads archive verify tables
+.PHONY: setup study smoke status test lint dryruns smollm2 downloads archive verify tables report
 
 # Newer pins, or a setup that was interrupted, make it anew where it stopped.
 $(VENV): requirements/lock.txt
@@ -29,6 +29,8 @@ study: $(VENV)
 
 smoke: $(VENV)
 	$(RUN) --config study=smoke
+	@PYTHONPATH=src .venv/bin/python -m cfdapo.stages.summary \
+		--results "$(DIRECTORY)/results/smoke"
 
 smollm2: $(VENV) .venv/.smollm2
 	$(RUN) --config study=smollm2
@@ -55,13 +57,18 @@ verify: $(VENV)
 	PYTHONPATH=src .venv/bin/python -m cfdapo.stages.archive verify \
 		--results "$(DIRECTORY)/results/$(STUDY)"
 
-# Tables and figures from the records that are there. Only rules of the analysis environment may
+# Tables and figures from the records that are there, each table saying which runs are missing; also
+# while the study runs, whose lock is left alone. Only rules of the analysis environment may
 # run: they need no model and no adapter, so nothing is trained, whatever is missing.
 ANALYSIS = collect_curves compare_modes credit_map \
 	$(shell PYTHONPATH=src .venv/bin/python -m cfdapo.analysis.registry)
 
 tables: $(VENV)
-	$(RUN) tables figures --config study=$(STUDY) --allowed-rules tables figures $(ANALYSIS)
+	$(RUN) tables figures --config study=$(STUDY) present_only=True --nolock --allowed-rules tables figures $(ANALYSIS)
+
+# Tables and figures with their captions in one file, of a study that has run.
+report: $(VENV)
+	$(RUN) --config study=$(STUDY) --report "results/$(STUDY)/report.zip"
 
 test: $(VENV)
 	.venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=20

@@ -208,7 +208,7 @@ def test_source_files_hold_a_modules_page_style_and_script():
 
 # What stands in problems/ for every task: the interface, numbers' grader, code's places for spans.
 COMMON = {"task", "labels", "answers", "code_places", "code_blocks"}
-COMMON |= {"clauses", "lexing", "number_words", "numerals", "statements", "thinking"}
+COMMON |= {"clauses", "lexing", "number_words", "numerals", "stated", "statements", "thinking"}
 SANDBOX = {f"sandbox/{name}" for name in ("guest", "host", "keeper", "syscalls", "values", "walls")}
 CODE = {"code_task", "code_tests"} | SANDBOX
 
@@ -224,6 +224,7 @@ CODE = {"code_task", "code_tests"} | SANDBOX
         ("programs", CODE | {"programs", "made", "slicing"}),
         ("gsm8k", {"gsm8k", "value_flow"}),
         ("mbpp", CODE | {"mbpp"}),
+        ("jsonl", {"own_data", "own_answers", "latex", "gsm8k"}),
     ],
 )
 def test_of_the_problems_a_stage_depends_on_its_own_task_only(stage, task, own):
@@ -375,6 +376,7 @@ def test_every_part_of_a_study_has_the_keys_of_the_schema():
     compare(
         settings.MirrorSettings, schema["$defs"]["divergence"]["properties"]["mirror"], "mirror"
     )
+    compare(settings.EvolutionSettings, schema["properties"]["evolution"], "evolution")
     variant = schema["properties"]["variants"]["additionalProperties"]
     compare(settings.VariantTraining, variant["properties"]["training"], "variants.training")
     assert {one.name for one in dataclasses.fields(settings.Variant)} == set(variant["properties"])

@@ -50,7 +50,7 @@ def test_a_number_stays_as_it_was_written():
         (
             "colour",
             1,
-            "settings: unknown key colour; allowed: chat, credit, lora, proxy_chat",
+            "settings: unknown key colour; allowed: chat, credit, lora, mirror, proxy_chat",
         ),
         ("training.stepz", 1, "training: unknown key stepz; allowed: batch_size"),
         ("training.steps", None, "training.steps: is None and must be an integer"),

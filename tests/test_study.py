@@ -19,10 +19,12 @@ from cfdapo.study import (
     check_study,
     checkpoint_steps,
     credit_settings,
+    divergences,
     load_document,
     load_study,
     measured_credit,
     measured_rules,
+    member_training,
     mode_labels,
     profiled_credit,
     training_settings,
@@ -98,6 +100,77 @@ def test_wrong_values_name_key_and_allowed(where, value, message):
     with pytest.raises(UserError) as raised:
         check_study(study, "study.yaml")
     assert str(raised.value).startswith("study.yaml: ") and message in str(raised.value)
+
+
+OWN = {
+    "task": "jsonl",
+    "train": "own/train.jsonl",
+    "test": {"id": "a/b", "revision": "0" * 40, "split": "test"},
+    "answer": "choice",
+}
+
+
+def own_study(changes: dict) -> dict:
+    """A study of one's own questions, `changes` by dotted key; None leaves a key out."""
+    study = copy.deepcopy(load_document("paper"))
+    study["data"], study["measurement"]["gold"] = copy.deepcopy(OWN), 0
+    study["credit"].pop("answer")
+    for where, value in changes.items():
+        *parents, key = where.split(".")
+        place = study
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[key] = value
+        if value is None:
+            del place[key]
+    return study
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data.answer": "letter"}, "answer: 'letter' is not one of number, choice, latex, exact"),
+        ({"data.answer": None}, "data: missing key answer, which data.task jsonl needs"),
+        ({"data.train": None}, "data: missing key train, which data.task jsonl needs"),
+        ({"data.train": ""}, "data.train: '' should be non-empty"),
+        ({"data.test.revision": int("1" * 40)}, "is read as a number and must be text; put it in"),
+        ({"data.test.revision": "main"}, "(A commit of a repository of the hub, 40"),
+        ({"data.test.id": "./own"}, "data.test.id: './own' does not match"),
+        ({"data.test.id": "src/cfdapo"}, "is a folder here; name its JSONL file as data.test"),
+        ({"data.test.split": None}, "data.test: missing key split"),
+        ({"data.test.name": "x"}, "data.test: unknown key name; allowed: config, id, revision"),
+        ({"data.path": "own"}, "data.path: is not for data.task jsonl"),
+        ({"data.prompt": "Say A or B."}, "data.prompt: 'Say A or B.' does not match"),
+        ({"data.prompt": "{question} {choices}"}, "data.prompt: must have {choices} if data.field"),
+        ({"data.fields": {"choices": "c"}, "data.letters": 3}, "data.letters: must be left out"),
+        ({"data.fields": {"choices": "c"}, "data.answer": "exact"}, "choices: is for data.answer"),
+        ({"data.prompt": "{body} {question}"}, "prompt: names {body}, which data.fields does not"),
+        ({"data.prompt": "{question} {answer}"}, "prompt: names {answer}, which no prompt tells"),
+        ({"data.fields": {"body": "Body"}}, "data.fields.body: is not in data.prompt"),
+        ({"data.fields": {1: "Body"}}, "data.fields: the key 1 is read as a number and must be"),
+        ({"models": {7: {}}}, "models: the key 7 is read as a number and must be text; put it in"),
+        ({"variants": {True: {}}}, "variants: the key True is read as yes or no"),
+        ({"models": {None: {}}}, "models: the key None is read as nothing and must be text"),
+        ({"data.letters": 1}, "data.letters: 1 is less than the minimum of 2"),
+        ({"data.fields": {"solution": 1}}, "data.fields.solution: 1 is read as a number"),
+        ({"measurement.gold": 3}, "measurement.gold: must be 0 where data.fields has no solution"),
+        ({"credit.answer": "number"}, "credit.answer: number does not find answers of data.answer"),
+        ({"data.task": "gsm8k"}, "data.train: is for data.task jsonl only"),
+    ],
+)
+def test_own_questions_that_cannot_be_meant_are_refused_when_the_study_is_read(changes, message):
+    with pytest.raises(UserError) as raised:
+        check_study(own_study(changes), "study.yaml")
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["number", "choice", "latex", "exact"])
+def test_credit_looks_for_the_kind_of_answers_that_own_questions_have(kind):
+    changes = {"data.answer": kind, "data.fields": {"body": "Body"}}
+    changes |= {"data.prompt": "{body}\n{question} \\boxed{answer}"}
+    study = build_study(check_study(own_study(changes), "study.yaml"))
+    assert credit_settings(study, "counterfactual").answer == kind
+    assert study.data.test.config is None and study.data.letters is None
 
 
 @pytest.mark.parametrize(
@@ -349,6 +422,44 @@ def test_a_divergence_that_cannot_be_is_named(study_with_variant, training, mess
         own |= copy.deepcopy(training)
         with pytest.raises(UserError, match=message):
             check_study(changed, "study.yaml")
+
+
+@pytest.mark.parametrize("name", ["gbmpo", "gbmpo_mbpp", "tiny_gbmpo"])
+def test_trap_a_study_of_divergences_has_the_control_without_one(name):
+    """The authors have none, so that a gain may be that of a missing KL."""
+    study = load_study(name)
+    penalised = divergences(study)
+    control = [mode for mode in study.modes if mode not in penalised]
+    assert control == ["vanilla"] and "kl" in penalised
+    assert training_settings(study, "vanilla").kl_coefficient == 0
+    own = credit_settings(study, "vanilla")
+    assert all(credit_settings(study, mode) == own for mode in penalised)
+
+
+def test_the_papers_sizes_are_its_own():
+    for name in ("gbmpo", "gbmpo_mbpp"):
+        study = load_study(name)
+        training, evolution = study.training, study.evolution
+        assert (training.loss, training.group_size, training.steps) == ("dr_grpo", 4, 1000)
+        assert (training.learning_rate, training.max_completion_tokens) == (3e-5, 256)
+        assert (training.temperature, training.top_p) == (0.6, 0.95)
+        assert (study.lora.r, study.lora.alpha) == (64, 64)
+        assert (2 * evolution.pairs, evolution.generations, evolution.steps) == (10, 15, 100)
+        assert (evolution.sigma, evolution.decay, evolution.rate) == (0.01, 0.99, 0.01)
+        assert evolution.held_out == 0.2
+
+
+def test_an_evolved_mirror_needs_an_evolution(study_with_variant):
+    mirror = {"name": "neural_mirror", "coefficient": 1e-4, "mirror": {"evolved": True}}
+    study_with_variant["variants"]["wide"]["training"] = {"divergence": mirror}
+    told = "variants.wide.training.divergence.mirror.evolved: needs the study's evolution"
+    with pytest.raises(UserError, match=told):
+        check_study(copy.deepcopy(study_with_variant), "study.yaml")
+    study_with_variant["evolution"] = {"steps": 7}
+    study = build_study(check_study(study_with_variant, "study.yaml"))
+    training = member_training(study)
+    assert (training.steps, training.checkpoint_every) == (7, 7)
+    assert training.divergence.mirror.evolved and training.divergence.coefficient == 1e-4
 
 
 def test_the_kl_term_is_not_told_twice(study_with_variant):

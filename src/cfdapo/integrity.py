@@ -329,7 +329,8 @@ def _require_verdicts(path: Path, rows: Sequence[Row], task: str) -> None:
         if correct == (extracted == gold):
             continue
         told = correct and extracted is not None
-        if told and (TASKS[task].code or _may_equal(extracted, gold)):
+        alike = TASKS[task].spelled_alike and not TASKS[task].code
+        if told and (not alike or _may_equal(extracted, gold)):
             continue
         says = f"correct is {str(correct).lower()}, extracted {extracted!r} and gold {gold!r}"
         raise _fault(_line(path, number), says)

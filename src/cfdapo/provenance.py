@@ -19,7 +19,7 @@ from cfdapo.study import ROOT
 
 PACKAGES = (
     *("torch", "transformers", "peft", "trl", "datasets", "accelerate", "tokenizers"),
-    *("numpy", "pandas", "scipy", "matplotlib"),
+    *("numpy", "pandas", "scipy", "matplotlib", "math-verify"),
 )
 
 

@@ -27,8 +27,22 @@ def may_be_absent() -> Any:
 
 
 @dataclass(frozen=True)
+class HubSplit:
+    """A split of a data set of the hub at one commit; `config` is None where it has only one."""
+
+    id: str
+    revision: str
+    config: str | None
+    split: str
+
+
+@dataclass(frozen=True)
 class DataSettings:
-    """The problems; `path` is a folder, and None of a number takes all."""
+    """The problems; `path` is a folder, and None of a number takes all.
+
+    From `train` on, of one's own questions alone (task jsonl): a JSONL file or a split of the hub
+    each, which field is what, the prompt, and the kind of the answers.
+    """
 
     task: str
     path: str | None
@@ -36,6 +50,12 @@ class DataSettings:
     train_problems: int | None
     test_problems: int | None
     seed: int
+    train: str | HubSplit | None = may_be_absent()
+    test: str | HubSplit | None = may_be_absent()
+    fields: Mapping[str, str] | None = may_be_absent()
+    prompt: str | None = may_be_absent()
+    answer: str | None = may_be_absent()
+    letters: int | None = may_be_absent()
 
     def problems(self, split: str) -> int | None:
         """How many problems to use of a split, "train" or "test"; None is all."""
@@ -125,10 +145,12 @@ class SamplingSettings:
 
 @dataclass(frozen=True)
 class MirrorSettings:
-    """A neural mirror's parameters: drawn with `seed` from U[0, `scale`]."""
+    """A neural mirror's parameters: drawn with `seed` from U[0, `scale`], or `evolved`."""
 
     seed: int
     scale: float
+    # The study's `evolution` finds them then.
+    evolved: bool | None = may_be_absent()
 
 
 @dataclass(frozen=True)
@@ -139,6 +161,24 @@ class DivergenceSettings:
     coefficient: float
     estimator: str
     mirror: MirrorSettings | None = may_be_absent()
+
+
+@dataclass(frozen=True)
+class EvolutionSettings:
+    """How a neural mirror is evolved (GBMPO); config/README.md explains each."""
+
+    generations: int
+    pairs: int
+    steps: int
+    held_out: float
+    sigma: float
+    decay: float
+    rate: float
+    fitness: str
+    patience: int
+    seed: int
+    scale: float
+    coefficient: float
 
 
 @dataclass(frozen=True)
@@ -164,6 +204,8 @@ class TrainingSettings(SamplingSettings):
     # Absent in studies that were there before them, whose settings, and hashes, stay as they are.
     loss: str | None = may_be_absent()
     divergence: DivergenceSettings | None = may_be_absent()
+    # Of a study alone: it changes no bit of a run, so no run's settings have it.
+    report_to: tuple[str, ...] | None = may_be_absent()
 
 
 @dataclass(frozen=True)
@@ -331,6 +373,7 @@ class Study:
     overhead: OverheadSettings
     measurement: StudyMeasurement
     resources: StudyResources
+    evolution: EvolutionSettings | None = may_be_absent()
 
 
 def parse(kind: type[T], given: object, where: str = "") -> T:

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
@@ -17,6 +18,7 @@ from cfdapo.own_code import EXAMPLE, is_own, require_sources
 from cfdapo.settings import (
     CreditSettings,
     DivergenceSettings,
+    MirrorSettings,
     ModeCredit,
     Study,
     TrainingSettings,
@@ -33,6 +35,12 @@ STUDIES = ROOT / "config" / "studies"
 WEIGHTINGS = tuple(PAPER_MODES)
 # Tasks whose problems are made, so that models can be made and pretrained on them.
 MADE_TASKS = tuple(name for name, task in TASKS.items() if task.made)
+# The task of one's own questions, and the keys of `data` that are for it alone.
+OWN_TASK = "jsonl"
+OWN_KEYS = ("train", "test", "fields", "prompt", "answer", "letters")
+OWN_ANSWERS = ("number", "choice", "latex", "exact")
+# A field's name in a prompt, but not the argument of a command of LaTeX.
+_IN_PROMPT = re.compile(r"(?<![A-Za-z\\])\{([a-z][a-z_]*)\}")
 # Rules whose jobs, run again, go on from where they were.
 RESUMING = ("train", "evaluate", "measure_credit")
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.yaml"
@@ -109,13 +117,40 @@ def check_study(study: Any, source: str) -> dict[str, Any]:
     Raises `UserError` as `load_study`.
     """
     schema = _schema()
+    _take_answers_kind(study)
     validator = _with_defaults(jsonschema.Draft202012Validator)(schema)
     errors = sorted(validator.iter_errors(study), key=lambda error: list(map(str, error.path)))
-    problems = [_explain(error) for error in errors] or _variant_errors(study, schema)
+    problems = _odd_keys(study) or [_explain(error) for error in errors]
+    problems = problems or _variant_errors(study, schema)
     problems = problems or _conflicts(study)
     if problems:
         raise UserError("\n".join(f"{source}: {problem}" for problem in problems))
     return study
+
+
+def _odd_keys(value: Any, where: str = "") -> list[str]:
+    """Keys, at any depth, that YAML takes for something else than text, as a model called 7."""
+    if not isinstance(value, dict):
+        return []
+    found = [
+        f"{where or 'the study'}: the key {key!r} is read as {_read_as(key)} and must be text; "
+        "put it in quotes"
+        for key in value
+        if not isinstance(key, str)
+    ]
+    places = ((f"{where}.{key}" if where else str(key), one) for key, one in value.items())
+    return found + [odd for place, one in places for odd in _odd_keys(one, place)]
+
+
+def _take_answers_kind(study: Any) -> None:
+    """Let credit look for the answers that one's own questions ask for, unless the study says."""
+    data = study.get("data") if isinstance(study, dict) else None
+    if not isinstance(data, dict) or data.get("task") != OWN_TASK:
+        return
+    if data.get("answer") in OWN_ANSWERS:
+        credit = study.setdefault("credit", {})
+        if isinstance(credit, dict):
+            credit.setdefault("answer", data["answer"])
 
 
 def _variant_errors(study: dict[str, Any], schema: dict[str, Any]) -> list[str]:
@@ -186,8 +221,10 @@ def _unknown_mode(mode: Any, known: Iterable[str]) -> str:
     return f"{mode!r} is not one of {', '.join(known)}"
 
 
-def _read_as(value: float) -> str:
+def _read_as(value: float | None) -> str:
     """What YAML takes a word without quotes for."""
+    if value is None:
+        return "nothing"
     return "yes or no" if isinstance(value, bool) else "a number"
 
 
@@ -211,13 +248,27 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
     found += _divergence_conflicts(study)
     found += _measurement_conflicts(study)
     found += _template_conflicts(study["models"])
-    found += _folder_conflicts(study["models"])
+    found += _folder_conflicts(study)
+    found += _data_conflicts(study)
     found += _resource_conflicts(study["resources"])
     made = [name for name, model in study["models"].items() if model["source"] == "made"]
     if made and study["data"]["task"] not in MADE_TASKS:
         known = " or ".join(MADE_TASKS)
         found.append(f"models.{made[0]}.source: made models only know data.task {known}")
     return found
+
+
+def _prompt_conflicts(prompt: str, fields: dict[str, str]) -> list[str]:
+    """Names in a prompt that no field is, or that would tell the answer, and unused fields."""
+    named, known = set(_IN_PROMPT.findall(prompt)), {"question", "choices"}
+    secret = {"answer", "solution", "id"}
+    found = [
+        f"data.prompt: names {{{name}}}, which "
+        + ("no prompt tells" if name in secret else "data.fields does not have")
+        for name in sorted(named - known - (set(fields) - secret))
+    ]
+    unused = sorted(set(fields) - known - secret - named)
+    return found + [f"data.fields.{name}: is not in data.prompt" for name in unused]
 
 
 # Rules that have DAPO's scale of rewards, or its mean over tokens, in their own numbers.
@@ -238,6 +289,12 @@ def _divergence_conflicts(study: dict[str, Any]) -> list[str]:
             if training["kl_coefficient"]:
                 found.append(f"training.kl_coefficient: must be 0 where {where}.divergence is set")
     rules_of = [study["variants"].get(mode, {"mode": mode})["mode"] for mode in study["modes"]]
+    if "evolution" not in study:
+        found += [
+            f"{where}.divergence.mirror.evolved: needs the study's evolution"
+            for where, own in places.items()
+            if own.get("divergence", {}).get("mirror", {}).get("evolved")
+        ]
     loss = training.get("loss", "dapo")
     found += [
         f"training.loss: {loss} does not go with {rule}, whose scale is dapo's"
@@ -281,14 +338,67 @@ def _template_conflicts(models: dict[str, Any]) -> list[str]:
     return found
 
 
-def _folder_conflicts(models: dict[str, Any]) -> list[str]:
-    """Hub models whose id is also a folder here, which transformers would load in their place."""
+def _folder_conflicts(study: dict[str, Any]) -> list[str]:
+    """Ids on the hub that are also folders here, which its libraries would take in their place."""
+    named = {
+        f"models.{name}.id": (model["id"], "name it with source: local and path")
+        for name, model in study["models"].items()
+        if model["source"] == "hub"
+    }
+    named |= {
+        f"data.{split}.id": (where["id"], f"name its JSONL file as data.{split}")
+        for split in ("train", "test")
+        if isinstance(where := study["data"].get(split), dict)
+    }
     return [
-        f"models.{name}.id: {model['id']!r} is a folder here; name it with source: local and path, "
-        "or call it something else"
-        for name, model in models.items()
-        if model["source"] == "hub" and any((at / model["id"]).is_dir() for at in (Path(), ROOT))
+        f"{key}: {name!r} is a folder here; {instead}, or call the folder something else"
+        for key, (name, instead) in named.items()
+        if any((at / name).is_dir() for at in (Path(), ROOT))
     ]
+
+
+def _data_conflicts(study: dict[str, Any]) -> list[str]:
+    """Keys that one's own questions need, or that are for them alone."""
+    data, task = study["data"], study["data"]["task"]
+    if task != OWN_TASK:
+        found = [f"data.{key}: is for data.task {OWN_TASK} only" for key in OWN_KEYS if key in data]
+    else:
+        found = [
+            f"data: missing key {key}, which data.task {OWN_TASK} needs"
+            for key in ("train", "test", "answer")
+            if key not in data
+        ]
+        if data["path"] is not None:
+            found.append(f"data.path: is not for data.task {OWN_TASK}, which has train and test")
+        found += _field_conflicts(study)
+    return found
+
+
+def _field_conflicts(study: dict[str, Any]) -> list[str]:
+    """What the fields of one's own questions, the prompt and the answers' kind do not allow."""
+    data, fields, found = study["data"], study["data"].get("fields", {}), []
+    choice = data.get("answer") == "choice"
+    for key, there in (("fields.choices", "choices" in fields), ("letters", "letters" in data)):
+        if there and not choice:
+            found.append(f"data.{key}: is for data.answer choice only")
+    if "choices" in fields and "letters" in data:
+        found.append("data.letters: must be left out where data.fields.choices has the options")
+    if "prompt" in data and ("{choices}" in data["prompt"]) != ("choices" in fields):
+        found.append("data.prompt: must have {choices} if data.fields has choices, and only then")
+    found += _prompt_conflicts(data.get("prompt", "{question}"), fields)
+    if study["measurement"]["gold"] and "solution" not in fields:
+        found.append("measurement.gold: must be 0 where data.fields has no solution")
+    places = {"credit": study["credit"]} | {
+        f"variants.{name}.credit": variant["credit"] for name, variant in study["variants"].items()
+    }
+    found += [
+        f"{where}.answer: {credit['answer']} does not find answers of data.answer {data['answer']}"
+        for where, credit in places.items()
+        if "answer" in data
+        and credit.get("answer", data["answer"]) != data["answer"]
+        and not is_own(credit["answer"])
+    ]
+    return found
 
 
 def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
@@ -428,10 +538,27 @@ def training_settings(study: Study, mode: str) -> TrainingSettings:
     return replace(study.training, **changed)
 
 
+def without_reports(study: Study) -> tuple[Study, tuple[str, ...]]:
+    """The study as its runs' settings have it, and the trackers that trainings report to."""
+    told = study.training.report_to or ()
+    return replace(study, training=replace(study.training, report_to=None)), told
+
+
 def divergences(study: Study) -> dict[str, DivergenceSettings]:
     """The divergence of each mode that has a penalty; empty where the key is nowhere in use."""
     chosen = {mode: training_settings(study, mode).divergence for mode in study.modes}
     return {mode: own for mode, own in chosen.items() if own is not None and own.coefficient}
+
+
+def member_training(study: Study) -> TrainingSettings:
+    """Settings of the short trainings that an evolved mirror is found by."""
+    evolution = study.evolution
+    if evolution is None:
+        raise UserError("evolution: the study has none")
+    drawn = MirrorSettings(evolution.seed, evolution.scale, True)
+    divergence = DivergenceSettings("neural_mirror", evolution.coefficient, "sampled", drawn)
+    steps = evolution.steps
+    return replace(study.training, steps=steps, checkpoint_every=steps, divergence=divergence)
 
 
 def measured_credit(study: Study) -> CreditSettings:
@@ -522,10 +649,16 @@ def config_hash(settings: Any) -> str:
 
 
 def check_choice(config: dict[str, Any]) -> str:
-    """The study that config/config.yaml or `--config study=…` names, and nothing else."""
-    unknown = sorted(set(config) - {"study"})
+    """The study that config/config.yaml or `--config study=…` names.
+
+    The one other key is `present_only`: whether tables are made without runs that are not finished.
+    """
+    unknown = sorted(set(config) - {"study", "present_only"})
     if unknown:
-        raise UserError(f"config: unknown key {', '.join(unknown)}; allowed: study")
+        allowed = "present_only, study"
+        raise UserError(f"config: unknown key {', '.join(unknown)}; allowed: {allowed}")
+    if not isinstance(config.get("present_only", False), bool):
+        raise UserError(f"config: present_only is {config['present_only']!r}, not True or False")
     if not isinstance(config.get("study"), str):
         raise UserError("config: missing key study, the name of a file in config/studies")
     return config["study"]

@@ -40,7 +40,8 @@ class TaskTraits:
     `label` names its problems and `score` what is measured on them, in titles; `score_axis` is the
     same on axes. `code`: solutions are programs that are run. `made`: problems can be made, so that
     models can be made and pretrained on them. `causes_known`: for some solutions it is known which
-    parts the answer comes from.
+    parts the answer comes from. `spelled_alike`: an answer that is right is spelled as the gold
+    one, or is the same number.
     """
 
     label: str
@@ -49,6 +50,7 @@ class TaskTraits:
     code: bool = False
     made: bool = False
     causes_known: bool = True
+    spelled_alike: bool = True
 
 
 TASKS = {
@@ -59,6 +61,12 @@ TASKS = {
     ),
     "gsm8k": TaskTraits("GSM8K", "GSM8K test accuracy"),
     "mbpp": TaskTraits("MBPP+", "MBPP+ pass rate", "Pass rate (%)", code=True, causes_known=False),
+    "jsonl": TaskTraits(
+        "own questions",
+        "Accuracy on own test questions",
+        causes_known=False,
+        spelled_alike=False,
+    ),
 }
 # The tasks of the paper: of its Tables 1 to 6 and 8, and of Table 7.
 PAPER_TASK, PAPER_CODE_TASK = "gsm8k", "mbpp"

@@ -31,6 +31,17 @@ def test_costs_by_hand(records, history, profiles):
     assert "peak_memory_accelerator" not in set(costs["quantity"])
 
 
+def test_of_a_few_steps_no_share_of_their_time_is_given(records, history):
+    # Three seeds of 6 steps are 18.
+    short = [{**record, "steps": 6} for record in records]
+    costs = measure_costs(short, history, {})
+    assert math.isnan(lookup(costs, "qwen3", "overhead", "runs")["value"])
+    assert math.isnan(lookup(costs, "qwen3", "credit_share", "counterfactual")["value"])
+    assert lookup(costs, "qwen3", "time", "counterfactual")["value"] == 15.0
+    costs = measure_costs([{**record, "steps": 7} for record in records], history, {})
+    assert lookup(costs, "qwen3", "overhead", "runs")["value"] == pytest.approx(50.0)
+
+
 def test_profiled_overhead_is_in_percent_and_only_where_profiled(records, history, profiles):
     costs = measure_costs(records, history, profiles)
     assert lookup(costs, "qwen3", "overhead", "serial")["value"] == pytest.approx(62.0)

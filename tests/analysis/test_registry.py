@@ -39,6 +39,14 @@ def test_what_is_made_for_a_task_is_made_of_tables_of_that_task(task):
         assert set(spec.tables) <= tables
 
 
+def test_what_needs_causes_is_left_out_of_every_task_that_knows_none():
+    needing = {"table9_credit_validity", "figure8_credit_validity"}
+    for task, traits in TASKS.items():
+        made = {spec.name for spec in registry.fitting(ALL, task)}
+        assert needing & made == (needing if traits.causes_known else set())
+    assert not TASKS["jsonl"].causes_known
+
+
 def test_the_results_page_names_each_once():
     page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
     _, table = page.split("## Every file\n")

@@ -1,3 +1,5 @@
+from html import escape
+
 import pandas as pd
 import pytest
 
@@ -8,6 +10,7 @@ from cfdapo.analysis.rendering.table import (
     Table,
     escape_latex,
     signed,
+    to_html,
     to_latex,
     to_markdown,
     write,
@@ -82,10 +85,21 @@ def test_markdown_escapes_what_would_be_markup(table):
     ]
 
 
+def test_html_is_a_page_of_its_own(table):
+    page = to_html(table)
+    assert page.startswith("<!DOCTYPE html>") and "http" not in page
+    assert page.count("<tr>") == len(table.rows) + 1
+    for row in table.rows:
+        for cell in row:
+            assert escape(cell.text) in page
+    for note in table.notes:
+        assert escape(note.text) in page
+
+
 def test_files_have_all_digits_and_the_same_bytes_twice(table, tmp_path):
     paths = write(table, tmp_path / "first")
     assert [path.name for path in paths] == [
-        f"table1_accuracy.{suffix}" for suffix in ("csv", "md", "tex")
+        f"table1_accuracy.{suffix}" for suffix in ("csv", "md", "tex", "html")
     ]
     for path, again in zip(paths, write(table, tmp_path / "second"), strict=True):
         assert path.read_bytes() == again.read_bytes()

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from cfdapo.analysis.paper.agreement import judge
+from cfdapo.analysis.paper.agreement import ONE_SEED, judge
 from cfdapo.analysis.paper.counterparts import Ours, StudyTables, query_of
 from cfdapo.analysis.paper.numbers import PAPER_NUMBERS, PaperNumber, paper_number
 from cfdapo.analysis.paper.table10_reported_vs_reproduced import table10_reported_vs_reproduced
@@ -150,6 +150,14 @@ def test_code_is_read_from_the_curves(results):
         (("section1", "gain over DAPO", "maximum"), Ours(1.2), True, "outside the paper's range"),
         (("table8_overhead", "Qwen3-1.7B", "OH"), Ours(30.0), True, "not comparable"),
         (("table1_accuracy", "Qwen3-1.7B", "CF"), Ours(reason="no"), True, ""),
+        (("table3_significance", "Qwen3-1.7B", "Δ@500"), Ours(-1.0, seeds=1), False, ONE_SEED),
+        (("table1_accuracy", "Qwen3-1.7B", "CF"), Ours(84.3, seeds=1), True, ONE_SEED),
+        (
+            ("table3_significance", "Qwen3-1.7B", "Δ@500"),
+            Ours(-1.0, seeds=2),
+            False,
+            "opposite sign",
+        ),
     ],
 )
 def test_verdicts(key, ours, same_setting, verdict):

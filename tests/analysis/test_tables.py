@@ -75,10 +75,17 @@ def test_rows_and_columns_keep_the_studys_and_the_papers_order(curves, labels):
 
 def test_ties_as_displayed_are_all_bold():
     table = table1_accuracy(
-        one_step({"counterfactual": [80.04], "vanilla": [79.96], "random": [79.94]}), {"m": "M"}
+        one_step({"counterfactual": [80.04] * 2, "vanilla": [79.96] * 2, "random": [79.94] * 2}),
+        {"m": "M"},
     )
-    assert texts(table) == [["M", "80.0", "80.0", "79.9"]]
+    assert texts(table) == [["M", "80.0 ± 0.0", "80.0 ± 0.0", "79.9 ± 0.0"]]
     assert [cell.bold for cell in table.rows[0]] == [False, True, True, False]
+
+
+def test_of_one_seed_no_mode_is_called_the_best():
+    table = table1_accuracy(one_step({"counterfactual": [80.0], "vanilla": [60.0]}), {"m": "M"})
+    assert not any(cell.bold for cell in table.rows[0])
+    assert "One seed, so no spread" in table.title and "Best" not in table.title
 
 
 def test_one_seed_has_no_spread_and_one_mode_nothing_best():

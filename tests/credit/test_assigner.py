@@ -212,7 +212,9 @@ def answer_of(credit):
 def test_unknown_spans_and_answers_are_refused():
     with pytest.raises(ValueError, match="unknown spans 'prose'; allowed: arithmetic, code"):
         CreditConfig(spans="prose")
-    with pytest.raises(ValueError, match="unknown answer 'x'; allowed: number, returns, function"):
+    with pytest.raises(
+        ValueError, match="unknown answer 'x'; allowed: number, choice, latex, exact, returns"
+    ):
         CreditConfig(answer="x")
 
 

@@ -176,13 +176,30 @@ def test_measuring_the_penalty_changes_no_bit_and_other_histories_have_none(buil
     assert not {*without[0]} & {"divergence", "penalty_loss", "penalty_gradient"}
 
 
-def test_divergence_and_credit_are_independent_in_a_run_that_resumes(build, tmp_path):
-    penalised = {"divergence": chosen("prob_l2", coefficient=10.0)}
-    whole, rows = trained(build("sibling_value", **LEARNING, **penalised))
+def test_divergence_and_credit_are_independent_in_a_run_that_resumes(build, tmp_path, monkeypatch):
+    monkeypatch.setattr(penalised, "GRADIENT_EVERY", 1)
+    divergence = {"divergence": chosen("prob_l2", coefficient=10.0)}
+    whole, rows = trained(build("sibling_value", **LEARNING, **divergence))
     drift = [row["divergence"] for row in rows]
     assert drift[0] < 1e-12 and drift[-1] > 1e-10
     half = str(tmp_path / "checkpoint-2")
-    again, _ = trained(build("sibling_value", **LEARNING, **penalised), resume=half)
+    again, resumed = trained(build("sibling_value", **LEARNING, **divergence), resume=half)
     assert torch.equal(whole, again)
+    for column in ("divergence", "penalty_loss", "penalty_gradient"):
+        assert [row[column] for row in resumed] == [row[column] for row in rows]
     free, rows = trained(build("sibling_value", **LEARNING))
     assert "divergence" not in rows[0] and not torch.equal(whole, free)
+
+
+def test_the_penaltys_gradient_is_measured_also_with_gradient_checkpointing(build, monkeypatch):
+    monkeypatch.setattr(penalised, "GRADIENT_EVERY", 1)
+    small = {**LEARNING, "steps": 2, "gradient_accumulation": 1, "max_completion_tokens": 16}
+    rows = [
+        trained(build("vanilla", **small, divergence=chosen("l2_log"), gradient_checkpointing=on))[
+            1
+        ]
+        for on in (False, True)
+    ]
+    (_, plain), (_, checkpointed) = rows
+    assert plain["penalty_gradient"] > 0
+    assert checkpointed["penalty_gradient"] == pytest.approx(plain["penalty_gradient"], rel=1e-3)

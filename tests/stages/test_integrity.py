@@ -548,3 +548,16 @@ def test_a_folder_or_broken_link_in_a_profiles_place_is_no_absence(results, put)
     path.unlink()
     put(path)
     assert_refused(results, "overhead", path, "")
+
+
+@pytest.mark.parametrize("task", ["gsm8k", "jsonl"])
+def test_a_right_answer_may_be_spelled_otherwise_where_formulas_are_compared(task):
+    row = {"step": 0, "problem": "p", "adapter": None, "prompts": "0" * 16, "completion": "x"}
+    row |= {"extracted": r"\frac{1}{2}", "gold": "0.5", "correct": True, "tokens": 1}
+    made_from = {"prompts": "0" * 64, "adapters": {}}
+    given = (Path("evaluation.jsonl"), [row], task, [0], made_from)
+    if task == "jsonl":
+        integrity.check_evaluation(*given)
+        row["correct"], row["gold"] = False, row["extracted"]  # equal texts are right
+    with pytest.raises(UserError, match="line 1: correct is "):
+        integrity.check_evaluation(*given)

@@ -6,6 +6,7 @@ import pytest
 from made_results import change_record, seal, write_profile
 
 from cfdapo import checksums
+from cfdapo.analysis.registry import TABLES
 from cfdapo.files import read_json
 
 
@@ -84,6 +85,72 @@ def test_tables_of_curves(summed_up, run_flags, stage, table):
     assert "at step 20" in markdown
     assert "3 seeds" in markdown
     assert r"Llama \& Co" in files["tex"].read_text()
+
+
+LACKING = (
+    *("qwen3-tiny/counterfactual/seed2", "qwen3-tiny/vanilla/seed1", "llama-tiny/vanilla/seed0"),
+    *(
+        f"llama-tiny/{mode}/seed{seed}"
+        for mode in ("counterfactual", "inverted")
+        for seed in (1, 2)
+    ),
+)
+
+
+@pytest.fixture
+def partly(study, run_flags, stage):
+    """The study without the runs of `LACKING`, with curves and tests, and the flags for it."""
+    for run in LACKING:
+        shutil.rmtree(study / "runs" / run)
+    flags = [*run_flags, "--missing", *LACKING]
+    curves = study / "statistics" / "curves.csv"
+    common = ("--runs", study / "runs", *flags)
+    for call in (
+        ("collect_curves", *common, "--out", curves),
+        ("compare_modes", "--curves", curves, *common, "--out", study / "statistics"),
+    ):
+        done = stage(*call)
+        assert done.returncode == 0, done.stderr
+    return study, flags
+
+
+# Without what its own tests make: programs, and divergences.
+OF_RUNS = [
+    spec.name
+    for spec in TABLES
+    if {"curves", "histories"} & set(spec.needs)
+    and "divergences" not in spec.needs
+    and spec.name != "table7_code"
+]
+
+
+@pytest.mark.parametrize("table", OF_RUNS)
+def test_tables_of_the_runs_there_are_say_which_are_missing(partly, stage, table):
+    results, flags = partly
+    done = make(stage, results, flags, table)
+    assert done.returncode == 0, done.stderr
+    markdown = (results / "tables" / f"{table}.md").read_text().replace("\\", "")
+    missing = (
+        "Missing: qwen3-tiny/counterfactual: seed 2; qwen3-tiny/vanilla: seed 1; "
+        "llama-tiny/counterfactual: seeds 1, 2; llama-tiny/vanilla: seed 0; "
+        "llama-tiny/inverted: seeds 1, 2."
+    )
+    assert missing in markdown and "nan" not in markdown
+    if table in ("table3_significance", "table3b_comparisons"):
+        # Seed 0 alone has both of qwen3-tiny's; no seed has both of llama-tiny's.
+        assert "paired on seeds 0 only: one mode lacks 1, 2" in markdown
+        assert "no seed has counterfactual and vanilla runs" in markdown
+    if table == "table14_ordering":
+        assert "1 seed of all its modes; some lack 1, 2" in markdown
+
+
+def test_a_run_to_do_without_is_one_of_the_studys_and_not_all_are(study, run_flags, stage):
+    done = make(stage, study, [*run_flags, "--missing", "a/b/seed0"], "table16_inconsistencies")
+    assert_refused(done, "--missing: no such run: a/b/seed0")
+    every = [f"{path.parent.parent.name}/{path.parent.name}/{path.name}"
+             for path in (study / "runs").glob("*/*/seed*")]  # fmt: skip
+    done = make(stage, study, [*run_flags, "--missing", *every], "table1_accuracy")
+    assert_refused(done, "these are all runs of the study")
 
 
 def test_table_7_has_every_mode_whose_weights_are_counterfactual(summed_up, run_flags, stage):

@@ -73,7 +73,7 @@ def results(tmp_path_factory, credit_folder) -> Results:
     on_problems = compare_on_problems(collect_answers(runs.evaluations()))
     write_comparisons(folder / "statistics", compare(curves), on_problems, made_from)
     penalties = {"random": DivergenceSettings("prob_l2", 0.1, "sampled")}
-    points = tabulate(MODELS, penalties)
+    points = tabulate(dict.fromkeys(MODELS), penalties)
     write_rows(folder / "statistics/divergences.csv", DivergencePoint, points)
     groups = {"raw": {mode: mode for mode in PAPER_MODES}}
     labels = {model: model for model in MODELS}

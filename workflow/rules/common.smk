@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shlex
 import sys
 from dataclasses import replace
@@ -26,7 +27,7 @@ if workflow.is_main_process:
 from cfdapo.analysis import registry
 from cfdapo.credit.rules import require_known_options
 from cfdapo.environments import leave_out_user_packages, shell_prefix
-from cfdapo.files import UserError
+from cfdapo.files import UserError, sha256_of
 from cfdapo.policy.local import content_hash, files_of
 from cfdapo.policy.templates import require_steady_models
 from cfdapo.provenance import credit_sources, source_files
@@ -47,12 +48,14 @@ from cfdapo.study import (
     load_study,
     measured_credit,
     measured_rules,
+    member_training,
     mode_labels,
     profiled_credit,
     requested,
     require_own_code,
     training_settings,
     weight_groups,
+    without_reports,
 )
 
 USE_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
@@ -78,17 +81,26 @@ def placed(entry):
 
 
 try:
-    STUDY = load_study(check_choice(config))
+    STUDY, REPORTERS = without_reports(load_study(check_choice(config)))
     if workflow.is_main_process:  # and not in each of its jobs
         require_steady_models({name: placed(one) for name, one in STUDY.models.items()})
         # Tables are also made of records whose code of one's own is somewhere else.
         if "--allowed-rules" not in sys.argv:
             require_own_code(STUDY)
             require_known_options(credit_settings(STUDY, mode) for mode in STUDY.modes)
+            if REPORTERS and not USE_CONDA:  # whose environments are made later
+                from cfdapo.policy.reporting import require_reporters
+
+                require_reporters(REPORTERS)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = f"results/{config['study']}"
+# For the report's first page; of its labels, asterisks and the like are to stay what they are.
+if any(flag.startswith("--report") for flag in sys.argv):
+    from cfdapo.stages.summary import found
+
+    config["found"] = [re.sub(r"([\\\\*`|_])", r"\\\1", one) for one in found(Path(RESULTS))]
 HUB_MODELS = [name for name, entry in STUDY.models.items() if entry.source == "hub"]
 MODELS, MODES, SEEDS = list(STUDY.models), list(STUDY.modes), list(STUDY.seeds)
 LABELS = dict(STUDY.labels)
@@ -96,6 +108,24 @@ TASK = STUDY.data.task
 PROXY = STUDY.credit.proxy
 STEPS = checkpoint_steps(STUDY.training.steps, STUDY.training.checkpoint_every)
 RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
+EVOLUTION = f"{RESULTS}/evolution/{{model}}"
+
+
+def unfinished():
+    """The runs that lack a file which tables are made from, as model/mode/seed0."""
+    names = expand("{model}/{mode}/seed{seed}", model=MODELS, mode=MODES, seed=SEEDS)
+    files = ("run.json", "history.jsonl", "evaluation.jsonl")
+    return [n for n in names if not all(Path(f"{RESULTS}/runs/{n}/{f}").is_file() for f in files)]
+
+
+# Runs that tables do without (make tables). Jobs, which read this file again, are told: a run that
+# is finished meanwhile would be in some of the tables only.
+PRESENT_ONLY = config.get("present_only", False)
+if PRESENT_ONLY and workflow.is_main_process:
+    os.environ["CFDAPO_MISSING"] = " ".join(unfinished())
+MISSING = os.environ["CFDAPO_MISSING"].split() if PRESENT_ONLY else []
+if MISSING and len(MISSING) == len(MODELS) * len(MODES) * len(SEEDS):
+    raise WorkflowError(f"{RESULTS}: no run is finished yet; make status STUDY={config['study']}")
 
 
 def from_here(path):
@@ -122,10 +152,31 @@ def code(stage):
     return list(map(in_clone, source_files(f"cfdapo.stages.{stage}", TASK)))
 
 
-def data_settings():
+def data_settings(wildcards):
     """Where the problems come from; a folder that the study names is one of the clone."""
     data = STUDY.data
-    return as_flag(replace(data, path=in_clone(data.path)) if data.path else data)
+    own = {key: own_file(getattr(data, key)) for key in ("train", "test")}
+    path = in_clone(data.path) if data.path else None
+    return as_flag(replace(data, path=path, **own))
+
+
+def own_file(name):
+    """A file of one's own questions as jobs find it; a split of the hub as it is."""
+    return in_clone(Path(name).expanduser()) if isinstance(name, str) else name
+
+
+def data_content(wildcards):
+    """The hashes of the files of one's own questions, by which changed ones are found.
+
+    A dry run shows also what would be done with files that are not there.
+    """
+    files = [own_file(name) for name in (STUDY.data.train, STUDY.data.test)]
+    files = [file for file in files if isinstance(file, str)]
+    if missing := [file for file in files if not Path(file).is_file()]:
+        if workflow.dryrun:
+            return "missing"
+        raise WorkflowError(f"data: no such file: {', '.join(missing)}")
+    return " ".join(map(sha256_of, files))
 
 
 def output_code(stage, spec):
@@ -204,6 +255,28 @@ def proxy_flag(wildcards, input):
     return f"--proxy-dir {input.proxy}" if input.proxy else ""
 
 
+def found_mirror(wildcards):
+    """The search that found the mode's neural mirror, if that is evolved."""
+    divergence = training_settings(STUDY, wildcards.mode).divergence
+    mirror = divergence and divergence.mirror
+    last = f"{EVOLUTION}/generation{STUDY.evolution and STUDY.evolution.generations}.json"
+    return [last.format(model=wildcards.model)] if mirror and mirror.evolved else []
+
+
+def train_flags(wildcards, input):
+    """The files that a training reads beside its model and problems."""
+    mirror = f"--mirror {input.mirror}" if input.mirror else ""
+    return " ".join(filter(None, [proxy_flag(wildcards, input), mirror]))
+
+
+def member_settings(wildcards):
+    """How the members of an evolution are trained and tried: without credit of their own."""
+    settings = _credit_settings(wildcards, credit_settings(STUDY, "vanilla"))
+    settings["training"] = member_training(STUDY)
+    parts = {"evaluation": STUDY.evaluation, "evolution": STUDY.evolution}
+    return as_flag(parts | {"run": settings})
+
+
 def evaluate_settings(wildcards):
     return as_flag(_common_settings(wildcards) | {"evaluation": STUDY.evaluation})
 
@@ -264,12 +337,36 @@ def measured_policy(wildcards, input):
 
 
 def run_files(name):
-    """The file `name` of every run of the study."""
-    return expand(f"{RUN}/{name}", model=MODELS, mode=MODES, seed=SEEDS)
+    """The file `name` of every run of the study, but for those that tables do without."""
+    paths = expand(f"{RUN}/{name}", model=MODELS, mode=MODES, seed=SEEDS)
+    missing = {f"{RESULTS}/runs/{run}/{name}" for run in MISSING}
+    return [path for path in paths if path not in missing]
+
+
+# A table's files, and what a report says each is for.
+FORMATS = {
+    "csv": "CSV: the numbers, every digit",
+    "md": "Markdown",
+    "tex": "LaTeX",
+    "html": "HTML: to read here",
+}
 
 
 def table(name):
-    return multiext(f"{RESULTS}/tables/{name}", ".csv", ".md", ".tex")
+    return {form: f"{RESULTS}/tables/{name}.{form}" for form in FORMATS}
+
+
+def table_outputs(name):
+    """A table's files, each with a label of its own in the report."""
+    return {
+        form: report(
+            file,
+            caption="../report/output.rst",
+            category="Tables",
+            labels={"table": name, "format": FORMATS[form]},
+        )
+        for form, file in table(name).items()
+    }
 
 
 def figure(name):
@@ -283,11 +380,20 @@ def inputs_of(spec):
     return files | ({"tables": tables} if tables else {})
 
 
+# What the study does not measure.
+UNMEASURED = tuple(
+    need
+    for need, asked in (
+        ("truth", STUDY.measurement.truth),
+        ("divergences", divergences(STUDY)),
+    )
+    if not asked
+)
+
+
 def outputs_of(specs):
     """The files of those tables and figures that say something about the study."""
-    measured = {"truth": STUDY.measurement.truth, "divergences": divergences(STUDY)}
-    unmeasured = tuple(need for need, there in measured.items() if not there)
-    fitting = registry.fitting(specs, TASK, unmeasured)
+    fitting = registry.fitting(specs, TASK, UNMEASURED + ABSENT)
     return [getattr(rules, spec.name).output for spec in fitting]
 
 
@@ -295,11 +401,20 @@ def report_labels(wildcards, output):
     return {"file": Path(output[0]).stem}
 
 
+# Of no rule's params, as it changes no result.
+REPORT_FLAG = f"--report-to {' '.join(REPORTERS)}" if REPORTERS else ""
 RUN_FLAGS = (
     f"--models {' '.join(MODELS)} --modes {' '.join(MODES)} --seeds {' '.join(map(str, SEEDS))}"
 )
+MISSING_FLAG = f" --missing {' '.join(MISSING)}" if MISSING else ""
 RESULTS_FLAGS = (
     f"--results {RESULTS} {RUN_FLAGS} --labels {shlex.quote(as_flag(LABELS))}"
     f" --mode-labels {shlex.quote(as_flag(mode_labels(STUDY)))} --task {TASK}"
     f" --weight-groups {shlex.quote(as_flag(weight_groups(STUDY)))}"
 )
+
+
+def results_flags(spec):
+    """Of what no run is needed for, none is missing."""
+    of_credit = registry.of_credit_alone(registry.TABLES + registry.FIGURES)
+    return RESULTS_FLAGS + ("" if spec in of_credit or not spec.needs else MISSING_FLAG)

@@ -12,7 +12,8 @@ rule prepare_measured:
     conda:
         "../../envs/train.yaml"
     params:
-        data=data_settings(),
+        data=data_settings,
+        content=data_content,
         problems=max(STUDY.measurement.prompts, STUDY.measurement.gold),
     shell:
         "python -m cfdapo.stages.prepare_measured --data {params.data:q}"

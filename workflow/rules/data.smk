@@ -17,7 +17,8 @@ rule prepare_data:
         mem_mb=2000,
         runtime=30,
     params:
-        data=data_settings(),
+        data=data_settings,
+        content=data_content,
         out=subpath(output.train, parent=True),
     shell:
         "python -m cfdapo.stages.prepare_data --data {params.data:q} --out {params.out}"

@@ -16,7 +16,7 @@ rule collect_curves:
         "../../envs/analysis.yaml"
     params:
         runs=subpath(input[0], ancestor=4),
-        study=RUN_FLAGS,
+        study=RUN_FLAGS + MISSING_FLAG,
     shell:
         "python -m cfdapo.stages.collect_curves --runs {params.runs} {params.study}"
         " --out {output} > {log} 2>&1"
@@ -36,7 +36,7 @@ rule compare_modes:
         "../../envs/analysis.yaml"
     params:
         runs=subpath(input[0], ancestor=4),
-        study=RUN_FLAGS,
+        study=RUN_FLAGS + MISSING_FLAG,
         folder=subpath(output[0], parent=True),
     shell:
         "python -m cfdapo.stages.compare_modes --curves {input.curves} --runs {params.runs}"

@@ -2,6 +2,7 @@ rule train:
     input:
         model=f"{RESULTS}/models/{{model}}",
         proxy=proxy_model,
+        mirror=found_mirror,
         data=f"{RESULTS}/data/train.jsonl",
         code=code("train"),
         rule=rule_code,
@@ -28,10 +29,11 @@ rule train:
         mem_mb=scaled("train", "mem_mb"),
         runtime=scaled("train", "runtime"),
     params:
-        proxy=proxy_flag,
+        # Its name is that of the first of them: runs that are there were made with it.
+        proxy=train_flags,
         settings=train_settings,
         out=subpath(output.record, parent=True),
     shell:
         "HF_HUB_OFFLINE=1 python -m cfdapo.stages.train --model {wildcards.model} --model-dir {input.model}"
         " --problems {input.data} --mode {wildcards.mode} --seed {wildcards.seed}"
-        " --settings {params.settings:q} {params.proxy} --out {params.out} > {log} 2>&1"
+        " --settings {params.settings:q} {params.proxy} --out {params.out} {REPORT_FLAG} > {log} 2>&1"

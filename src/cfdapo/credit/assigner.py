@@ -25,7 +25,15 @@ from cfdapo.credit.own_finders import finder, own_answer, own_spans
 from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rules import get_rule, rule_names
 from cfdapo.credit.scoring import PRECISIONS, dtype_of, measuring
-from cfdapo.credit.spans import SELECTIONS, Span, find_answer, find_spans, select_spans
+from cfdapo.credit.spans import (
+    SELECTIONS,
+    Span,
+    find_answer,
+    find_spans,
+    find_stated_letter,
+    find_stated_text,
+    select_spans,
+)
 from cfdapo.credit.weights import rescale_to_mean_one, rounding, token_weights
 from cfdapo.own_code import EXAMPLE, is_own
 from cfdapo.settings import CreditSettings, ModeCredit, part_of
@@ -34,9 +42,15 @@ from cfdapo.settings import CreditSettings, ModeCredit, part_of
 SPANS: dict[str, Callable[..., list[Span]]] = {"arithmetic": find_spans, "code": find_code_spans}
 ANSWERS: dict[str, Callable[..., Span | None]] = {
     "number": find_answer,
+    "choice": find_stated_letter,
+    "latex": find_stated_text,
+    "exact": find_stated_text,
     "returns": partial(find_code_answer, sink="returns"),
     "function": partial(find_code_answer, sink="function"),
 }
+
+# Those that are to know the function that code is to define.
+CODE_ANSWERS = ("returns", "function")
 
 # What the fields that are names may be.
 CHOICES = {
@@ -77,8 +91,9 @@ class CreditConfig(ModeCredit):
     spans: arithmetic (the paper's patterns) or code (from its syntax tree); also a function of
         one's own, by its path, as mypackage.spans:find, or, without a study, itself:
         `spans(text, max_spans, answer)`, whose spans are ranges before the answer.
-    answer: number (the stated answer), or in code returns (the expression of the entry point's
-        last return) or function (all of it); also a function of one's own in the same ways,
+    answer: number (the stated answer), choice (the stated letter), latex or exact (whatever is
+        stated), or in code returns (the expression of the entry point's last return) or function
+        (all of it); also a function of one's own in the same ways,
         `answer(text)`, which gives the answer's range, or None where none is stated (see
         `credit.own_finders`).
     precision: float32, in which drops are computed whatever the weights are, or policy, as the
@@ -374,7 +389,7 @@ def find_sink(text: str, answer: Any, function: str | None = None) -> Span | Non
     if callable(answer) or is_own(answer):
         return own_answer(finder(answer), text)
     find = ANSWERS[answer]
-    return find(text) if answer == "number" else find(text, function=function)
+    return find(text, function=function) if answer in CODE_ANSWERS else find(text)
 
 
 def _uniform(completion: Sequence[int]) -> Credit:

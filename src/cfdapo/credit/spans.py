@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from cfdapo.credit.expressions import count_operations, find_expressions
 from cfdapo.problems.answers import find_stated_answer
 from cfdapo.problems.numerals import GROUPED, fold
+from cfdapo.problems.stated import find_choice, find_statement
 from cfdapo.problems.thinking import outside_thinking
 
 # Kinds of reasoning span, in the paper's order.
@@ -106,7 +107,20 @@ def find_answer(text: str) -> Span | None:
 
     None if the text states no answer; a last number that the grader falls back on is not stated.
     """
-    found = find_stated_answer(text)
+    return _answer_at(find_stated_answer(text))
+
+
+def find_stated_letter(text: str) -> Span | None:
+    """The letter of the option that a text chooses, by the grader's own rule."""
+    return _answer_at(find_choice(text))
+
+
+def find_stated_text(text: str) -> Span | None:
+    """What a text states as its answer, words or LaTeX, by the grader's own rule."""
+    return _answer_at(find_statement(text))
+
+
+def _answer_at(found: tuple[int, int] | None) -> Span | None:
     return Span(*found, "answer") if found and found[0] < found[1] else None
 
 

@@ -5,19 +5,23 @@ float32; its gradient flows into both. All are 0 where p = q and nowhere negativ
 `kl` is the library's own term; the function here is for measuring it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cfdapo.files import UserError
 from cfdapo.settings import DivergenceSettings
 
 Divergence = Callable[[Tensor, Tensor], Tensor]
 
-# Of a neural mirror's units: 21 of each activation, of which there are six.
+# Of a neural mirror's units: 21 of each activation, of which there are six. Its parameters are
+# those of the units, v, w and b, then a and c.
 _OF_EACH = 21
+_UNITS = 6 * _OF_EACH
+PARAMETERS = 3 * _UNITS + 2
 # Where a root's slope is infinite: no nearer to 0 than this.
 _TINY = 1e-12
 _LOG_SHIFT = 1e-3
@@ -104,20 +108,39 @@ class NeuralMirror:
         return torch.cat(active, dim=-1) @ self.v.to(p)
 
 
-def draw_mirror(seed: int, scale: float) -> NeuralMirror:
-    """A mirror whose 380 parameters are drawn from U[0, scale], which makes it convex.
-
-    Raises ValueError where `scale` is negative.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    units = 6 * _OF_EACH
-    drawn = torch.rand(3 * units + 2, generator=generator, dtype=torch.float64) * scale
-    v, w, b, (a, c) = drawn.split([units, units, units, 2])
+def mirror_of(parameters: Sequence[float]) -> NeuralMirror:
+    """The mirror of 380 parameters: v, w, b, a and c. ValueError where it is not convex."""
+    values = torch.tensor(parameters, dtype=torch.float64)
+    v, w, b, (a, c) = values.split([_UNITS, _UNITS, _UNITS, 2])
     return NeuralMirror(v, w, b, a.item(), c.item())
 
 
-def get_divergence(settings: DivergenceSettings) -> Divergence | None:
-    """The penalty; None of none."""
+def draw_parameters(seed: int, scale: float) -> list[float]:
+    """A mirror's 380 parameters from U[0, scale], which makes it convex."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(PARAMETERS, generator=generator, dtype=torch.float64) * scale
+    return drawn.tolist()
+
+
+def draw_mirror(seed: int, scale: float) -> NeuralMirror:
+    """The mirror of `draw_parameters`; ValueError where `scale` is negative."""
+    return mirror_of(draw_parameters(seed, scale))
+
+
+def get_divergence(
+    settings: DivergenceSettings, mirror: Sequence[float] | None = None
+) -> Divergence | None:
+    """The penalty; None of none. `mirror` has the parameters of one that was evolved.
+
+    Raises `UserError` where that one is missing or not convex.
+    """
+    if settings.mirror is not None and settings.mirror.evolved:
+        if mirror is None:
+            raise UserError("divergence.mirror.evolved: needs the map that was found, --mirror")
+        try:
+            return mirror_of(mirror)
+        except ValueError as error:
+            raise UserError(f"divergence.mirror: {error}") from error
     if settings.mirror is not None:
         return draw_mirror(settings.mirror.seed, settings.mirror.scale)
     return {"kl": kl, "l2_log": l2_log, "prob_l2": prob_l2}.get(settings.name)

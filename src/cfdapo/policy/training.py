@@ -25,6 +25,7 @@ from cfdapo.policy.divergences import get_divergence
 from cfdapo.policy.generation import fitting_prompts, messages
 from cfdapo.policy.models import add_lora, device, load_base
 from cfdapo.policy.penalised import DIVERGENCE, PENALTY, PENALTY_GRADIENT, PenalisedTrainer
+from cfdapo.policy.reporting import NO_REPORTS, Reports
 from cfdapo.policy.resuming import SAVE_MINUTES, Resumable
 from cfdapo.policy.trainer import CACHE_HITS, GENERATIONS, CFDAPOTrainer
 from cfdapo.problems.task import Task, get_task
@@ -80,7 +81,10 @@ class PenalisedStudyTrainer(StudyTrainer, PenalisedTrainer):
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What one run is trained with; `chat` and `proxy_chat` are of the policy and the proxy."""
+    """What one run is trained with; `chat` and `proxy_chat` are of the policy and the proxy.
+
+    `mirror` has the parameters of a neural mirror that was evolved.
+    """
 
     task: str
     chat: ChatVariables
@@ -88,6 +92,7 @@ class RunSettings:
     training: TrainingSettings
     credit: CreditConfig
     proxy_chat: ChatVariables | None = may_be_absent()
+    mirror: tuple[float, ...] | None = may_be_absent()
 
 
 def make_trainer(
@@ -99,6 +104,7 @@ def make_trainer(
     callbacks: Sequence[TrainerCallback] = (),
     proxy_dir: Path | None = None,
     save_minutes: float = SAVE_MINUTES,
+    reports: Reports = NO_REPORTS,
 ) -> StudyTrainer:
     """The trainer of one run; checkpoints go to `output`, also every `save_minutes`.
 
@@ -113,7 +119,7 @@ def make_trainer(
         raise UserError("training.max_prompt_tokens: no prompt is that short")
     proxy = load_proxy(settings.credit, proxy_dir, training.precision)
     return build_trainer(
-        base, tokenizer, rows, seed, settings, output, callbacks, proxy, save_minutes
+        base, tokenizer, rows, seed, settings, output, callbacks, proxy, save_minutes, reports
     )
 
 
@@ -127,15 +133,16 @@ def build_trainer(
     callbacks: Sequence[TrainerCallback] = (),
     proxy: Proxy | None = None,
     save_minutes: float = SAVE_MINUTES,
+    reports: Reports = NO_REPORTS,
 ) -> StudyTrainer:
     """`make_trainer` for a loaded base model, on the problems `rows`, all of which fit."""
     task = get_task(settings.task)
     columns = _rule_columns(settings.credit, rows)
     # Before the adapter is made: its first matrix is random.
     set_seed(seed)
-    return _class_of(settings.training)(
+    return _class_of(settings)(
         model=add_lora(base, settings.lora),
-        args=_arguments(settings.training, seed, settings.chat, output),
+        args=_arguments(settings.training, seed, settings.chat, output, reports),
         reward_funcs=_reward(task),
         train_dataset=Dataset.from_list(
             [
@@ -158,10 +165,10 @@ def build_trainer(
     )
 
 
-def _class_of(training: TrainingSettings) -> Callable[..., StudyTrainer]:
+def _class_of(settings: RunSettings) -> Callable[..., StudyTrainer]:
     """The trainer, which is another class only where the study names a divergence to add."""
-    chosen = training.divergence
-    divergence = get_divergence(chosen) if chosen else None
+    chosen = settings.training.divergence
+    divergence = get_divergence(chosen, settings.mirror) if chosen else None
     if chosen is None or divergence is None:
         return StudyTrainer
     return partial(
@@ -204,7 +211,9 @@ def load_proxy(credit: CreditConfig, folder: Path | None, precision: str) -> Pro
     return Proxy(model.requires_grad_(False), tokenizer)
 
 
-def _arguments(training: TrainingSettings, seed: int, chat: ChatVariables, output: Path) -> Any:
+def _arguments(
+    training: TrainingSettings, seed: int, chat: ChatVariables, output: Path, reports: Reports
+) -> Any:
     half = training.precision == "bfloat16"
     return GRPOConfig(
         output_dir=str(output),
@@ -234,7 +243,8 @@ def _arguments(training: TrainingSettings, seed: int, chat: ChatVariables, outpu
         save_strategy="steps",
         save_steps=training.checkpoint_every,
         logging_steps=1,
-        report_to=[],
+        report_to=list(reports.to),
+        run_name=reports.name,
         use_cpu=device().type == "cpu",
         dataloader_pin_memory=device().type != "cpu",
     )

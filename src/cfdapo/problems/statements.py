@@ -109,6 +109,20 @@ class _Statement(NamedTuple):
     end: int
 
 
+class Box(NamedTuple):
+    """A box's content, without the spaces around it; without braces it is a number."""
+
+    content: Range
+    braced: bool
+
+
+class Phrase(NamedTuple):
+    """What a marker introduces; `asked`: in a form that prompts ask for."""
+
+    content: Range
+    asked: bool
+
+
 class _Clause(NamedTuple):
     """A marker, and the characters that it introduces, up to `limit` at the latest."""
 
@@ -347,6 +361,12 @@ class Completion:
 
     def _last_boxed(self) -> Range | None:
         r"""The value of the last closed ``\boxed{}`` that is not empty, or of a ``\boxed 18``."""
+        box = self.last_box()
+        whole = whole_value(self.text, *box.content) if box and box.braced else None
+        return (whole.start, whole.end) if whole else box.content if box else None
+
+    def last_box(self) -> Box | None:
+        r"""The last closed ``\boxed{}`` that is not empty, or ``\boxed 18``, whatever it holds."""
         text = self.text
         close_of: dict[int, int] = {}
         opened: list[int] = []
@@ -358,7 +378,7 @@ class Completion:
         for box in reversed(list(_BOX.finditer(text))):
             if not box[0].endswith("{"):
                 if number := self._unbraced(box.end()):
-                    return number
+                    return Box(number, braced=False)
                 continue
             start, end = box.end(), close_of.get(box.end() - 1, box.end())
             while start < end and text[start].isspace():
@@ -366,9 +386,16 @@ class Completion:
             while end > start and text[end - 1].isspace():
                 end -= 1
             if start < end:
-                whole = whole_value(text, start, end)
-                return (whole.start, whole.end) if whole else (start, end)
+                return Box((start, end), braced=True)
         return None
+
+    def phrases(self) -> Iterator[Phrase]:
+        """What markers introduce, whatever it is, in order; not what only asks or supposes."""
+        for clause in self._clauses:
+            marker = clause.marker
+            if not (marker["letter"] or marker["behind"] or self._is_supposed(clause)):
+                asked = bool(marker["hashes"] or marker["tag"])
+                yield Phrase((clause.start, clause.end), asked)
 
     def _unbraced(self, start: int) -> Range | None:
         """The number that follows a box's command without braces."""

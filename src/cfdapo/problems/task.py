@@ -28,7 +28,8 @@ class Task:
     completion and whether that is the reference to the sentences whose part in the answer is known.
     `corpus` maps a made model's pretraining settings to an endless stream of rows, where problems
     can be made. `judge` maps a row and the lines of any completion to whether each is right, wrong
-    (the first that is) or neither (None), where that is known of every completion.
+    (the first that is) or neither (None), where that is known of every completion. `describe` says
+    what a data set of the user's own came from, for its manifest.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Task:
     label: Callable[[Row, str, bool], list[Sentence]]
     corpus: Callable[[PretrainingSettings], Iterator[Row]] | None = None
     judge: Callable[[Row, list[str]], list[bool | None]] | None = None
+    describe: Callable[[DataSettings], dict[str, Any]] | None = None
 
     def prompt(self, row: Row) -> str:
         """The user's message for one problem."""

@@ -25,6 +25,7 @@ RECORDS = (
     "runs/*/*/*/run.json",
     "credit/*.jsonl",
     "overhead/*.json",
+    "evolution/*/generation*.json",
     "statistics/*.csv",
     "data/manifest.json",
 )

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from cfdapo.analysis.records.compatibility import other_versions, require_same_evaluations
 from cfdapo.analysis.records.curves import collect, write_curves
-from cfdapo.analysis.records.results import Runs
 from cfdapo.stages import run
-from cfdapo.stages.flags import add_run_arguments
+from cfdapo.stages.flags import add_run_arguments, runs_of
 
 
 def main() -> None:
@@ -18,7 +17,7 @@ def main() -> None:
     add_run_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="curves.csv")
     given = parser.parse_args()
-    runs = Runs(given.runs, given.models, given.modes, given.seeds)
+    runs = runs_of(given, given.runs)
     evaluations, evaluated = runs.evaluations(), runs.evaluated()
     # Refuses runs of different configurations, data or base models.
     descriptions = runs.descriptions()

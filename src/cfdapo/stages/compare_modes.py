@@ -7,10 +7,9 @@ from cfdapo.analysis.outcomes.comparisons import write_comparisons
 from cfdapo.analysis.outcomes.problem_level import collect_answers, compare_on_problems
 from cfdapo.analysis.outcomes.significance import compare
 from cfdapo.analysis.records.curves import read_curves
-from cfdapo.analysis.records.results import Runs
 from cfdapo.integrity import require_made_from
 from cfdapo.stages import run
-from cfdapo.stages.flags import add_run_arguments
+from cfdapo.stages.flags import add_run_arguments, runs_of
 
 
 def main() -> None:
@@ -24,7 +23,7 @@ def main() -> None:
         "--out", type=Path, required=True, help="folder of significance.csv and problem_level.csv"
     )
     given = parser.parse_args()
-    runs = Runs(given.runs, given.models, given.modes, given.seeds)
+    runs = runs_of(given, given.runs)
     made_from = {"evaluations": runs.evaluation_sums()}
     require_made_from(given.curves, "evaluations", made_from["evaluations"])
     across_seeds = compare(read_curves(given.curves))

@@ -3,10 +3,12 @@
 import argparse
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cfdapo.analysis.records.results import Results, Runs
+from cfdapo.analysis.records.runs import run_name
 from cfdapo.files import UserError
 from cfdapo.vocabulary import PAPER_MODES, TASKS, named_modes
 
@@ -18,6 +20,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--modes", nargs="+", required=True, help="weightings, and the study's variants of them"
     )
     parser.add_argument("--seeds", nargs="+", required=True, type=int, help="seeds of the runs")
+    parser.add_argument(
+        "--missing", nargs="+", default=(), help="runs to do without, as model/mode/seed0"
+    )
 
 
 def add_results_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +45,22 @@ def add_results_arguments(parser: argparse.ArgumentParser) -> None:
         default={},
         help='modes that differ in their weighting only, as {"raw": {"weighting": "mode"}}',
     )
+
+
+def runs_of(given: argparse.Namespace, folder: Path) -> Runs:
+    """What the flags of `add_run_arguments` name, in the folder of {model}/{mode}/seed{seed}.
+
+    Raises:
+        UserError: a run to do without is none of the study's, or no run is left.
+    """
+    missing = frozenset(given.missing)
+    whole = Runs(folder, given.models, given.modes, given.seeds)
+    if strange := missing - {run_name(*key) for key in whole.keys()}:  # noqa: SIM118
+        raise UserError(f"--missing: no such run: {', '.join(sorted(strange))}")
+    runs = replace(whole, missing=missing)
+    if not runs.keys():
+        raise UserError("--missing: these are all runs of the study")
+    return runs
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -69,12 +90,14 @@ def results_of(given: argparse.Namespace) -> Results:
     strange = [mode for mode in given.modes if mode not in known]
     if strange:
         raise UserError(f"--modes: no such mode: {', '.join(strange)}; {', '.join(known)}")
+    runs = runs_of(given, given.results / "runs")
+    present = {model for model, _, _ in runs.keys()}  # noqa: SIM118
     variants = {mode: given.mode_labels[mode] for mode in given.modes if mode not in PAPER_MODES}
     modes = named_modes(given.modes, variants)
     return Results(
         folder=given.results,
-        runs=Runs(given.results / "runs", given.models, given.modes, given.seeds),
-        labels={model: given.labels.get(model, model) for model in given.models},
+        runs=runs,
+        labels={m: given.labels.get(m, m) for m in given.models if m in present},
         modes=modes,
         task=given.task,
         weight_groups=_in_order(given.weight_groups, list(modes)),

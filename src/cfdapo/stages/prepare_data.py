@@ -29,6 +29,7 @@ def main() -> None:
     manifest = {
         "settings": plain(data),
         "template": task.template,
+        **(task.describe(data) if task.describe else {}),
         "rows": {split: len(rows) for split, rows in splits.items()},
         "sha256": {
             split: finish(arguments.out / f"{split}.jsonl", as_jsonl(rows))

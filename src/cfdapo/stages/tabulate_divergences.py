@@ -9,6 +9,7 @@ import torch
 from cfdapo.analysis.records.divergences import GRID, REFERENCES, DivergencePoint
 from cfdapo.analysis.records.typed_csv import write_rows
 from cfdapo.policy.divergences import get_divergence, potential
+from cfdapo.policy.evolution import found_map
 from cfdapo.settings import DivergenceSettings, parse
 from cfdapo.stages import run
 from cfdapo.stages.flags import json_object
@@ -23,28 +24,38 @@ def main() -> None:
         required=True,
         help='each mode\'s, as {"mode": {"name": …}}',
     )
+    parser.add_argument(
+        "--mirrors", type=Path, nargs="+", help="what was evolved, a file a model, in that order"
+    )
     parser.add_argument("--out", type=Path, required=True, help="divergences.csv")
     given = parser.parse_args()
     divergences = {
         mode: parse(DivergenceSettings, settings) for mode, settings in given.divergences.items()
     }
-    write_rows(given.out, DivergencePoint, tabulate(given.models, divergences))
+    found = map(found_map, given.mirrors) if given.mirrors else [None] * len(given.models)
+    mirrors = dict(zip(given.models, found, strict=True))
+    write_rows(given.out, DivergencePoint, tabulate(mirrors, divergences))
 
 
 def tabulate(
-    models: Sequence[str], divergences: Mapping[str, DivergenceSettings]
+    mirrors: Mapping[str, Sequence[float] | None], divergences: Mapping[str, DivergenceSettings]
 ) -> list[DivergencePoint]:
-    """A row a model, mode and probability of `GRID`; modes without a penalty have none."""
+    """A row a model, mode and probability of `GRID`; modes without a penalty have none.
+
+    `mirrors`: model -> the parameters of its neural mirror, where one was evolved.
+    """
     return [
         point
-        for model in models
+        for model, mirror in mirrors.items()
         for mode, settings in divergences.items()
-        for point in _points(model, mode, settings)
+        for point in _points(model, mode, settings, mirror)
     ]
 
 
-def _points(model: str, mode: str, settings: DivergenceSettings) -> list[DivergencePoint]:
-    divergence = get_divergence(settings)
+def _points(
+    model: str, mode: str, settings: DivergenceSettings, mirror: Sequence[float] | None
+) -> list[DivergencePoint]:
+    divergence = get_divergence(settings, mirror)
     if divergence is None:
         return []
     p = torch.tensor(GRID, dtype=torch.float64)

@@ -8,6 +8,8 @@ import argparse
 import shutil
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,11 @@ from cfdapo.policy.checkpoints import (
     last_whole,
     place_adapter,
 )
+from cfdapo.policy.evolution import found_map
 from cfdapo.policy.generation import hash_of_prompts
 from cfdapo.policy.interruption import RESUME_ME, Interrupted, Interruption
 from cfdapo.policy.progress import GrowingHistory
+from cfdapo.policy.reporting import Reports, keep_logs_in, require_reporters
 from cfdapo.policy.resuming import SAVE_MINUTES
 from cfdapo.policy.training import RunSettings, StudyTrainer, history, make_trainer
 from cfdapo.provenance import (
@@ -60,6 +64,7 @@ def main() -> None:
         help="task, chat, lora, training and credit",
     )
     parser.add_argument("--proxy-dir", type=Path, help="prepared folder of the model credit.proxy")
+    parser.add_argument("--mirror", type=Path, help="the search that found the neural mirror")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     parser.add_argument(
         "--save-minutes",
@@ -67,9 +72,15 @@ def main() -> None:
         default=SAVE_MINUTES,
         help="most minutes between two saved states; a kill loses no more (default: %(default)g)",
     )
+    parser.add_argument(
+        "--report-to", nargs="+", default=(), help="trackers, such as tensorboard; of no result"
+    )
     arguments = parser.parse_args()
     take_gpu()
-    train(**vars(arguments))
+    given = vars(arguments)
+    if mirror := given.pop("mirror"):
+        given["settings"] = replace(given["settings"], mirror=found_map(mirror))
+    train(**given)
 
 
 def train(
@@ -82,12 +93,16 @@ def train(
     out: Path,
     proxy_dir: Path | None = None,
     save_minutes: float = SAVE_MINUTES,
+    report_to: Sequence[str] = (),
 ) -> None:
     """Train, or go on from the last checkpoint in `out`/state, then publish the run's files.
 
     Raises SystemExit with `RESUME_ME` where SIGTERM or SIGINT ended it and its state is saved.
     """
     began = time.perf_counter()
+    require_reporters(report_to)
+    if report_to:
+        keep_logs_in(out)
     steps = checkpoint_steps(settings.training.steps, settings.training.checkpoint_every)
     settled = {"model": model, "mode": mode, "seed": seed, "settings": plain(settings)}
     identity = settled | {"origin": _origin(settings, model_dir, problems, proxy_dir)}
@@ -96,7 +111,8 @@ def train(
             print("the other process finished this run")
             return
         state = _state_folder(out, identity)
-        made = {"proxy_dir": proxy_dir, "save_minutes": save_minutes}
+        reports = Reports(tuple(report_to), f"{model}/{mode}/seed{seed}")
+        made = {"proxy_dir": proxy_dir, "save_minutes": save_minutes, "reports": reports}
         trainer = _run(model_dir, problems, seed, settings, out, made, steps)
         rows = history(_log(state, settings.training.steps))
         _publish(out, state, steps)

@@ -14,6 +14,9 @@ ESTIMATOR_COLUMNS = [
     *("max_difference", "spearman", "peak_memory_accelerator"),
 ]
 _GIB = 2**30
+# Of fewer training steps, over all seeds, no share of their time is given: the first steps are slow
+# for reasons of their own, and jobs that start together disturb each other.
+LEAST_STEPS = 20
 NO_PROFILE = "no side-by-side profile"
 
 
@@ -35,7 +38,8 @@ def measure_costs(
         `unit`. Quantities: `time` (min) and `peak_memory_resident`, `peak_memory_accelerator`
         (GiB) by mode; `credit_share` (% of the run's time), `credit` (s per step) and
         `spans_per_completion` of counterfactual runs; `overhead` (% more than vanilla), variant
-        `runs` or the method that was profiled.
+        `runs` or the method that was profiled. Shares of the time of fewer than `LEAST_STEPS`
+        steps are nan.
 
     Raises:
         UserError: no vanilla or counterfactual runs, or a `run.json` lacks a field.
@@ -93,6 +97,7 @@ def _read_runs(runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 "seed": run["seed"],
                 "time": seconds["total"] / 60,
                 "credit_share": 100 * seconds["credit"] / seconds["total"],
+                "steps": run["steps"],
             }
             # Null where there is no such device.
             row |= {
@@ -115,12 +120,16 @@ def _run_costs(runs: pd.DataFrame) -> list[tuple]:
             if quantity.startswith("peak_memory_"):
                 costs.append(_mean(model, quantity, mode, group[quantity], "GiB"))
         if mode == "counterfactual":
-            costs.append(_mean(model, "credit_share", mode, group["credit_share"], "%"))
+            enough = group["steps"].sum() >= LEAST_STEPS
+            share = group["credit_share"] * (1.0 if enough else float("nan"))
+            costs.append(_mean(model, "credit_share", mode, share, "%"))
     times = runs.groupby(["model", "mode"], sort=False)["time"].mean().unstack()
+    steps = runs.groupby(["model", "mode"], sort=False)["steps"].sum().unstack()
     # Both modes, or no overhead.
     for model, time in times.reindex(columns=["vanilla", "counterfactual"]).dropna().iterrows():
         overhead = 100 * (time["counterfactual"] / time["vanilla"] - 1)
-        costs.append((model, "overhead", "runs", overhead, None, None, "%"))
+        known = overhead if steps.loc[model].min() >= LEAST_STEPS else None
+        costs.append((model, "overhead", "runs", known, None, None, "%"))
     return costs
 
 

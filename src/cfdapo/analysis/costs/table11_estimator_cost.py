@@ -90,8 +90,11 @@ def _batch_notes(
         )
     if not batches:
         return []
+    once = any(profile["repeats"] == 1 for profile in profiles.values())
+    few = [Note("Times of one repeat tell the size, and no more.")] if once else []
     return [
         Note(f"The batches: {'; '.join(batches)}."),
+        *few,
         Note("Tokens are the positions that the passes computed; serial and prefix are exact."),
     ]
 

@@ -10,7 +10,13 @@ from cfdapo.analysis.paper.notes import paper_note
 from cfdapo.analysis.records.results import Results
 from cfdapo.analysis.records.runs import name_of
 from cfdapo.analysis.rendering.table import Cell, Footnotes, Note, Table, signed
-from cfdapo.analysis.rendering.wording import counted, digits, rows_of, seeds_of
+from cfdapo.analysis.rendering.wording import (
+    TOO_FEW_STEPS,
+    counted,
+    digits,
+    rows_of,
+    seeds_of,
+)
 from cfdapo.files import UserError
 from cfdapo.vocabulary import CONTROL, TREATMENT
 
@@ -22,6 +28,7 @@ _RUN_COLUMNS = (
     ("Spans/completion", "spans_per_completion", "counterfactual"),
     ("Credit (s/step)", "credit", "counterfactual"),
 )
+_ONE_REPEAT = "one repeat of one step: it tells the size, and no more"
 _NO_RUNS = {
     "vanilla": "no DAPO runs",
     "counterfactual": "no CF runs",
@@ -62,8 +69,12 @@ def table8_overhead(
         row = [Cell(label)]
         for _, quantity, variant in columns:
             value = values.get((model, quantity, variant))
-            if value is None or pd.isna(value):
+            if value is not None and pd.isna(value) and variant == "runs":
+                row.append(footnotes.dash(f"{steps} steps: {TOO_FEW_STEPS}"))
+            elif value is None or pd.isna(value):
                 row.append(footnotes.dash(_NO_RUNS.get(variant, NO_PROFILE)))
+            elif profiles.get(model, {}).get("repeats") == 1 and variant in methods:
+                row.append(Cell(signed(value, "+.1f"), mark=footnotes.mark(_ONE_REPEAT)))
             else:
                 row.append(Cell(signed(value, "+.1f") if quantity == "overhead" else digits(value)))
         rows.append(row)
@@ -121,6 +132,8 @@ def make(results: Results) -> Table:
     """Table 8 of a study."""
     timed = results.runs.of_modes((CONTROL, TREATMENT))
     history = timed.history(["spans_per_completion", "seconds_credit"])
-    return table8_overhead(
-        timed.descriptions(), history, results.profiles(), results.labels, results.task
-    )
+    descriptions = timed.descriptions()
+    # Of an unfinished study, a model may have other modes' runs alone.
+    there = {run["model"] for run in descriptions} if results.runs.missing else set(results.labels)
+    labels = {model: label for model, label in results.labels.items() if model in there}
+    return table8_overhead(descriptions, history, results.profiles(), labels, results.task)

@@ -25,9 +25,10 @@ def accuracy_table(
     keys = pd.MultiIndex.from_product([list(models), list(modes)], names=cells.index.names)
     summary = cells.reindex(keys)
     footnotes = Footnotes()
+    best = " Best in bold." if cells["count"].max() > 1 else " It takes more to name the best mode."
     return Table(
         name=name,
-        title=f"{title}. {spread(curves)} Best in bold.",
+        title=f"{title}. {spread(curves)}{best}",
         columns=["Model", *modes.values()],
         rows=[
             [Cell(label), *mode_cells(summary.loc[model], cells["count"].max(), footnotes, reason)]
@@ -47,7 +48,8 @@ def mode_cells(
     """
     # As displayed: two equal numbers of which one is bold would puzzle a reader.
     best = summary["mean"].round(1).max()
-    compared = summary["mean"].count() > 1
+    # Of one seed each, which is best is chance as far as anybody can tell.
+    compared = summary["mean"].count() > 1 and most_seeds > 1
     cells = []
     for mean, std, count in summary[["mean", "std", "count"]].itertuples(index=False):
         if pd.isna(mean):

@@ -34,7 +34,7 @@ def p_cell(
     """The p-value `name` of a test, or a dash for its reason, or for `absent`."""
     value = getattr(test, name, None)
     if value is not None:
-        return Cell(p_text(value))
+        return Cell(p_text(value), mark=footnotes.mark(test.reason if test else ""))
     return footnotes.dash((test.reason if test else "") or absent or "no DAPO runs")
 
 

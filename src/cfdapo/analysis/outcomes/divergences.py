@@ -143,17 +143,26 @@ def _of_mode(
     }
     values = accuracy.loc[(accuracy["model"] == model) & (accuracy["mode"] == mode), "value"]
     tokens = lengths.loc[(lengths["model"] == model) & (lengths["mode"] == mode), "value"]
+    to_none, to_kl = (
+        Versus(
+            _difference(accuracy, model, mode, control[name], name),
+            _relative(lengths, model, mode, control[name], name),
+        )
+        for name in (NONE, KL)
+    )
     return Regularised(
-        *(model, mode, divergence["name"], divergence["estimator"], divergence["coefficient"]),
-        *(len(values), float(values.mean()), _deviation(values), float(tokens.mean())),
-        *(
-            Versus(
-                _difference(accuracy, model, mode, control[name], name),
-                _relative(lengths, model, mode, control[name], name),
-            )
-            for name in (NONE, KL)
-        ),
-        _steadier(accuracy, model, mode, control[NONE]),
+        model=model,
+        mode=mode,
+        name=divergence["name"],
+        estimator=divergence["estimator"],
+        coefficient=divergence["coefficient"],
+        seeds=len(values),
+        mean=float(values.mean()),
+        deviation=_deviation(values),
+        tokens=float(tokens.mean()),
+        to_none=to_none,
+        to_kl=to_kl,
+        steadier=_steadier(accuracy, model, mode, control[NONE]),
     )
 
 
@@ -196,8 +205,8 @@ def _relative(*given: Any) -> Estimate:
     if isinstance(pairs, Estimate) or found.value is None:
         return found
     scale = 100 / float(np.mean(pairs.second))
-    ends = [None if end is None else scale * end for end in (found.low, found.high)]
-    return Estimate(scale * found.value, *ends, found.p, found.reason)
+    low, high = (None if end is None else scale * end for end in (found.low, found.high))
+    return Estimate(scale * found.value, low, high, found.p, found.reason)
 
 
 def _steadier(values: pd.DataFrame, model: str, mode: str, control: str | None) -> Estimate:

@@ -1,6 +1,6 @@
 """Is CF > Vanilla >= Random > Inverted? Every pair tested, and the whole ordering resampled."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -39,7 +39,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Ordering:
-    """One model and kind of weights: modes by weighting, their means (%), pairs, and the whole."""
+    """One model and kind of weights: modes by weighting, their means (%), pairs, and the whole.
+
+    `seeds` counts those that all of the modes have; some of them lack the seeds `left_out`."""
 
     model: str
     weights: str
@@ -50,6 +52,7 @@ class Ordering:
     as_measured: bool
     holds: float | None
     reason: str
+    left_out: Sequence[int] = ()
 
 
 def find_orderings(curves: pd.DataFrame, groups: Mapping[str, Mapping[str, str]]) -> list[Ordering]:
@@ -71,9 +74,12 @@ def find_orderings(curves: pd.DataFrame, groups: Mapping[str, Mapping[str, str]]
             modes = {w: group[w] for w in ORDERING if group.get(w) in wide.columns}
             if len(modes) < 2:
                 continue
-            values = wide[list(modes.values())].dropna()
+            own = wide[list(modes.values())].dropna(how="all")
+            values = own.dropna()
             if len(values):
-                found.append(_ordering(model, weights, modes, values.to_numpy()))
+                lost = sorted(set(own.index) - set(values.index))
+                ordering = _ordering(model, weights, modes, values.to_numpy())
+                found.append(replace(ordering, left_out=[int(seed) for seed in lost]))
     return found
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from cfdapo.analysis.outcomes.significance import METRICS, pairs_of
+from cfdapo.analysis.outcomes.significance import METRICS, left_out, pairs_of
 from cfdapo.analysis.records.curves import graded_problems
 from cfdapo.analysis.records.runs import Run
 from cfdapo.analysis.statistics.estimates import RUN_RESAMPLES, percentile_interval
@@ -157,7 +157,8 @@ def _test(
         return replace(test, reason="one seed: nothing is known of others")
     low, high = bootstrap.interval(points)
     crossed: dict[str, Any] = crossed_test(points)
-    return replace(test, low=low, high=high, **crossed)
+    reason = left_out(seeds[0] ^ seeds[1], common)
+    return replace(test, low=low, high=high, reason=reason, **crossed)
 
 
 def sign_flip_test(differences: NDArray) -> float:

@@ -132,7 +132,7 @@ class Pairs:
         common = sorted(treated.keys() & control.keys())
         if not common:
             return cls([], [], f"no seed has {pair[0]} and {pair[1]} runs")
-        note = _left_out(treated.keys() ^ control.keys(), common)
+        note = left_out(treated.keys() ^ control.keys(), common)
         return cls([treated[s] for s in common], [control[s] for s in common], note)
 
     @property
@@ -167,6 +167,9 @@ def _aggregate(
     usable = [pairs.differences for pairs in strata if pairs.first]
     without = [model for model, pairs in zip(models, strata, strict=True) if not pairs.first]
     missing = f"without {', '.join(without)}: {strata[0].note or 'a mode lacks'}" if without else ""
+    partly = zip(models, strata, strict=True)
+    notes = [f"{model}: {pairs.note}" for model, pairs in partly if pairs.first and pairs.note]
+    missing = "; ".join(filter(None, [missing, *notes]))
     comparison = Comparison(
         ALL_MODELS, *pair, metric, None, None, None, sum(map(len, usable)), missing
     )
@@ -200,7 +203,8 @@ def _with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return found
 
 
-def _left_out(seeds: set[int], common: Sequence[int]) -> str:
+def left_out(seeds: set[int], common: Sequence[int]) -> str:
+    """What to say of `seeds` that one mode of a pair lacks, paired on the `common` ones."""
     if not seeds:
         return ""
     return (

@@ -7,7 +7,14 @@ import pandas as pd
 from cfdapo.analysis.outcomes.ordering import AT_LEAST, Ordering, Pair, find_orderings
 from cfdapo.analysis.records.results import Results
 from cfdapo.analysis.rendering.table import Cell, Footnotes, Note, Table, signed
-from cfdapo.analysis.rendering.wording import p_text, problems_of, rows_of, score_title, seeds_of
+from cfdapo.analysis.rendering.wording import (
+    counted,
+    p_text,
+    problems_of,
+    rows_of,
+    score_title,
+    seeds_of,
+)
 from cfdapo.analysis.statistics.estimates import RUN_RESAMPLES, SIGNIFICANT
 from cfdapo.vocabulary import PAPER_MODES
 
@@ -76,26 +83,29 @@ def table14_ordering(
 
 def _rows(label: str, ordering: Ordering, footnotes: Footnotes) -> list[list[Cell]]:
     rows = []
+    lost = ", ".join(map(str, ordering.left_out))
+    few = f"{counted(ordering.seeds, 'seed')} of all its modes; some lack {lost}" if lost else ""
+    named = Cell(label, mark=footnotes.mark(few))
     if len(ordering.modes) > 2:
         means = ", ".join(f"{value:.1f}" for value in ordering.means.values())
         rows.append(
             [
-                *(Cell(label), Cell(ordering.weights), Cell(_claim(list(ordering.modes)))),
+                *(named, Cell(ordering.weights), Cell(_claim(list(ordering.modes)))),
                 Cell(means),
                 *(footnotes.dash(_WHOLE) for _ in range(3)),
                 _share(ordering.holds, ordering.reason, footnotes),
             ]
         )
-    return rows + [_pair_row(label, ordering, pair, footnotes) for pair in ordering.pairs]
+    return rows + [_pair_row(named, ordering, pair, footnotes) for pair in ordering.pairs]
 
 
-def _pair_row(label: str, ordering: Ordering, pair: Pair, footnotes: Footnotes) -> list[Cell]:
+def _pair_row(named: Cell, ordering: Ordering, pair: Pair, footnotes: Footnotes) -> list[Cell]:
     tests = [
         footnotes.dash(pair.reason) if p is None else Cell(p_text(p)) for p in (pair.p, pair.p_holm)
     ]
     means = f"{ordering.means[pair.first]:.1f}, {ordering.means[pair.second]:.1f}"
     return [
-        *(Cell(label), Cell(ordering.weights), Cell(_claim([pair.first, pair.second]))),
+        *(named, Cell(ordering.weights), Cell(_claim([pair.first, pair.second]))),
         *(Cell(means), Cell(signed(pair.difference, "+.2f")), *tests),
         _share(pair.holds, ordering.reason, footnotes),
     ]

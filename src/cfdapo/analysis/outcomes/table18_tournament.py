@@ -25,6 +25,7 @@ from cfdapo.vocabulary import CONTROL, PAPER_MODES, named_modes
 
 _ITSELF = "DAPO is what the others are compared with"
 _NO_CONTROL = "no DAPO runs"
+_NO_RANK = "one seed does not tell which mode is better"
 _NEVER = "never"
 _NEVER_TIME = "never reached"
 
@@ -193,8 +194,8 @@ def _cells(
     spread = "" if one.deviation is None else f" ± {one.deviation:.1f}"
     ratio = one.seconds / base[one.model] if one.model in base else None
     return [
-        *(Cell(models[one.model]), Cell(str(one.rank)), Cell(names[one.mode])),
-        Cell(f"{one.mean:.1f}{spread}", bold=one.rank == 1),
+        *(Cell(models[one.model]), _rank(one, footnotes), Cell(names[one.mode])),
+        Cell(f"{one.mean:.1f}{spread}", bold=one.rank == 1 and one.seeds > 1),
         *_tested(one.final, one.p_holm, footnotes),
         _difference(one.area, footnotes),
         *_tested(one.reward, one.reward_p_holm, footnotes),
@@ -203,6 +204,10 @@ def _cells(
         *(Cell(digits(value) if value else "0") for value in (one.credit_seconds, one.passes)),
         Cell(f"{one.generations:.0f}"),
     ]
+
+
+def _rank(one: Entrant, footnotes: Footnotes) -> Cell:
+    return Cell(str(one.rank)) if one.seeds > 1 else footnotes.dash(_NO_RANK)
 
 
 def _tested(versus: Versus, adjusted: float | None, footnotes: Footnotes) -> list[Cell]:

@@ -154,7 +154,7 @@ def _estimate(
         return footnotes.dash(reason)
     if low is None or high is None:
         return Cell(signed(value, "+.2f"), mark=footnotes.mark(reason))
-    return Cell(f"{signed(value, '+.2f')} {_interval(low, high)}")
+    return Cell(f"{signed(value, '+.2f')} {_interval(low, high)}", mark=footnotes.mark(reason))
 
 
 def _interval(low: float, high: float) -> str:

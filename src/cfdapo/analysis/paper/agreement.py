@@ -6,6 +6,7 @@ from cfdapo.analysis.paper.rounding import half_digit
 from cfdapo.analysis.statistics.estimates import SIGNIFICANT
 
 NOT_COMPARABLE = "not comparable"
+ONE_SEED = "one seed: no verdict"
 
 
 def judge(entry: PaperNumber, ours: Ours, same_setting: bool) -> str:
@@ -15,10 +16,12 @@ def judge(entry: PaperNumber, ours: Ours, same_setting: bool) -> str:
     deviation or range, or whether our interval holds the paper's number; of a p-value the side of
     0.05 or of the paper's bound. In another setting, and where no spread is known, only what does
     not depend on scale: the sign of a difference, a correlation or a drop, and on which side of 1
-    a ratio is.
+    a ratio is. Of what was trained with one seed there is no verdict: another could have the other.
     """
     if ours.value is None:
         return ""
+    if ours.seeds is not None and ours.seeds < 2:
+        return ONE_SEED
     if same_setting:
         verdict = _by_spread(entry, ours, ours.value) or _by_p(entry, ours.value)
         if verdict:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from cfdapo.analysis.paper.numbers import PaperNumber
 from cfdapo.analysis.rendering.table import read_table
+from cfdapo.analysis.rendering.wording import TOO_FEW_STEPS
 from cfdapo.vocabulary import PAPER_CODE_TASK
 
 PAPER_MODELS = ("Qwen3-1.7B", "Qwen2.5-3B", "Llama3.2-3B")
@@ -22,13 +23,17 @@ MODES_BY_HEADING = {
 
 @dataclass(frozen=True)
 class Ours:
-    """One of a study's numbers, with what spread is known; without a value, `reason` says why."""
+    """One of a study's numbers, with what spread is known; without a value, `reason` says why.
+
+    `seeds` is of how many trained runs it is; None of what no training decides.
+    """
 
     value: float | None = None
     std: float | None = None
     low: float | None = None
     high: float | None = None
     reason: str = ""
+    seeds: int | None = None
 
 
 class StudyTables:
@@ -51,6 +56,16 @@ class StudyTables:
             self._frames[name] = read_table(path) if path.is_file() else None
         return self._frames[name]
 
+    def seeds(self, name: str, model: str) -> int | None:
+        """How many seeds of a model are behind a table's numbers; None where these are of none."""
+        if name not in _OF_RUNS:
+            return None
+        accuracy = self.frame("table1_accuracy")
+        if accuracy is None or "seeds" not in accuracy.columns:
+            return None
+        counts = accuracy.loc[accuracy["model"] == model, "seeds"]
+        return None if counts.empty else int(counts.min())
+
     def find(self, name: str, model: str, where: Mapping[str, str], value: str) -> Ours | pd.Series:
         """The one row of a model in which the columns are, or begin, as `where` says."""
         frame = self.frame(name)
@@ -72,7 +87,12 @@ class StudyTables:
         return row
 
 
-_UNDEFINED = {"table13_sample_efficiency": "never reached"}
+_UNDEFINED = {"table13_sample_efficiency": "never reached", "table8_overhead": TOO_FEW_STEPS}
+# Tables of trained runs.
+_OF_RUNS = (
+    *("table1_accuracy", "table2_auc", "table3_significance", "table8_overhead"),
+    "table13_sample_efficiency",
+)
 
 
 def _why(row: pd.Series) -> str:
@@ -96,7 +116,7 @@ def cell(name: str, value: str, scale: float = 1.0, **where: str) -> Query:
             found = {key: row.get(key) for key in ("std", "low", "high")}
             spread = {key: float(v) * scale for key, v in found.items() if not pd.isna(v)}
         std, low, high = (spread.get(key) for key in ("std", "low", "high"))
-        return Ours(float(row[value]) * scale, std, low, high)
+        return Ours(float(row[value]) * scale, std, low, high, seeds=tables.seeds(name, model))
 
     return query
 
@@ -109,8 +129,9 @@ def combined(compute: Callable[..., float], *queries: Query) -> Query:
         for one in found:
             if one.value is None:
                 return one
+        seeds = min((one.seeds for one in found if one.seeds is not None), default=None)
         try:
-            return Ours(compute(*(one.value for one in found)))
+            return Ours(compute(*(one.value for one in found)), seeds=seeds)
         except ZeroDivisionError:
             return Ours(reason="divided by nothing")
 
@@ -131,7 +152,9 @@ def _curve(mode: str, step: str) -> Query:
         if rows.empty:
             return Ours(reason="no evaluation at this step")
         std = rows["accuracy"].std()
-        return Ours(float(rows["accuracy"].mean()), None if pd.isna(std) else float(std))
+        seeds = int(rows["seed"].nunique())
+        deviation = None if pd.isna(std) else float(std)
+        return Ours(float(rows["accuracy"].mean()), deviation, seeds=seeds)
 
     return query
 

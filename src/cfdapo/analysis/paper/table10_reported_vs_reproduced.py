@@ -160,7 +160,7 @@ def _notes(papers_setting: bool) -> list[Note]:
             "and in another setting, only what does not depend on scale is compared: the sign of "
             "a difference, a correlation or a drop, and the side of 1 on which a ratio lies; of "
             "p-values, in the paper's setting, the side of 0.05 or of the paper's bound. All else "
-            "is not comparable."
+            "is not comparable; and of what one seed was trained with there is no verdict."
         ),
         Note(
             "Brackets: 95 % intervals; ±: sample standard deviation over seeds. Section 4.3 and "

@@ -122,6 +122,7 @@ def _groups(
     data: dict[str, dict[str, Any]] = {}
     bases: dict[str, dict[str, dict[str, Any]]] = {}
     prompts: dict[str, dict[str, dict[str, Any]]] = {}
+    mirrors: dict[str, dict[str, dict[str, Any]]] = {}
     for record in descriptions:
         name = name_of(record)
         try:
@@ -130,6 +131,9 @@ def _groups(
             chat = settings.pop("chat")
         except (KeyError, TypeError) as error:
             raise UserError(f"{name}: its run.json lacks the settings ({error})") from error
+        # What was evolved is a model's and mode's own.
+        found = {"mirror": settings.pop("mirror", None)}
+        mirrors.setdefault(f"{record['model']}'s {record['mode']}", {})[name] = found
         origin = record.get("origin")
         # Code of one's own counts as a setting: it is nobody else's to know what changed in it.
         credit |= _flat({"own": (origin or {}).get("own", {})})
@@ -158,7 +162,7 @@ def _groups(
         yield "origin.", f"{model}'s", runs
     for model, runs in by_model.items():
         yield "", f"{model}'s", runs
-    for group, runs in varied.items():
+    for group, runs in [*varied.items(), *mirrors.items()]:
         yield "", group, runs
     for mode, runs in by_mode.items():
         yield "credit.", f"{mode}'s", runs

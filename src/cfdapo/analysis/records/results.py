@@ -20,16 +20,34 @@ from cfdapo.integrity import Parents
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of a study: every model with every mode and seed, below `folder`."""
+    """The runs of a study: every model with every mode and seed, below `folder`.
+
+    `missing` are the names of those that are not finished and are to be done without.
+    """
 
     folder: Path
     models: list[str]
     modes: list[str]
     seeds: list[int]
+    missing: frozenset[str] = frozenset()
 
     def keys(self) -> list[tuple[str, str, int]]:
-        """(model, mode, seed) of every run, in the tables' order."""
+        """(model, mode, seed) of every run but the missing, in the tables' order."""
+        return [key for key in self._planned() if run_name(*key) not in self.missing]
+
+    def _planned(self) -> list[tuple[str, str, int]]:
         return [(m, mode, seed) for m in self.models for mode in self.modes for seed in self.seeds]
+
+    def missing_in_words(self) -> str:
+        """Which runs are missing, as in "a/vanilla: seeds 1, 2"; empty if none is."""
+        seeds: dict[str, list[str]] = {}
+        for model, mode, seed in self._planned():
+            if run_name(model, mode, seed) in self.missing:
+                seeds.setdefault(f"{model}/{mode}", []).append(str(seed))
+        return "; ".join(
+            f"{run}: seed{'s' if len(lacks) > 1 else ''} {', '.join(lacks)}"
+            for run, lacks in seeds.items()
+        )
 
     @property
     def parents(self) -> Parents:

@@ -1,9 +1,10 @@
-"""A table as data and as text: one `Table` written as CSV, Markdown and LaTeX."""
+"""A table as data and as text: one `Table` written as CSV, Markdown, LaTeX and HTML."""
 
 import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -71,15 +72,17 @@ def signed(value: float, style: str) -> str:
 
 
 def write(table: Table, folder: str | Path) -> list[Path]:
-    """Write `{name}.csv` (the tidy numbers), `{name}.md` and `{name}.tex` into `folder`.
+    """Write `{name}.csv` (the tidy numbers), `.md`, `.tex` and `.html` into `folder`.
 
     Other tables and figures read the numbers, so a checksum stands beside them.
     """
-    csv, markdown, latex = (Path(folder) / f"{table.name}.{end}" for end in ("csv", "md", "tex"))
+    endings = ("csv", "md", "tex", "html")
+    csv, markdown, latex, page = (Path(folder) / f"{table.name}.{end}" for end in endings)
     finish(csv, table.data.to_csv(index=False, lineterminator="\n"))
     atomic_write(markdown, to_markdown(table))
     atomic_write(latex, to_latex(table))
-    return [csv, markdown, latex]
+    atomic_write(page, to_html(table))
+    return [csv, markdown, latex, page]
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -128,6 +131,50 @@ def _markdown_cell(cell: Cell) -> str:
 
 def _escape_markdown(text: str) -> str:
     return text.translate({ord(sign): f"\\{sign}" for sign in "\\`*_|<>[]"})
+
+
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5em; color: #1a1a1a; background: #fff; }
+caption { text-align: left; font-weight: 600; padding-bottom: .6em; }
+table { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid; }
+th, td { padding: .25em .7em; text-align: right; vertical-align: top; }
+th { border-bottom: 1px solid; }
+.text { text-align: left; }
+p { max-width: 60em; font-size: 13px; }
+"""
+
+
+def to_html(table: Table) -> str:
+    """The table as a page of its own, which reports can open: caption above, notes below."""
+    kinds = ["text" if text else "number" for text in _text_columns(table)]
+    head = _html_row("th", kinds, [escape(column) for column in table.columns])
+    body = [_html_row("td", kinds, [_html_cell(cell) for cell in row]) for row in table.rows]
+    notes = [f"<p>{_html_mark(note.mark)}{escape(note.text)}</p>" for note in table.notes]
+    lines = [
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{table.name}</title>',
+        f"<style>{_STYLE}</style></head><body>",
+        f"<table><caption>{escape(table.title)}</caption>",
+        f"<thead>{head}</thead><tbody>",
+        *body,
+        "</tbody></table>",
+        *notes,
+        "</body></html>",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _html_row(tag: str, kinds: Sequence[str], cells: Sequence[str]) -> str:
+    set_in = zip(kinds, cells, strict=True)
+    return f"<tr>{''.join(f'<{tag} class={kind}>{cell}</{tag}>' for kind, cell in set_in)}</tr>"
+
+
+def _html_cell(cell: Cell) -> str:
+    text = escape(cell.text)
+    return (f"<b>{text}</b>" if cell.bold else text) + _html_mark(cell.mark)
+
+
+def _html_mark(mark: str) -> str:
+    return f"<sup>{mark}</sup> " if mark else ""
 
 
 def to_latex(table: Table) -> str:

@@ -9,6 +9,9 @@ from cfdapo.analysis.statistics.estimates import SIGNIFICANT
 from cfdapo.files import UserError
 from cfdapo.vocabulary import TASKS
 
+# Why a share of the time of a few steps is not given: a step's time varies by more.
+TOO_FEW_STEPS = "too few steps to tell"
+
 
 def score_title(task: str | None) -> str:
     """What the task's accuracy, or pass rate, is called in a title."""

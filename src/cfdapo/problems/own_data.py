@@ -1,0 +1,152 @@
+"""Load one's own questions, JSONL files or a split of a data set of the hub, as problem rows."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+from cfdapo.files import UserError, read_jsonl, sha256_of
+from cfdapo.problems import latex
+from cfdapo.problems.gsm8k import strip_marks
+from cfdapo.problems.own_answers import read_gold
+from cfdapo.settings import DataSettings, HubSplit
+
+Row = dict[str, Any]
+
+BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
+LETTER = "Please reason step by step, and put the letter of the right answer within \\boxed{}."
+LETTERS = 5
+# Fields that a prompt must not tell.
+_SECRET = ("answer", "solution", "id")
+
+
+def load(split: str, data: DataSettings) -> list[Row]:
+    """Load a split ("train" or "test") as rows {"id", "question", "answer", "solution"}.
+
+    "question" is the whole message that the prompt makes of a record, "answer" a gold answer as
+    JSON (`own_answers.Gold`), "solution" empty where the data have none.
+
+    Raises:
+        UserError: a file is missing, a record lacks a field or its answer is of another kind, two
+            have one id; the message names file, record and field.
+    """
+    source, records = read_records(split, data)
+    rows = [_row(record, n, split, source, data) for n, record in enumerate(records, start=1)]
+    if not rows:
+        raise UserError(f"{source}: has no questions")
+    rows = rows[: data.problems(split)]
+    seen: set[str] = set()
+    for row in rows:
+        if row["id"] in seen:
+            raise UserError(f"{source}: the id {row['id']!r} is there twice")
+        seen.add(row["id"])
+    return rows
+
+
+def read_records(split: str, data: DataSettings) -> tuple[str, list[Row]]:
+    """The records of a split as they come, and where they come from."""
+    where = _where(split, data)
+    if isinstance(where, str):
+        return where, read_jsonl(where)
+    name = f"{where.id} (revision {where.revision}, {where.config or 'default'}, {where.split})"
+    try:
+        # Imported here: it takes seconds, and a study with local data does not need it.
+        from datasets import load_dataset
+
+        loaded = load_dataset(where.id, where.config, split=where.split, revision=where.revision)
+        return name, loaded.to_list()
+    except (ImportError, OSError, ValueError) as error:
+        raise UserError(
+            f"data.{split}: {name} cannot be loaded from the hub ({error}); without network, name "
+            "a JSONL file"
+        ) from error
+
+
+def describe(data: DataSettings) -> dict[str, Any]:
+    """Where each split came from, for the data's manifest; of a file with its sha256."""
+    sources: dict[str, Any] = {}
+    for split in ("train", "test"):
+        where = _where(split, data)
+        sources[split] = (
+            {"file": Path(where).name, "sha256": sha256_of(where)}
+            if isinstance(where, str)
+            else asdict(where)
+        )
+    grader = {latex.LIBRARY: latex.version()} if data.answer == "latex" else {}
+    return {"sources": sources, "prompt": prompt_of(data), "grader": grader}
+
+
+def prompt_of(data: DataSettings) -> str:
+    """The study's prompt, or that of the kind of its answers."""
+    if data.prompt is not None:
+        return data.prompt
+    if data.answer != "choice":
+        return f"{{question}}\n\n{BOXED}"
+    options = "\n\n{choices}" if "choices" in (data.fields or {}) else ""
+    return f"{{question}}{options}\n\n{LETTER}"
+
+
+def _where(split: str, data: DataSettings) -> str | HubSplit:
+    where = data.train if split == "train" else data.test
+    if where is None:
+        raise UserError(f"data.{split}: is missing, which data.task jsonl needs")
+    return where
+
+
+def _row(record: Row, number: int, split: str, source: str, data: DataSettings) -> Row:
+    where = f"{source}, record {number}"
+    fields = {"question": "question", "answer": "answer", **(data.fields or {})}
+    values = {name: _value(record, field, where) for name, field in fields.items()}
+    options: Sequence[str] | int = data.letters or LETTERS
+    if "choices" in values:
+        options = _options(values["choices"], f"{where}: {fields['choices']}")
+    try:
+        gold = read_gold(str(data.answer), values["answer"], options)
+    except ValueError as error:
+        raise UserError(
+            f"{where}: {fields['answer']} {error} (data.answer: {data.answer})"
+        ) from None
+    for name in ("question", "solution"):
+        if name in values and not (isinstance(values[name], str) and values[name].strip()):
+            raise UserError(f"{where}: {fields[name]} is {values[name]!r} and must be text")
+    shown = {name: value for name, value in values.items() if name not in _SECRET}
+    if not isinstance(options, int):
+        named = zip(ascii_uppercase, options, strict=False)
+        shown["choices"] = "\n".join(f"{letter}. {option}" for letter, option in named)
+    return {
+        "id": str(values.get("id", f"{split}-{number - 1}")),
+        "question": fill(prompt_of(data), shown),
+        "answer": gold.to_text(),
+        "solution": strip_marks(values.get("solution", "")),
+    }
+
+
+def fill(prompt: str, values: Mapping[str, Any]) -> str:
+    r"""The prompt with values in the place of their names in braces, in one pass.
+
+    Other braces, as those of \boxed{}, and braces in values, stay as they are.
+    """
+    names = "|".join(map(re.escape, values))
+    return re.sub(rf"\{{({names})\}}", lambda found: str(values[found[1]]), prompt)
+
+
+def _value(record: Row, field: str, where: str) -> Any:
+    """What stands at a field, or at a dotted path of fields."""
+    if field in record:
+        return record[field]
+    value: Any = record
+    for part in field.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            there = ", ".join(map(str, record))
+            raise UserError(f"{where}: has no field {field!r} (data.fields); it has: {there}")
+        value = value[part]
+    return value
+
+
+def _options(value: Any, where: str) -> list[str]:
+    listed = list(value.values()) if isinstance(value, Mapping) else value
+    if not isinstance(listed, list) or not 2 <= len(listed) <= len(ascii_uppercase):
+        raise UserError(f"{where} is {value!r} and must be a list of 2 to 26 options")
+    return [str(option) for option in listed]
