@@ -45,10 +45,9 @@ def main(given: Sequence[str] | None = None) -> int:
 
 def _overview() -> str:
     commands = "\n".join(f"  cfdapo {name:<8}{what}" for name, what in COMMANDS.items())
-    return (
-        f"CF-DAPO {cfdapo.__version__}: which words of a solution earned its reward.\n\n{commands}\n\n"
-        + (f"cfdapo COMMAND --help tells its options.\n\n{_REST}".rstrip())
-    )
+    head = f"CF-DAPO {cfdapo.__version__}: which words of a solution earned its reward."
+    parts = [head, commands, "cfdapo COMMAND --help tells its options.", _REST.rstrip()]
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ _HELP = {
     "select": "all spans, or the longest, or those with most arithmetic",
     "select_k": "how many of these",
     "spans": "arithmetic, code, or a function of one's own as mypackage.spans:find",
-    "answer": "number, returns, function, or a function of one's own",
+    "answer": "number, choice, latex, exact, returns, function, or a function of one's own",
     "options": "the mode's own settings, as JSON",
     "precision": "of the measurement: float32, or policy, as the model computes",
 }
