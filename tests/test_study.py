@@ -280,7 +280,7 @@ def test_unknown_study_names_those_there_are():
 
 def test_config_names_a_study_and_nothing_else():
     assert check_choice({"study": "tiny"}) == "tiny"
-    with pytest.raises(UserError, match="unknown key steps; allowed: study"):
+    with pytest.raises(UserError, match="unknown key steps; allowed: present_only, study"):
         check_choice({"study": "tiny", "steps": 3})
     with pytest.raises(UserError, match="missing key study"):
         check_choice({})

@@ -18,5 +18,5 @@ def test_every_module_of_tasks_is_a_task_that_a_study_can_name():
 def test_an_unknown_task_is_refused_by_name():
     with pytest.raises(UserError) as raised:
         get_task("math")
-    known = "arithmetic, verbs, programs, gsm8k, mbpp"
+    known = "arithmetic, verbs, programs, gsm8k, mbpp, jsonl"
     assert str(raised.value) == f"data.task: 'math' is not one of {known}"

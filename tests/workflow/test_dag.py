@@ -94,7 +94,7 @@ def test_credit_is_measured_with_the_settings_of_a_variant(jobs_of_mbpp):
     ("arguments", "message"),
     [
         (["study=papers"], "unknown study 'papers'; there are: "),
-        (["study=tiny", "steps=3"], "config: unknown key steps; allowed: study"),
+        (["study=tiny", "steps=3"], "config: unknown key steps; allowed: present_only, study"),
     ],
 )
 def test_wrong_command_line_is_refused_by_name(arguments, message):
@@ -235,8 +235,9 @@ def test_editing_the_figures_redraws_figures_only(finished):
     path = finished / "src" / "cfdapo" / "analysis" / "rendering" / "figures.py"
     with edited(path, path.read_text() + "\n# edited\n"):
         jobs = rerun(finished)
-    # It measures no truth.
-    assert set(jobs) - TARGETS == {s.name for s in fitting(FIGURES, "arithmetic", ("truth",))}
+    # It measures no truth and has no divergences.
+    drawn = fitting(FIGURES, "arithmetic", ("truth", "divergences"))
+    assert set(jobs) - TARGETS == {spec.name for spec in drawn}
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from cfdapo.settings import CreditSettings
 from cfdapo.vocabulary import INTERVENTIONS, SINKS
 
 if TYPE_CHECKING:
-    from cfdapo.credit import CreditConfig
+    from cfdapo.credit.assigner import CreditConfig
     from cfdapo.policy.scored import Asked, CompletionScorer, Scored
 
 FORMATS = ("text", "json", "html")
@@ -209,7 +209,7 @@ def _is_conversation(value: Any) -> bool:
 
 
 def _credit(arguments: argparse.Namespace) -> "CreditConfig":
-    from cfdapo.credit import CreditConfig
+    from cfdapo.credit.assigner import CreditConfig
 
     names = [one.name for one in fields(CreditSettings) if one.name not in _OF_TRAINING]
     given = {name: getattr(arguments, name) for name in names}
