@@ -111,6 +111,16 @@ RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
 EVOLUTION = f"{RESULTS}/evolution/{{model}}"
 
 
+def generation_before(wildcards):
+    """The generation that another one follows from: its search and its members."""
+    last = f"{EVOLUTION}/generation{int(wildcards.generation) - 1}".format(model=wildcards.model)
+    members = range(2 * STUDY.evolution.pairs)
+    return {
+        "search": f"{last}.json",
+        "tried": [f"{last}.member{member}.json" for member in members],
+    }
+
+
 def unfinished():
     """The runs that lack a file which tables are made from, as model/mode/seed0."""
     names = expand("{model}/{mode}/seed{seed}", model=MODELS, mode=MODES, seed=SEEDS)
@@ -122,8 +132,8 @@ def unfinished():
 # is finished meanwhile would be in some of the tables only.
 PRESENT_ONLY = config.get("present_only", False)
 if PRESENT_ONLY and workflow.is_main_process:
-    os.environ["CFDAPO_MISSING"] = " ".join(unfinished())
-MISSING = os.environ["CFDAPO_MISSING"].split() if PRESENT_ONLY else []
+    os.environ.update(CFDAPO_MISSING=" ".join(unfinished()))
+MISSING = os.environ.get("CFDAPO_MISSING", "").split() if PRESENT_ONLY else []
 if MISSING and len(MISSING) == len(MODELS) * len(MODES) * len(SEEDS):
     raise WorkflowError(f"{RESULTS}: no run is finished yet; make status STUDY={config['study']}")
 
@@ -401,8 +411,8 @@ def report_labels(wildcards, output):
     return {"file": Path(output[0]).stem}
 
 
-# Of no rule's params, as it changes no result.
-REPORT_FLAG = f"--report-to {' '.join(REPORTERS)}" if REPORTERS else ""
+# In no rule's params or command, as it changes no result.
+os.environ.update(CFDAPO_REPORT_TO=" ".join(REPORTERS))
 RUN_FLAGS = (
     f"--models {' '.join(MODELS)} --modes {' '.join(MODES)} --seeds {' '.join(map(str, SEEDS))}"
 )

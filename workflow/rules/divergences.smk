@@ -53,19 +53,9 @@ rule try_member:
         " --model-dir {input.model} --problems {input.data} --out {output} > {log} 2>&1"
 
 
-def before(wildcards):
-    """The generation that another one follows from: its search and its members."""
-    last = f"{EVOLUTION}/generation{int(wildcards.generation) - 1}".format(model=wildcards.model)
-    members = range(2 * STUDY.evolution.pairs)
-    return {
-        "search": f"{last}.json",
-        "tried": [f"{last}.member{member}.json" for member in members],
-    }
-
-
 rule next_generation:
     input:
-        unpack(before),
+        unpack(generation_before),
         code=code("evolve"),
     output:
         f"{EVOLUTION}/generation{{generation}}.json",

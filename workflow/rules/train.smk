@@ -36,4 +36,4 @@ rule train:
     shell:
         "HF_HUB_OFFLINE=1 python -m cfdapo.stages.train --model {wildcards.model} --model-dir {input.model}"
         " --problems {input.data} --mode {wildcards.mode} --seed {wildcards.seed}"
-        " --settings {params.settings:q} {params.proxy} --out {params.out} {REPORT_FLAG} > {log} 2>&1"
+        " --settings {params.settings:q} {params.proxy} --out {params.out} > {log} 2>&1"

@@ -5,6 +5,7 @@ on from there. Killed, it goes on from its last checkpoint. Either way it ends w
 """
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -73,7 +74,10 @@ def main() -> None:
         help="most minutes between two saved states; a kill loses no more (default: %(default)g)",
     )
     parser.add_argument(
-        "--report-to", nargs="+", default=(), help="trackers, such as tensorboard; of no result"
+        "--report-to",
+        nargs="+",
+        default=os.environ.get("CFDAPO_REPORT_TO", "").split(),
+        help="trackers, such as tensorboard, which change no result (default: $CFDAPO_REPORT_TO)",
     )
     arguments = parser.parse_args()
     take_gpu()
