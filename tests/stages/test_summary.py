@@ -1,9 +1,14 @@
 """What a study found in a few lines, and which of its files to open."""
 
+from types import SimpleNamespace
+
 import pytest
+from docutils.core import publish_string
+from jinja2 import Environment
 
 from cfdapo.files import UserError
 from cfdapo.stages.summary import found, to_open
+from cfdapo.study import ROOT
 
 ACCURACY = "label,model,mode,mean,std,seeds,unit,step,problems\n"
 TESTS = "label,model,treatment,baseline,metric,difference,p,seeds,reason\n"
@@ -18,15 +23,24 @@ def write(folder, accuracy: str, tests: str) -> None:
 def test_of_one_seed_no_winner_is_named(tmp_path):
     write(
         tmp_path,
-        "Tiny,t,counterfactual,10.0,,1,%,4,50\nTiny,t,vanilla,12.5,,1,%,4,50\n",
-        "Tiny,t,counterfactual,vanilla,accuracy,-2.5,,1,one seed\n"
-        "Tiny,t,counterfactual,vanilla,auc,-1.5,,1,one seed\n",
+        "Q-tiny,t,counterfactual,10.0,,1,%,4,50\nQ-tiny,t,vanilla,12.5,,1,%,4,50\n",
+        "Q-tiny,t,counterfactual,vanilla,accuracy,-2.5,,1,one seed\n"
+        "Q-tiny,t,counterfactual,vanilla,auc,-1.5,,1,one seed\n",
     )
     assert found(tmp_path) == [
-        "Tiny at step 4, mean of 1 seed on 50 problems: CF 10.0 %, DAPO 12.5 %.",
-        "Tiny: CF less DAPO is −2.5 points in one seed, which does not tell which of them is "
+        "Q-tiny at step 4, mean of 1 seed on 50 problems: CF 10.0 %, DAPO 12.5 %.",
+        "Q-tiny: CF less DAPO is −2.5 points in one seed, which does not tell which of them is "
         "better.",
     ]
+
+
+@pytest.mark.parametrize("sentences", [[], ["one"], ["one", "two, with a \\\\* in it"]])
+def test_the_reports_first_page_is_valid_text(sentences):
+    """Rendered as Snakemake's reports do it; what docutils would complain of is an error."""
+    text = (ROOT / "workflow" / "report" / "workflow.rst").read_text()
+    config = SimpleNamespace(config={"study": "tiny", "found": sentences})
+    page = Environment(trim_blocks=True, lstrip_blocks=True).from_string(text)
+    publish_string(page.render(snakemake=config), settings_overrides={"halt_level": 2})
 
 
 @pytest.mark.parametrize(

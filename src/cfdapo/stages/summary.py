@@ -74,7 +74,9 @@ def _accuracies(label: str, modes: Sequence[dict[str, str]]) -> str:
 
 def _difference(row: dict[str, str]) -> str:
     seeds, difference = int(row["seeds"]), float(row["difference"])
-    told = f"{row['label']}: CF less DAPO is {difference:+.1f} points".replace("-", "−")
+    # The minus of a number, and not the hyphen of a model's name.
+    value = f"{difference:+.1f}".replace("-", "−")
+    told = f"{row['label']}: CF less DAPO is {value} points"
     if seeds < 2:
         return f"{told} in one seed, which does not tell which of them is better."
     if not row["p"]:
