@@ -43,7 +43,7 @@ IMPORTS = 30
 SECONDS = {
     "machine": (15, 2),
     "exactness": (14, 2),
-    "modes": (15, 8),
+    "modes": (15, 14),
     "cost": (55, 4),
     "step_of_paper": (20, 4),
     "resume": (50, 24),
