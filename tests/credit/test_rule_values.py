@@ -12,6 +12,7 @@ from cfdapo.credit.edits import distance, unchanged
 from cfdapo.credit.reshaping import Reshaping, reshaped
 from cfdapo.credit.rule import Rollout, TokenAdvantages
 from cfdapo.credit.rules import get_rule, rule_names
+from cfdapo.credit.rules.departure import departure
 from cfdapo.credit.scoring import Scorer
 from cfdapo.credit.states import calculation_states, program_states
 from cfdapo.credit.step_words import pair_features
@@ -228,6 +229,44 @@ def test_the_oracle_blames_the_first_wrong_line():
     assert proportional(rollout, given, raw, range(4))
     raw = [[good, good], [0, good, good], [bad, 0], [good, bad, 0]]
     assert proportional(rollout, given, raw, range(4, 8))
+
+
+def test_a_departure_is_blamed_where_the_oracle_sees_the_first_wrong_line(rollout):
+    given = assign("departure", rollout)
+    for one, known_ones in zip(
+        given.advantages, assign("oracle", make_rollout(**known())).advantages, strict=True
+    ):
+        assert torch.equal(one, known_ones)
+
+
+@pytest.mark.parametrize(
+    ("states", "blamed"),
+    [
+        ("aax", 2),  # The second step says nothing new.
+        ("axy", 1),  # What comes behind the departure is not looked at, unless it
+        ("axb", 3),  # comes back: then nothing is left to blame but the answer.
+        ("", 0),
+        ("x", 0),
+    ],
+)
+def test_a_departure_is_the_first_step_behind_the_last_shared_state(states, blamed):
+    def after(letters: str) -> list:
+        return ["start", *(frozenset(letters[: n + 1]) for n in range(len(letters)))]
+
+    worked_out = after(states)
+    stated = [*worked_out, worked_out[-1]]
+    ground = {"start", frozenset("a"), frozenset("ab"), frozenset("abx")}
+    assert departure(stated, ground) == blamed
+
+
+def test_a_drawn_departure_blames_any_step_that_works_something_out():
+    rollout = make_rollout()
+    drawn = [by_step(rollout, assign("departure", rollout, drawn=True), 3) for _ in range(20)]
+    kinds = {tuple((value > 0) - (value < 0) for value in one) for one in drawn}
+    assert kinds == {(-1, 0, 0), (1, -1, 0)}
+    found = assign("departure", rollout).advantages[0]
+    # A right completion's own credit is another by the group's scale alone.
+    assert torch.equal(assign("departure", rollout, drawn=True).advantages[0].sign(), found.sign())
 
 
 def test_edits_get_the_credit_beside_the_nearest_sibling_of_the_other_outcome(rollout):
