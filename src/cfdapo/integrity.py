@@ -78,6 +78,8 @@ HISTORY = {
     **{"step": COUNT, "reward": NUMBER, "seconds_generation": NUMBER, "seconds_credit": NUMBER},
     **{"seconds_update": NUMBER, "seconds_step": NUMBER},
 }
+# What is measured in some steps only; every other column is in all of a run's rows or in none.
+NOT_IN_EVERY_STEP = {"penalty_gradient"}
 SPAN = {
     **dict.fromkeys(("completion", "source", "kind", "text", "line"), TEXT),
     **dict.fromkeys(("span", "start", "end", "token_start", "token_end"), COUNT),
@@ -222,9 +224,9 @@ def read_history(path: Path, run: Row) -> list[Row]:
     for number, row in enumerate(rows, start=1):
         others = dict.fromkeys(row.keys() - HISTORY.keys(), NUMBER.or_null())
         _require_kinds(_line(path, number), row, {**HISTORY, **others})
-        if row.keys() != rows[0].keys():
-            odd = ", ".join(sorted(row.keys() ^ rows[0].keys()))
-            raise _fault(_line(path, number), f"has other columns than the first line ({odd})")
+        if odd := (row.keys() ^ rows[0].keys()) - NOT_IN_EVERY_STEP:
+            names = ", ".join(sorted(odd))
+            raise _fault(_line(path, number), f"has other columns than the first line ({names})")
     _require_same(path, "step", list(range(1, run["steps"] + 1)), [row["step"] for row in rows])
     if checksum.sha256 != run["history"]:
         raise _fault(path, "is the history of another training than run.json")

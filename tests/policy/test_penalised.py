@@ -4,7 +4,9 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
-from cfdapo.files import UserError
+from cfdapo.checksums import finish
+from cfdapo.files import UserError, as_jsonl, sha256_of
+from cfdapo.integrity import read_history
 from cfdapo.policy import penalised
 from cfdapo.policy.divergences import kl, over_vocabulary, prob_l2
 from cfdapo.policy.penalised import PenalisedTrainer
@@ -165,7 +167,9 @@ def test_where_nothing_is_rewarded_the_penalty_is_all_of_loss_and_gradient(
     assert rows[1]["penalty_gradient"] < rows[1]["grad_norm"]
 
 
-def test_measuring_the_penalty_changes_no_bit_and_other_histories_have_none(build, monkeypatch):
+def test_measuring_the_penalty_changes_no_bit_and_other_histories_have_none(
+    build, monkeypatch, tmp_path
+):
     monkeypatch.setattr(penalised, "GRADIENT_EVERY", 2)
     plain, without = trained(build("vanilla", kl_coefficient=0.5, **LEARNING))
     weights, rows = trained(build("vanilla", divergence=chosen("kl"), **LEARNING))
@@ -174,6 +178,10 @@ def test_measuring_the_penalty_changes_no_bit_and_other_histories_have_none(buil
     assert all("penalty_loss" in row for row in rows)
     assert {*rows[0]} - {*without[0]} == {"divergence", "penalty_loss"}
     assert not {*without[0]} & {"divergence", "penalty_loss", "penalty_gradient"}
+    # A file of it is whole, though a column is not in every line.
+    path = tmp_path / "history.jsonl"
+    finish(path, as_jsonl(rows), {})
+    assert read_history(path, {"steps": 3, "history": sha256_of(path)}) == rows
 
 
 def test_divergence_and_credit_are_independent_in_a_run_that_resumes(build, tmp_path, monkeypatch):

@@ -1,10 +1,7 @@
 """The DAG: which jobs a study has, what reruns them, and what is refused before any job starts."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,29 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 from clones import copy_workflow
+from warm_snakemake import snakemake
 
 from cfdapo.analysis.registry import FIGURES, fitting
 from cfdapo.policy.tiny import CHAT_TEMPLATE
 from cfdapo.study import ROOT, STUDIES, load_document
 
 pytestmark = pytest.mark.workflow
-SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 # What a dry run lists besides the jobs.
 TARGETS = {"all", "tables", "figures", "total"}
 TABLE_10, FIGURE_8 = "table10_reported_vs_reproduced", "figure8_credit_validity"
-
-
-def snakemake(
-    *arguments: str, cwd: Path = ROOT, **variables: str
-) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.run(
-        [*SNAKEMAKE, *arguments],
-        cwd=cwd,
-        env=environment | variables,
-        capture_output=True,
-        text=True,
-    )
 
 
 def job_counts(text: str) -> dict[str, int]:

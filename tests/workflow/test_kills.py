@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from test_dag import SNAKEMAKE, copy_workflow, snakemake
+from clones import copy_workflow
+from warm_snakemake import SNAKEMAKE, snakemake
 
 from cfdapo.files import sha256_of
 
