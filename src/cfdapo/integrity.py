@@ -22,6 +22,7 @@ from cfdapo import checksums
 from cfdapo.checksums import REDO, Checksum
 from cfdapo.files import UserError, read_json, read_jsonl
 from cfdapo.provenance import MANIFEST, origin_of, same_model
+from cfdapo.settings import VARIED
 from cfdapo.study import checkpoint_steps
 from cfdapo.vocabulary import TASKS
 
@@ -248,13 +249,22 @@ def read_evaluation(path: Path, run: Row, parents: Parents) -> list[Row]:
     _require_parent(path, "other problems", said.get("problems"), parents.problems("test"))
     _require_kinds(checksums.beside(path), said, {"settings": OBJECT}, "made_from.")
     for key in ("task", "chat", "training"):
-        own = said["settings"].get(key)
-        _require_parent(path, f"another setting {key}", own, run["settings"].get(key))
+        own, trained = (
+            _shared(settings.get(key)) for settings in (said["settings"], run["settings"])
+        )
+        _require_parent(path, f"another setting {key}", own, trained)
     task, steps = run["settings"]["task"], [0, *_trained_steps(run)]
     check_evaluation(path, rows, task, steps, said, parents.test_problems)
     if parents.test_rows not in (None, evaluated := len({row["problem"] for row in rows})):
         raise _fault(path, f"has {evaluated} problems, the data {parents.test_rows}")
     return rows
+
+
+def _shared(setting: Any) -> Any:
+    """A setting of a study's runs without what a variant's training may have of its own."""
+    if not isinstance(setting, Mapping):
+        return setting
+    return {key: value for key, value in setting.items() if key not in VARIED}
 
 
 def check_evaluation(

@@ -251,6 +251,10 @@ class VariantTraining:
     divergence: DivergenceSettings | None = may_be_absent()
 
 
+# Keys of training in which runs of one study may differ.
+VARIED = tuple(one.name for one in fields(VariantTraining))
+
+
 @dataclass(frozen=True)
 class Variant:
     """A mode of the study's own: its rule, its name in tables, the keys that it changes."""

@@ -347,6 +347,18 @@ def test_an_evaluation_of_other_parents_is_named(results, part, value, says):
     assert_refused(results, "evaluation.jsonl", path, says)
 
 
+@pytest.mark.parametrize("own", [{"learning_rate": 1.0e-2}, {"divergence": {"name": "kl"}}])
+def test_an_evaluation_has_the_studys_training_and_not_what_a_variant_has_of_its_own(results, own):
+    path = results.folder / RUN / "run.json"
+    settings = read_json(path)["settings"]
+    change_record(path, settings=settings | {"training": settings["training"] | own})
+    READ["evaluation.jsonl"](results)
+    settings["training"]["temperature"] = 0.5
+    change_record(path, settings=settings)
+    says = "was made from another setting training than the study's"
+    assert_refused(results, "evaluation.jsonl", path.with_name("evaluation.jsonl"), says)
+
+
 def test_evaluations_of_different_settings_do_not_stand_in_one_table(results, stage):
     path = results.folder / RUN / "evaluation.jsonl"
     seal(path, checksums.read(path).made_from | {"prompts": "of another day"})

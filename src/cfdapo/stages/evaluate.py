@@ -41,7 +41,7 @@ from cfdapo.study import checkpoint_steps
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """What a run is evaluated with; `training` is the run's own."""
+    """What runs are evaluated with; `training` is the study's, which is the same for all."""
 
     task: str
     chat: ChatVariables

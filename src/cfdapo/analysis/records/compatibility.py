@@ -7,11 +7,11 @@ from typing import Any
 
 from cfdapo.analysis.records.runs import name_of, run_name
 from cfdapo.files import UserError
+from cfdapo.settings import VARIED
 from cfdapo.vocabulary import PAPER_MODES
 
 _ABSENT = "absent"
-# Keys of training that a variant may have of its own.
-_VARIED = ("training.learning_rate", "training.divergence")
+_VARIED = tuple(f"training.{key}" for key in VARIED)
 # Libraries whose versions can change what a training ends with.
 LIBRARIES = ("torch", "transformers", "trl", "peft")
 
