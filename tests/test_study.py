@@ -424,7 +424,7 @@ def test_a_divergence_that_cannot_be_is_named(study_with_variant, training, mess
             check_study(changed, "study.yaml")
 
 
-@pytest.mark.parametrize("name", ["gbmpo", "gbmpo_mbpp", "tiny_gbmpo"])
+@pytest.mark.parametrize("name", ["gbmpo", "gbmpo_mbpp", "tiny_gbmpo", "tiny_gbmpo_all"])
 def test_trap_a_study_of_divergences_has_the_control_without_one(name):
     """The authors have none, so that a gain may be that of a missing KL."""
     study = load_study(name)
