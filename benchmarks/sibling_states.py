@@ -5,7 +5,10 @@
 GSM8K's example model solutions, four of each problem by four models, labelled right or wrong. Each
 is predicted by the mean label of its three siblings; by that of those which pass the state after
 its first calculation; and by that of those which pass its last one. Where no sibling passes it, the
-siblings' mean stands in. Prints one row of a table, with 95 % intervals that resample problems.
+siblings' mean stands in. For the rule `departure`, of the solutions with a right sibling: how many
+right ones end in a state that none of these has, so that a way of their own would be blamed if they
+were wrong, and how many wrong ones share a state with one. Prints one row of a table, with 95 %
+intervals that resample problems.
 """
 
 import argparse
@@ -27,6 +30,7 @@ FILE = Path("gsm8k_model_solutions") / "solutions.jsonl"
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 COLUMNS = (
     *("solutions", "right", "first state shared", "second state shared"),
+    *("right, own way", "wrong, begun as a right one"),
     *("AUROC: siblings' mean", "first state", "last state", "first - mean", "last - mean"),
 )
 
@@ -37,9 +41,26 @@ def different_states(text: str) -> list[Hashable]:
     return [state for state in dict.fromkeys(calculation_states(text, steps)) if state]
 
 
+def departures(group: Siblings) -> tuple[list[bool], list[bool]]:
+    """Of right solutions whether their end is their own, of wrong ones whether a state is shared.
+
+    Both against right siblings, of solutions that have such and a state.
+    """
+    own, begun = [], []
+    for i, states in group.states.items():
+        right = [j for j in group.states if j != i and group.rewards[j]]
+        ground = {state for j in right for state in group.states[j]}
+        if right and states and group.rewards[i]:
+            own.append(states[-1] not in ground)
+        elif right and states:
+            begun.append(any(state in ground for state in states))
+    return own, begun
+
+
 def measure(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | Estimate]:
     """`COLUMNS` of problems with a labelled solution for each of `MODELS`."""
     shared: tuple[list[bool], list[bool]] = ([], [])
+    departed: tuple[list[bool], list[bool]] = ([], [])
     scores: list[tuple[float, float, float]] = []
     right, problem = [], []
     for number, row in enumerate(rows):
@@ -53,6 +74,8 @@ def measure(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | Estimate]:
             mean = group.mean(i)
             known = [mean if value is None else value for value in values] or [mean]
             scores.append((mean, known[0], known[-1]))
+        for found, of_group in zip(departed, departures(group), strict=True):
+            found += of_group
         right += [label == 1 for label in labels]
         problem += [number] * len(labels)
     weights = resample(len(rows))
@@ -60,7 +83,7 @@ def measure(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | Estimate]:
         pooled_auroc(np.array(one), np.array(right), np.array(problem), weights)
         for one in zip(*scores, strict=True)
     )
-    found = len(right), np.mean(right), *map(np.mean, shared)
+    found = len(right), np.mean(right), *map(np.mean, shared), *map(np.mean, departed)
     aurocs = [estimate(one) for one in (mean, first, last, first - mean, last - mean)]
     return dict(zip(COLUMNS, [*map(float, found), *aurocs], strict=True))
 
