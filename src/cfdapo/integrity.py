@@ -139,6 +139,12 @@ class Parents:
         return _read_ids(path)[0] if path.is_file() else None
 
     @property
+    def task(self) -> str | None:
+        """The task of the problems; None where the folder does not say."""
+        settings = self._data.get("settings")
+        return settings.get("task") if isinstance(settings, dict) else None
+
+    @property
     def test_rows(self) -> int | None:
         """How many problems evaluation has; None where the folder does not say."""
         return self._data["rows"].get("test")
@@ -231,8 +237,13 @@ def read_history(path: Path, run: Row) -> list[Row]:
     return rows
 
 
-def read_evaluation(path: Path, run: Row, parents: Parents) -> list[Row]:
+def read_evaluation(
+    path: Path, run: Row, parents: Parents, of_other_set: bool = False
+) -> list[Row]:
     """A run's evaluation, compared with its `run.json` and the problems: a row a step and problem.
+
+    One `of_other_set` is of a further test set, whose task may be another than the run's; `parents`
+    are then those of the set.
 
     Raises:
         UserError: it is damaged, incomplete, of other adapters, settings, problems or another base
@@ -245,10 +256,12 @@ def read_evaluation(path: Path, run: Row, parents: Parents) -> list[Row]:
         raise _fault(path, "was made from another base model than run.json's")
     _require_parent(path, "other problems", said.get("problems"), parents.problems("test"))
     _require_kinds(checksums.beside(path), said, {"settings": OBJECT}, "made_from.")
+    known = run["settings"] | ({"task": parents.task} if of_other_set else {})
     for key in ("task", "chat", "training"):
         own = said["settings"].get(key)
-        _require_parent(path, f"another setting {key}", own, run["settings"].get(key))
-    task, steps = run["settings"]["task"], [0, *_trained_steps(run)]
+        _require_parent(path, f"another setting {key}", own, known.get(key))
+    # An archive may lack a set's manifest.
+    task, steps = known["task"] or said["settings"].get("task"), [0, *_trained_steps(run)]
     check_evaluation(path, rows, task, steps, said, parents.test_problems)
     if parents.test_rows not in (None, evaluated := len({row["problem"] for row in rows})):
         raise _fault(path, f"has {evaluated} problems, the data {parents.test_rows}")
