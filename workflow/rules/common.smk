@@ -28,7 +28,7 @@ from cfdapo.analysis import registry
 from cfdapo.credit.rules import require_known_options
 from cfdapo.environments import leave_out_user_packages, shell_prefix
 from cfdapo.files import UserError, sha256_of
-from cfdapo.policy.local import content_hash, files_of
+from cfdapo.policy.local import content_hash, files_of, refuse_code
 from cfdapo.policy.templates import require_steady_models
 from cfdapo.provenance import credit_sources, source_files
 from cfdapo.settings import (
@@ -279,7 +279,9 @@ def model_content(wildcards):
     if entry.source != "local":
         return ""
     try:
-        return content_hash(files_of(entry.path))
+        files = files_of(entry.path)
+        refuse_code(Path(entry.path))
+        return content_hash(files)
     except UserError as error:
         raise WorkflowError(f"models.{wildcards.model}.path: {error}") from None
 

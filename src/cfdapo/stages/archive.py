@@ -28,6 +28,9 @@ RECORDS = (
     "evolution/*/generation*.json",
     "statistics/*.csv",
     "data/manifest.json",
+    "sets/*/runs/*/*/*/evaluation.jsonl",
+    "sets/*/statistics/*.csv",
+    "sets/*/data/manifest.json",
 )
 # It is itself the list of a model's checksums.
 MANIFESTS = "models/*/manifest.json"
@@ -98,7 +101,10 @@ def _require_whole_runs(results: Path) -> None:
     runs = sorted(path for path in results.glob("runs/*/*/*") if path.is_dir())
     if not runs:
         raise UserError(f"{results}: has no runs; an archive is packed from a study that has run")
-    absent = [str(run / name) for run in runs for name in NEEDED if not (run / name).is_file()]
+    needed = [run / name for run in runs for name in NEEDED]
+    for test_set in sorted(path.parents[1] for path in results.glob("sets/*/data/manifest.json")):
+        needed += [test_set / run.relative_to(results) / "evaluation.jsonl" for run in runs]
+    absent = [str(path) for path in needed if not path.is_file()]
     if absent:
         raise UserError(f"missing records, of runs that are not finished: {', '.join(absent)}")
 
