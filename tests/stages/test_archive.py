@@ -61,6 +61,23 @@ def test_the_archive_holds_records_and_no_weights(unpacked):
     assert "data/train.jsonl" not in files and "credit/llama-tiny.partial.jsonl" not in files
 
 
+def test_further_test_sets_travel_too_and_must_be_whole(finished, stage, tmp_path):
+    runs = [path.relative_to(finished) for path in finished.glob("runs/*/*/*")]
+    names = [f"{run}/evaluation.jsonl" for run in runs]
+    names += ["data/manifest.json", "statistics/curves.csv"]
+    for name in names:
+        finish(finished / "sets/more" / name, "{}\n")
+    for name in ("data/test.jsonl", "tables/table1_accuracy.csv"):
+        finish(finished / "sets/more" / name, "heavy")
+    with tarfile.open(pack(stage, finished, tmp_path / "all.tar.gz")) as packed:
+        prefix = f"results/{finished.name}/sets/more/"
+        found = {n.removeprefix(prefix) for n in packed.getnames() if n.startswith(prefix)}
+    assert {name for name in found if not name.endswith(".checksum.json")} == set(names)
+    (finished / "sets/more" / names[0]).unlink()
+    done = stage("archive", "pack", "--results", finished, "--out", tmp_path / "all.tar.gz")
+    assert done.returncode == 2 and f"not finished: {finished}/sets/more/{names[0]}" in done.stderr
+
+
 def test_equal_records_are_an_equal_archive(finished, stage, tmp_path_factory):
     folder = tmp_path_factory.mktemp("twice")
     first = pack(stage, finished, folder / "one.tar.gz").read_bytes()
