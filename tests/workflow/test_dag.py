@@ -338,6 +338,8 @@ def test_math_500_is_a_further_test_set_of_svamp():
     counts = job_counts(done.stdout)
     assert counts["train"] == counts["evaluate"] == counts["evaluate_set"] == 6
     assert counts["prepare_set"] == counts["set_table1_accuracy"] == 1
+    # Its own files are not here; a run would end with that, and not begin.
+    assert done.stderr.count("warning: data: no such file: data/svamp/train.jsonl, ") == 1
     (command,) = [line for line in done.stdout.splitlines() if "stages.prepare_set" in line]
     assert "--name math500" in command and '"id": "HuggingFaceH4/MATH-500"' in command
     evaluated = [

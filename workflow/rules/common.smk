@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import re
@@ -208,7 +209,7 @@ def own_file(name):
 def data_content(wildcards):
     """The hashes of the files of one's own questions, by which changed ones are found.
 
-    A dry run shows also what would be done with files that are not there.
+    A dry run shows also what would be done with files that are not there, and says so.
     """
     return _content_of("data", STUDY.data.train, STUDY.data.test)
 
@@ -221,10 +222,17 @@ def set_content(wildcards):
 def _content_of(where, *sources):
     files = [file for file in map(own_file, sources) if isinstance(file, str)]
     if missing := [file for file in files if not Path(file).is_file()]:
+        fault = f"{where}: no such file: {', '.join(missing)}"
         if workflow.dryrun:
+            _warn_once(f"{fault}; a run stops here before any job")
             return "missing"
-        raise WorkflowError(f"{where}: no such file: {', '.join(missing)}")
+        raise WorkflowError(fault)
     return " ".join(map(sha256_of, files))
+
+
+@functools.cache
+def _warn_once(text):
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def set_code(stage):
