@@ -50,7 +50,7 @@ status:
 
 # Pack a study's records, without adapters and weights; check unpacked ones by their checksums.
 archive: $(VENV)
-	PYTHONPATH=src .venv/bin/python -m cfdapo.stages.archive pack \
+	PYTHONPATH="src:$(PYTHONPATH)" .venv/bin/python -m cfdapo.stages.archive pack \
 		--results "$(DIRECTORY)/results/$(STUDY)" --out "$(DIRECTORY)/results/$(STUDY).tar.gz"
 
 verify: $(VENV)
