@@ -260,8 +260,10 @@ def read_evaluation(
     for key in ("task", "chat", "training"):
         own = said["settings"].get(key)
         _require_parent(path, f"another setting {key}", own, known.get(key))
-    # An archive may lack a set's manifest.
+    # A folder may lack a set's manifest, and so not say.
     task, steps = known["task"] or said["settings"].get("task"), [0, *_trained_steps(run)]
+    if task not in TASKS:
+        raise _fault(path, f"is of an unknown task, {task!r}")
     check_evaluation(path, rows, task, steps, said, parents.test_problems)
     if parents.test_rows not in (None, evaluated := len({row["problem"] for row in rows})):
         raise _fault(path, f"has {evaluated} problems, the data {parents.test_rows}")

@@ -109,6 +109,11 @@ def test_wrong_command_line_is_refused_by_name(arguments, message):
         ("group_size: 8", "group_size: 7", "is not a multiple of training.group_size"),
         ("r: 32,", "rank: 32,", "lora: unknown key rank; allowed: alpha, dropout, r"),
         ("vanilla, random", "uniform, random", "'uniform' is not one of counterfactual, vanilla"),
+        (
+            "evaluation: {",
+            "evaluation: {sets: {more: {task: jsonl, test: own/more.jsonl, answer: latex}}, ",
+            "evaluation.sets.more: no such file: own/more.jsonl",
+        ),
     ],
 )
 def test_wrong_study_is_refused_before_any_job(clone, old, new, message):
