@@ -200,6 +200,11 @@ HUB = {"id": "a/b", "revision": "0" * 40, "split": "test"}
             {"test": HUB | {"id": "src/cfdapo"}},
             "sets.more.test.id: 'src/cfdapo' is a folder",
         ),
+        (
+            "more",
+            {"test": "own/train.jsonl"},
+            "evaluation.sets.more.test: is data.train, which the",
+        ),
         # The study asks for the letter of a choice.
         (
             "more",

@@ -456,7 +456,7 @@ def _set_conflicts(where: str, one: dict[str, Any], data: dict[str, Any]) -> lis
 
 
 def _equal_sets(study: dict[str, Any]) -> list[str]:
-    """Test sets that are another one's questions, asked and graded as there."""
+    """Test sets that are another one's questions, asked and graded as there, or are trained on."""
     known: dict[str, str] = {}
     found = []
     for where, one in {"data": study["data"], **_sets(study)}.items():
@@ -466,7 +466,12 @@ def _equal_sets(study: dict[str, Any]) -> list[str]:
             other = "the study's own test set" if first == "data" else first
             found.append(f"{where}: is {other} under another name")
         known.setdefault(questions, where)
-    return found
+    trained = study["data"].get("train")
+    return found + [
+        f"{where}.test: is data.train, which the models are trained on"
+        for where, one in _sets(study).items()
+        if trained is not None and one.get("test") == trained
+    ]
 
 
 def _questions_of(data: dict[str, Any]) -> dict[str, Any]:
