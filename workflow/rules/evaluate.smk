@@ -41,4 +41,4 @@ use rule evaluate as evaluate_set with:
         f"{LOGS_OF_SET}/evaluate/{{model}}/{{mode}}/seed{{seed}}.log",
     params:
         settings=set_evaluate_settings,
-        run=subpath(rules.train.output.record, parent=True),
+        run=subpath(input.record, parent=True),
