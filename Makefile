@@ -50,7 +50,7 @@ status:
 
 # Pack a study's records, without adapters and weights; check unpacked ones by their checksums.
 archive: $(VENV)
-	PYTHONPATH=src .venv/bin/python -m cfdapo.stages.archive pack \
+	PYTHONPATH="src:$(PYTHONPATH)" .venv/bin/python -m cfdapo.stages.archive pack \
 		--results "$(DIRECTORY)/results/$(STUDY)" --out "$(DIRECTORY)/results/$(STUDY).tar.gz"
 
 verify: $(VENV)
@@ -60,7 +60,7 @@ verify: $(VENV)
 # Tables and figures from the records that are there, each table saying which runs are missing; also
 # while the study runs, whose lock is left alone. Only rules of the analysis environment may
 # run: they need no model and no adapter, so nothing is trained, whatever is missing.
-ANALYSIS = collect_curves compare_modes credit_map \
+ANALYSIS = collect_curves compare_modes collect_set_curves compare_modes_on_set credit_map \
 	$(shell PYTHONPATH=src .venv/bin/python -m cfdapo.analysis.registry)
 
 tables: $(VENV)

@@ -29,6 +29,7 @@ from cfdapo.study import (
     profiled_credit,
     training_settings,
     weight_groups,
+    without_sets,
 )
 
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
@@ -120,7 +121,7 @@ def own_study(changes: dict) -> dict:
         place = study
         for parent in parents:
             place = place.setdefault(parent, {})
-        place[key] = value
+        place[key] = copy.deepcopy(value)
         if value is None:
             del place[key]
     return study
@@ -162,6 +163,92 @@ def test_own_questions_that_cannot_be_meant_are_refused_when_the_study_is_read(c
     with pytest.raises(UserError) as raised:
         check_study(own_study(changes), "study.yaml")
     assert message in str(raised.value)
+
+
+FURTHER = {"task": "jsonl", "test": "own/more.jsonl", "answer": "latex"}
+HUB = {"id": "a/b", "revision": "0" * 40, "split": "test"}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("my set", {}, "evaluation.sets: 'my set' does not match '^[A-Za-z0-9][A-Za-z0-9_-]*$' (A"),
+        ("../more", {}, "evaluation.sets: '../more' does not match"),
+        (500, {}, "evaluation.sets: the key 500 is read as a number and must be text; put it in"),
+        (
+            "more",
+            {"test": None},
+            "sets.more: missing key test, which evaluation.sets.more.task json",
+        ),
+        ("more", {"answer": None}, "evaluation.sets.more: missing key answer"),
+        ("more", {"task": "maths"}, "sets.more.task: 'maths' is not one of arithmetic, verbs"),
+        ("more", {"train": "a"}, "sets.more: unknown key train; allowed: answer, fields, label"),
+        ("more", {"task": "gsm8k"}, "evaluation.sets.more.test: is for evaluation.sets.more.task"),
+        (
+            "more",
+            {"path": "own"},
+            "evaluation.sets.more.path: is not for evaluation.sets.more.task",
+        ),
+        ("more", {"fields": {"body": "b"}}, "fields.body: is not in evaluation.sets.more.prompt"),
+        (
+            "more",
+            {"prompt": "{a} {question}"},
+            "prompt: names {a}, which evaluation.sets.more.fields",
+        ),
+        (
+            "more",
+            {"test": HUB | {"id": "src/cfdapo"}},
+            "sets.more.test.id: 'src/cfdapo' is a folder",
+        ),
+        (
+            "more",
+            {"test": "own/train.jsonl"},
+            "evaluation.sets.more.test: is data.train, which the",
+        ),
+        # The study asks for the letter of a choice.
+        (
+            "more",
+            {"answer": "choice", "test": HUB},
+            "more: is the study's own test set under another",
+        ),
+    ],
+)
+def test_a_further_test_set_that_cannot_be_meant_is_refused(name, changes, message):
+    given = {key: value for key, value in (FURTHER | changes).items() if value is not None}
+    with pytest.raises(UserError) as raised:
+        check_study(own_study({"evaluation.sets": {name: given}}), "study.yaml")
+    assert message in str(raised.value)
+
+
+def test_a_further_test_set_may_be_asked_with_the_studys_prompt_and_only_if_that_fits():
+    def study(**changes):
+        given = {"data.answer": "number", "data.fields": {"body": "Body"}, **changes}
+        given |= {"data.prompt": "{body} {question}"}
+        return check_study(own_study(given), "study.yaml")
+
+    message = (
+        r"more.prompt: names {body}, which .*more.fields does not have .data.prompt, as the se"
+    )
+    with pytest.raises(UserError, match=message):
+        study(**{"evaluation.sets": {"more": FURTHER}})
+    # With such a field, a prompt of its own, or another kind of question it is none of its faults.
+    for own in ({"fields": {"body": "b"}}, {"prompt": "{question}?"}, {"answer": "choice"}):
+        study(**{"evaluation.sets": {"more": FURTHER | own}})
+    made = {"task": "arithmetic", "test_problems": 5}
+    other = {"one": made, "two": made | {"seed": 1}, "three": made | {"label": "Made"}}
+    with pytest.raises(UserError, match="sets.three: is evaluation.sets.one under another name$"):
+        study(**{"evaluation.sets": other})
+
+
+def test_what_is_made_of_a_studys_own_test_set_does_not_know_of_others():
+    alone = load_study("paper")
+    more = own_study({})
+    more["evaluation"]["sets"] = {"more": copy.deepcopy(FURTHER)}
+    study, sets = without_sets(build_study(check_study(more, "study.yaml")))
+    assert plain(study.evaluation) == plain(alone.evaluation) == {"batch_size": 256}
+    assert without_sets(alone) == (alone, {})
+    data = sets["more"].data()
+    assert (data.test, data.train, data.answer) == ("own/more.jsonl", None, "latex")
 
 
 @pytest.mark.parametrize("kind", ["number", "choice", "latex", "exact"])

@@ -142,6 +142,12 @@ class Parents:
         return _read_ids(path)[0] if path.is_file() else None
 
     @property
+    def task(self) -> str | None:
+        """The task of the problems; None where the folder does not say."""
+        settings = self._data.get("settings")
+        return settings.get("task") if isinstance(settings, dict) else None
+
+    @property
     def test_rows(self) -> int | None:
         """How many problems evaluation has; None where the folder does not say."""
         return self._data["rows"].get("test")
@@ -234,8 +240,13 @@ def read_history(path: Path, run: Row) -> list[Row]:
     return rows
 
 
-def read_evaluation(path: Path, run: Row, parents: Parents) -> list[Row]:
+def read_evaluation(
+    path: Path, run: Row, parents: Parents, of_other_set: bool = False
+) -> list[Row]:
     """A run's evaluation, compared with its `run.json` and the problems: a row a step and problem.
+
+    One `of_other_set` is of a further test set, whose task may be another than the run's; `parents`
+    are then those of the set.
 
     Raises:
         UserError: it is damaged, incomplete, of other adapters, settings, problems or another base
@@ -248,12 +259,14 @@ def read_evaluation(path: Path, run: Row, parents: Parents) -> list[Row]:
         raise _fault(path, "was made from another base model than run.json's")
     _require_parent(path, "other problems", said.get("problems"), parents.problems("test"))
     _require_kinds(checksums.beside(path), said, {"settings": OBJECT}, "made_from.")
+    known = run["settings"] | ({"task": parents.task} if of_other_set else {})
     for key in ("task", "chat", "training"):
-        own, trained = (
-            _shared(settings.get(key)) for settings in (said["settings"], run["settings"])
-        )
+        own, trained = (_shared(settings.get(key)) for settings in (said["settings"], known))
         _require_parent(path, f"another setting {key}", own, trained)
-    task, steps = run["settings"]["task"], [0, *_trained_steps(run)]
+    # A folder may lack a set's manifest, and so not say.
+    task, steps = known["task"] or said["settings"].get("task"), [0, *_trained_steps(run)]
+    if task not in TASKS:
+        raise _fault(path, f"is of an unknown task, {task!r}")
     check_evaluation(path, rows, task, steps, said, parents.test_problems)
     if parents.test_rows not in (None, evaluated := len({row["problem"] for row in rows})):
         raise _fault(path, f"has {evaluated} problems, the data {parents.test_rows}")

@@ -266,10 +266,34 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class EvaluationSet:
+    """A further test set: its fields are those of `DataSettings`, and its name in tables."""
+
+    task: str
+    path: str | None
+    revision: str
+    test_problems: int | None
+    seed: int
+    label: str | None = may_be_absent()
+    test: str | HubSplit | None = may_be_absent()
+    fields: Mapping[str, str] | None = may_be_absent()
+    prompt: str | None = may_be_absent()
+    answer: str | None = may_be_absent()
+    letters: int | None = may_be_absent()
+
+    def data(self) -> DataSettings:
+        """Where its problems come from, as a study's data that have no training split."""
+        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "label"}
+        return DataSettings(train_problems=None, **own)
+
+
+@dataclass(frozen=True)
 class EvaluationSettings:
     """Greedy decoding of the test problems."""
 
     batch_size: int
+    # Of a study alone: what the evaluation of one set is made with does not know the others.
+    sets: Mapping[str, EvaluationSet] | None = may_be_absent()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from cfdapo.own_code import EXAMPLE, is_own, require_sources
 from cfdapo.settings import (
     CreditSettings,
     DivergenceSettings,
+    EvaluationSet,
     MirrorSettings,
     ModeCredit,
     Study,
@@ -258,17 +259,17 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
     return found
 
 
-def _prompt_conflicts(prompt: str, fields: dict[str, str]) -> list[str]:
+def _prompt_conflicts(where: str, prompt: str, fields: dict[str, str]) -> list[str]:
     """Names in a prompt that no field is, or that would tell the answer, and unused fields."""
     named, known = set(_IN_PROMPT.findall(prompt)), {"question", "choices"}
     secret = {"answer", "solution", "id"}
     found = [
-        f"data.prompt: names {{{name}}}, which "
-        + ("no prompt tells" if name in secret else "data.fields does not have")
+        f"{where}.prompt: names {{{name}}}, which "
+        + ("no prompt tells" if name in secret else f"{where}.fields does not have")
         for name in sorted(named - known - (set(fields) - secret))
     ]
     unused = sorted(set(fields) - known - secret - named)
-    return found + [f"data.fields.{name}: is not in data.prompt" for name in unused]
+    return found + [f"{where}.fields.{name}: is not in {where}.prompt" for name in unused]
 
 
 # Rules that have DAPO's scale of rewards, or its mean over tokens, in their own numbers.
@@ -345,10 +346,12 @@ def _folder_conflicts(study: dict[str, Any]) -> list[str]:
         for name, model in study["models"].items()
         if model["source"] == "hub"
     }
+    splits = {f"data.{split}": study["data"].get(split) for split in ("train", "test")}
+    splits |= {f"{key}.test": one.get("test") for key, one in _sets(study).items()}
     named |= {
-        f"data.{split}.id": (where["id"], f"name its JSONL file as data.{split}")
-        for split in ("train", "test")
-        if isinstance(where := study["data"].get(split), dict)
+        f"{key}.id": (where["id"], f"name its JSONL file as {key}")
+        for key, where in splits.items()
+        if isinstance(where, dict)
     }
     return [
         f"{key}: {name!r} is a folder here; {instead}, or call the folder something else"
@@ -359,34 +362,60 @@ def _folder_conflicts(study: dict[str, Any]) -> list[str]:
 
 def _data_conflicts(study: dict[str, Any]) -> list[str]:
     """Keys that one's own questions need, or that are for them alone."""
-    data, task = study["data"], study["data"]["task"]
-    if task != OWN_TASK:
-        found = [f"data.{key}: is for data.task {OWN_TASK} only" for key in OWN_KEYS if key in data]
-    else:
-        found = [
-            f"data: missing key {key}, which data.task {OWN_TASK} needs"
-            for key in ("train", "test", "answer")
-            if key not in data
+    data = study["data"]
+    found = _source_conflicts("data", data, ("train", "test"))
+    if data["task"] == OWN_TASK:
+        found += _answer_conflicts(study)
+    for where, one in _sets(study).items():
+        found += _set_conflicts(where, one, data)
+    return found + _equal_sets(study)
+
+
+def _sets(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """A study's further test sets, by their dotted keys."""
+    named = study["evaluation"].get("sets", {})
+    return {f"evaluation.sets.{name}": one for name, one in named.items()}
+
+
+def _source_conflicts(where: str, data: dict[str, Any], splits: tuple[str, ...]) -> list[str]:
+    """What the keys of the data, or test set, at `where` do not allow together."""
+    if data["task"] != OWN_TASK:
+        return [
+            f"{where}.{key}: is for {where}.task {OWN_TASK} only" for key in OWN_KEYS if key in data
         ]
-        if data["path"] is not None:
-            found.append(f"data.path: is not for data.task {OWN_TASK}, which has train and test")
-        found += _field_conflicts(study)
-    return found
+    found = [
+        f"{where}: missing key {key}, which {where}.task {OWN_TASK} needs"
+        for key in (*splits, "answer")
+        if key not in data
+    ]
+    if data["path"] is not None:
+        has = " and ".join(splits)
+        found.append(f"{where}.path: is not for {where}.task {OWN_TASK}, which has {has}")
+    return found + _field_conflicts(where, data)
 
 
-def _field_conflicts(study: dict[str, Any]) -> list[str]:
+def _field_conflicts(where: str, data: dict[str, Any]) -> list[str]:
     """What the fields of one's own questions, the prompt and the answers' kind do not allow."""
-    data, fields, found = study["data"], study["data"].get("fields", {}), []
+    fields, found = data.get("fields", {}), []
     choice = data.get("answer") == "choice"
     for key, there in (("fields.choices", "choices" in fields), ("letters", "letters" in data)):
         if there and not choice:
-            found.append(f"data.{key}: is for data.answer choice only")
+            found.append(f"{where}.{key}: is for {where}.answer choice only")
     if "choices" in fields and "letters" in data:
-        found.append("data.letters: must be left out where data.fields.choices has the options")
+        found.append(
+            f"{where}.letters: must be left out where {where}.fields.choices has the options"
+        )
     if "prompt" in data and ("{choices}" in data["prompt"]) != ("choices" in fields):
-        found.append("data.prompt: must have {choices} if data.fields has choices, and only then")
-    found += _prompt_conflicts(data.get("prompt", "{question}"), fields)
-    if study["measurement"]["gold"] and "solution" not in fields:
+        found.append(
+            f"{where}.prompt: must have {{choices}} if {where}.fields has choices, and only then"
+        )
+    return found + _prompt_conflicts(where, data.get("prompt", "{question}"), fields)
+
+
+def _answer_conflicts(study: dict[str, Any]) -> list[str]:
+    """Credit, or a measurement, that the study's own questions have no answers or solutions for."""
+    data, found = study["data"], []
+    if study["measurement"]["gold"] and "solution" not in data.get("fields", {}):
         found.append("measurement.gold: must be 0 where data.fields has no solution")
     places = {"credit": study["credit"]} | {
         f"variants.{name}.credit": variant["credit"] for name, variant in study["variants"].items()
@@ -399,6 +428,61 @@ def _field_conflicts(study: dict[str, Any]) -> list[str]:
         and not is_own(credit["answer"])
     ]
     return found
+
+
+def asked_alike(one: tuple[str, str | None], other: tuple[str, str | None]) -> bool:
+    """Whether a prompt for the one task and kind of answer also asks for the other's.
+
+    A prompt asks for code, for the letter of a choice, or for an answer that is stated.
+    """
+    return _wanted(*one) == _wanted(*other)
+
+
+def _wanted(task: str, answer: str | None) -> str:
+    if TASKS[task].code:
+        return "code"
+    return "choice" if answer == "choice" else "statement"
+
+
+def _set_conflicts(where: str, one: dict[str, Any], data: dict[str, Any]) -> list[str]:
+    """The same of a further test set, which may be asked with the study's own prompt."""
+    kinds = [(each["task"], each.get("answer")) for each in (one, data)]
+    own = "prompt" in one or one["task"] != OWN_TASK or not asked_alike(*kinds)
+    if own or "prompt" not in data:
+        return _source_conflicts(where, one, ("test",))
+    found = _source_conflicts(where, one | {"prompt": data["prompt"]}, ("test",))
+    told = " (data.prompt, as the set has none)"
+    return [f"{each}{told}" if f"{where}.prompt" in each else each for each in found]
+
+
+def _equal_sets(study: dict[str, Any]) -> list[str]:
+    """Test sets that are another one's questions, asked and graded as there, or are trained on."""
+    known: dict[str, str] = {}
+    found = []
+    for where, one in {"data": study["data"], **_sets(study)}.items():
+        questions = json.dumps(_questions_of(one), sort_keys=True)
+        if questions in known:
+            first = known[questions]
+            other = "the study's own test set" if first == "data" else first
+            found.append(f"{where}: is {other} under another name")
+        known.setdefault(questions, where)
+    trained = study["data"].get("train")
+    return found + [
+        f"{where}.test: is data.train, which the models are trained on"
+        for where, one in _sets(study).items()
+        if trained is not None and one.get("test") == trained
+    ]
+
+
+def _questions_of(data: dict[str, Any]) -> dict[str, Any]:
+    """What decides which test questions there are, how they are asked, and how graded."""
+    keys = ["task", "test_problems"]
+    if data["task"] == OWN_TASK:
+        keys += [key for key in OWN_KEYS if key != "train"]
+    elif data["task"] in (*MADE_TASKS, "mbpp"):
+        keys.append("seed")
+    # Whatever folder it is read from, another data set has one content.
+    return {key: data.get(key) for key in keys}
 
 
 def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
@@ -542,6 +626,12 @@ def without_reports(study: Study) -> tuple[Study, tuple[str, ...]]:
     """The study as its runs' settings have it, and the trackers that trainings report to."""
     told = study.training.report_to or ()
     return replace(study, training=replace(study.training, report_to=None)), told
+
+
+def without_sets(study: Study) -> tuple[Study, dict[str, EvaluationSet]]:
+    """The study as what is made of its own test set has it, and its further test sets by name."""
+    sets = study.evaluation.sets or {}
+    return replace(study, evaluation=replace(study.evaluation, sets=None)), dict(sets)
 
 
 def divergences(study: Study) -> dict[str, DivergenceSettings]:

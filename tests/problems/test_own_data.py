@@ -64,7 +64,7 @@ def test_choices_are_lettered_and_an_options_text_is_its_letter(load):
 @pytest.mark.parametrize(
     ("record", "changed", "message"),
     [
-        ({"question": "Q"}, {}, "record 1: has no field 'answer' (data.fields); it has: question"),
+        ({"question": "Q"}, {}, "line 1: has no field 'answer' (data.fields); it has: question"),
         ({"q": "Q", "answer": 1}, {}, "has no field 'question' (data.fields); it has: q, answer"),
         ({"question": " ", "answer": 1}, {}, "question is ' ' and must be text"),
         ({"question": "Q", "answer": "many"}, {}, "answer is 'many' and must be one number (data."),
@@ -84,7 +84,7 @@ def test_choices_are_lettered_and_an_options_text_is_its_letter(load):
 def test_a_record_that_does_not_fit_is_named(load, record, changed, message):
     with pytest.raises(UserError) as raised:
         load(record, **changed)
-    assert "own.jsonl, record 1" in str(raised.value) and message in str(raised.value)
+    assert "own.jsonl, line 1" in str(raised.value) and message in str(raised.value)
 
 
 def test_gsm8k_read_as_ones_own_questions_is_gsm8k(data_folder):

@@ -31,6 +31,25 @@ def run_flags() -> list[str]:
     ]
 
 
+@pytest.fixture
+def run_dir(prepared: Path, tmp_path: Path) -> Path:
+    """A run's folder with adapters of steps 1 and 2 of the prepared model, which never learned."""
+    import torch
+
+    from cfdapo.policy.models import add_lora, load_base
+    from cfdapo.settings import LoraSettings
+
+    torch.manual_seed(0)
+    for step in (1, 2):
+        base, _ = load_base(prepared / "model")
+        lora = add_lora(base, LoraSettings(4, 4, 0.0))
+        for name, parameter in lora.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.3)
+        lora.save_pretrained(tmp_path / "adapters" / f"step{step}")
+    return tmp_path
+
+
 @dataclass(frozen=True)
 class Done:
     """How a stage ended."""

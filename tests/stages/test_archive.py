@@ -1,13 +1,17 @@
 """Records travel without weights, are the same archive twice, and show every change."""
 
 import os
+import shutil
 import subprocess
 import tarfile
 
 import pytest
+from made_results import change_record
 
 from cfdapo.checksums import finish
-from cfdapo.files import write_json
+from cfdapo.files import read_json, write_json
+from cfdapo.own_code import VARIABLE
+from cfdapo.provenance import rule_hash
 
 OTHERS = (
     *("data/manifest.json", "overhead/x.json"),
@@ -59,6 +63,48 @@ def test_the_archive_holds_records_and_no_weights(unpacked):
     assert "credit/llama-tiny.jsonl" in files and "models/llama-tiny/manifest.json" in files
     assert not [name for name in files if name.endswith((".safetensors", ".pt", ".log"))]
     assert "data/train.jsonl" not in files and "credit/llama-tiny.partial.jsonl" not in files
+
+
+def test_further_test_sets_travel_too_and_must_be_whole(finished, stage, tmp_path):
+    runs = [path.relative_to(finished) for path in finished.glob("runs/*/*/*")]
+    names = [f"{run}/evaluation.jsonl" for run in runs]
+    names += ["data/manifest.json", "statistics/curves.csv"]
+    for name in names:
+        finish(finished / "sets/more" / name, "{}\n")
+    for name in ("data/test.jsonl", "tables/table1_accuracy.csv"):
+        finish(finished / "sets/more" / name, "heavy")
+    with tarfile.open(pack(stage, finished, tmp_path / "all.tar.gz")) as packed:
+        prefix = f"results/{finished.name}/sets/more/"
+        found = {n.removeprefix(prefix) for n in packed.getnames() if n.startswith(prefix)}
+    assert {name for name in found if not name.endswith(".checksum.json")} == set(names)
+    (finished / "sets/more" / names[0]).unlink()
+    done = stage("archive", "pack", "--results", finished, "--out", tmp_path / "all.tar.gz")
+    assert done.returncode == 2 and f"not finished: {finished}/sets/more/{names[0]}" in done.stderr
+
+
+def test_code_of_ones_own_travels_or_is_said_not_to(finished, stage, tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("mine")
+    monkeypatch.setenv(VARIABLE, str(folder))
+    (folder / "mine").mkdir()
+    for name, text in (("__init__", ""), ("rules", "from mine.words import WORD\nRule = WORD\n"),
+                       ("words", "WORD = 1\n"), ("others", "")):  # fmt: skip
+        (folder / "mine" / f"{name}.py").write_text(text)
+    record = finished / "runs/llama-tiny/random/seed0/run.json"
+    origin = read_json(record)["origin"] | {
+        "own": {"mine.rules:Rule": rule_hash("mine.rules:Rule")}
+    }
+    change_record(record, origin=origin)
+    with tarfile.open(pack(stage, finished, folder / "one.tar.gz")) as packed:
+        prefix = f"results/{finished.name}/own/"
+        found = {n.removeprefix(prefix) for n in packed.getnames() if n.startswith(prefix)}
+    assert found == {"mine/__init__.py", "mine/rules.py", "mine/words.py"}
+
+    (folder / "mine" / "words.py").write_text("WORD = 2\n")
+    shutil.rmtree(finished / "own")
+    done = stage("archive", "pack", "--results", finished, "--out", folder / "two.tar.gz")
+    assert done.returncode == 0 and not (finished / "own").exists()
+    said = "not packed: mine.rules:Rule: is not what runs of it were made with"
+    assert f"warning: code of one's own is {said}" in done.stderr
 
 
 def test_equal_records_are_an_equal_archive(finished, stage, tmp_path_factory):

@@ -35,21 +35,6 @@ SETTINGS = {
 }
 
 
-@pytest.fixture
-def run_dir(prepared, tmp_path) -> Path:
-    import torch
-
-    torch.manual_seed(0)
-    for step in (1, 2):
-        base, _ = load_base(prepared / "model")
-        lora = add_lora(base, LoraSettings(4, 4, 0.0))
-        for name, parameter in lora.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(parameter, std=0.3)
-        lora.save_pretrained(tmp_path / "adapters" / f"step{step}")
-    return tmp_path
-
-
 def run(prepared: Path, run_dir: Path) -> bytes:
     out = run_dir / "evaluation.jsonl"
     settings = parse(EvaluateSettings, SETTINGS)

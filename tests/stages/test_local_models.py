@@ -58,6 +58,15 @@ def test_its_origin_is_its_content_wherever_it_lies(own, stage, tmp_path):
     assert not same_model(one, origin_of(tmp_path / "three"))
 
 
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_a_model_that_asks_for_code_of_its_own_is_refused(own, stage, tmp_path, file):
+    asked = read_json(own / file) | {"auto_map": {"AutoModelForCausalLM": "modeling.Mine"}}
+    (own / file).write_text(json.dumps(asked))
+    with pytest.raises(AssertionError, match=f"{own}/{file}: asks for code of the model's own"):
+        prepare(stage, own, tmp_path / "model")
+    assert not (tmp_path / "model" / "manifest.json").exists()
+
+
 def test_a_tokenizer_that_names_no_class_of_its_own_is_read_as_saved(stage, tmp_path):
     """Qwen2's automatic class has rules of its own for cutting text."""
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}

@@ -6,6 +6,7 @@ import pytest
 from made_results import write_run
 
 from cfdapo.files import write_jsonl
+from cfdapo.locks import only_one
 from cfdapo.vocabulary import PAPER_MODES
 
 MODEL = "qwen3-tiny"
@@ -54,6 +55,16 @@ def test_a_line_a_run_then_totals_then_what_failed(stage, half):
     log = half / "logs" / "train" / MODEL / "vanilla" / "seed0.log"
     assert f"failed: {MODEL}/vanilla/seed0, train: {log}\n  error: no such thing\n" in done.stdout
     assert sorted(half.rglob("*")) == before
+
+
+def test_a_further_test_set_has_a_line(stage, tmp_path):
+    run = tmp_path / "sets/math500/runs/qwen3-1.7b/vanilla/seed0"
+    write_jsonl(run / "evaluation.jsonl", [])
+    done = stage("status", "--study", "svamp", "--results", tmp_path)
+    assert "test set math500: 1 of 6 runs evaluated" in done.stdout.splitlines()
+    with only_one(run.with_name("seed1") / ".evaluation.lock", "evaluation"):
+        done = stage("status", "--study", "svamp", "--results", tmp_path)
+    assert "test set math500: 1 of 6 runs evaluated, 1 being evaluated" in done.stdout
 
 
 def test_an_unknown_study_is_named(stage, tmp_path):

@@ -63,6 +63,16 @@ def test_of_several_seeds_the_test_is_told(tmp_path, p, said):
     assert sentences[1].endswith(said)
 
 
+def test_what_was_found_on_further_test_sets_comes_last(tmp_path):
+    write(tmp_path, "Q-tiny,t,vanilla,12.5,,1,%,4,50\n", "")
+    (tmp_path / "sets/more").mkdir(parents=True)
+    write(tmp_path / "sets/more", "Q-tiny,t,vanilla,7.5,,1,%,4,8\n", "")
+    assert found(tmp_path) == [
+        "Q-tiny at step 4, mean of 1 seed on 50 problems: DAPO 12.5 %.",
+        "On test set more, Q-tiny at step 4, mean of 1 seed on 8 problems: DAPO 7.5 %.",
+    ]
+
+
 def test_without_tables_nothing_is_found_and_nothing_to_open(tmp_path):
     assert found(tmp_path) == []
     with pytest.raises(UserError, match="has no tables yet; make status"):

@@ -11,7 +11,7 @@ import yaml
 from clones import copy_workflow
 from warm_snakemake import snakemake
 
-from cfdapo.analysis.registry import FIGURES, fitting
+from cfdapo.analysis.registry import FIGURES, TABLES, fitting, of_evaluations_alone, set_rule
 from cfdapo.policy.tiny import CHAT_TEMPLATE
 from cfdapo.study import ROOT, STUDIES, load_document
 
@@ -93,6 +93,11 @@ def test_wrong_command_line_is_refused_by_name(arguments, message):
         ("group_size: 8", "group_size: 7", "is not a multiple of training.group_size"),
         ("r: 32,", "rank: 32,", "lora: unknown key rank; allowed: alpha, dropout, r"),
         ("vanilla, random", "uniform, random", "'uniform' is not one of counterfactual, vanilla"),
+        (
+            "evaluation: {",
+            "evaluation: {sets: {more: {task: jsonl, test: own/more.jsonl, answer: latex}}, ",
+            "evaluation.sets.more: no such file: own/more.jsonl",
+        ),
     ],
 )
 def test_wrong_study_is_refused_before_any_job(clone, old, new, message):
@@ -295,6 +300,41 @@ def test_editing_one_models_entry_reruns_that_model_only(finished):
     with edited(path, f"{head}pretraining: {{steps: 1{tail}"):
         jobs = rerun(finished)
     assert (jobs["prepare_model"], jobs["train"], jobs["evaluate"]) == (1, 12, 12)
+
+
+def test_a_further_test_set_added_later_runs_its_own_jobs_only(finished):
+    path = finished / "config" / "studies" / "tiny.yaml"
+    more = "evaluation:\n  sets: {more: {task: arithmetic, test_problems: 8, seed: 5}}\n"
+    study = path.read_text()
+    assert study.count("evaluation: {") == 1
+    study = re.sub(r"^evaluation: \{(.*)\}\n", rf"{more}  \1\n", study, flags=re.MULTILINE)
+    with edited(path, study):
+        jobs = rerun(finished)
+    assert jobs["prepare_set"] == 1 and jobs["evaluate_set"] == 36
+    of_set = {set_rule(spec) for spec in of_evaluations_alone(TABLES + FIGURES)}
+    assert {
+        "set_table1_accuracy",
+        "set_table3_significance",
+        "set_figure1_training_curves",
+    } < of_set
+    shared = {"prepare_set", "evaluate_set", "collect_set_curves", "compare_modes_on_set"}
+    assert set(jobs) - TARGETS == of_set | shared
+
+
+def test_math_500_is_a_further_test_set_of_svamp():
+    flags = ("--dry-run", "--forceall", "--printshellcmds", "--config", "study=svamp")
+    done = snakemake(*flags)
+    counts = job_counts(done.stdout)
+    assert counts["train"] == counts["evaluate"] == counts["evaluate_set"] == 6
+    assert counts["prepare_set"] == counts["set_table1_accuracy"] == 1
+    # Its own files are not here; a run would end with that, and not begin.
+    assert done.stderr.count("warning: data: no such file: data/svamp/train.jsonl, ") == 1
+    (command,) = [line for line in done.stdout.splitlines() if "stages.prepare_set" in line]
+    assert "--name math500" in command and '"id": "HuggingFaceH4/MATH-500"' in command
+    evaluated = [
+        line for line in done.stdout.splitlines() if "--problems results/svamp/sets" in line
+    ]
+    assert len(evaluated) == 6 and all('"task": "jsonl"' in line for line in evaluated)
 
 
 def test_a_proxy_is_prepared_and_handed_to_training(clone):

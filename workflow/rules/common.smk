@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import re
@@ -28,7 +29,7 @@ from cfdapo.analysis import registry
 from cfdapo.credit.rules import require_known_options
 from cfdapo.environments import leave_out_user_packages, shell_prefix
 from cfdapo.files import UserError, sha256_of
-from cfdapo.policy.local import content_hash, files_of
+from cfdapo.policy.local import content_hash, files_of, refuse_code
 from cfdapo.policy.templates import require_steady_models
 from cfdapo.provenance import credit_sources, source_files
 from cfdapo.settings import (
@@ -56,6 +57,7 @@ from cfdapo.study import (
     training_settings,
     weight_groups,
     without_reports,
+    without_sets,
 )
 
 USE_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
@@ -82,6 +84,7 @@ def placed(entry):
 
 try:
     STUDY, REPORTERS = without_reports(load_study(check_choice(config)))
+    STUDY, SETS = without_sets(STUDY)
     if workflow.is_main_process:  # and not in each of its jobs
         require_steady_models({name: placed(one) for name, one in STUDY.models.items()})
         # Tables are also made of records whose code of one's own is somewhere else.
@@ -107,7 +110,11 @@ LABELS = dict(STUDY.labels)
 TASK = STUDY.data.task
 PROXY = STUDY.credit.proxy
 STEPS = checkpoint_steps(STUDY.training.steps, STUDY.training.checkpoint_every)
-RUN = f"{RESULTS}/runs/{{model}}/{{mode}}/seed{{seed}}"
+ONE_RUN = "runs/{model}/{mode}/seed{seed}"
+RUN = f"{RESULTS}/{ONE_RUN}"
+# A further test set's folder, laid out as the study's own is, with what is its own.
+SET = f"{RESULTS}/sets/{{set}}"
+LOGS, LOGS_OF_SET = f"{RESULTS}/logs", f"{RESULTS}/logs/sets/{{set}}"
 EVOLUTION = f"{RESULTS}/evolution/{{model}}"
 
 
@@ -121,21 +128,36 @@ def generation_before(wildcards):
     }
 
 
-def unfinished():
+def unfinished(*files):
     """The runs that lack a file which tables are made from, as model/mode/seed0."""
     names = expand("{model}/{mode}/seed{seed}", model=MODELS, mode=MODES, seed=SEEDS)
-    files = ("run.json", "history.jsonl", "evaluation.jsonl")
-    return [n for n in names if not all(Path(f"{RESULTS}/runs/{n}/{f}").is_file() for f in files)]
+    return [n for n in names if not all(Path(file.format(run=n)).is_file() for file in files)]
 
 
-# Runs that tables do without (make tables). Jobs, which read this file again, are told: a run that
-# is finished meanwhile would be in some of the tables only.
+def unevaluated(name):
+    """The runs that were not evaluated on a further test set."""
+    lies = SET.format(set=name)
+    return unfinished(f"{RESULTS}/runs/{{run}}/run.json", f"{lies}/runs/{{run}}/evaluation.jsonl")
+
+
+# Runs that tables do without (make tables), of the study's own test set and of others. Jobs, which
+# read this file again, are told: a run that is finished meanwhile would be in some tables only.
 PRESENT_ONLY = config.get("present_only", False)
 if PRESENT_ONLY and workflow.is_main_process:
-    os.environ.update(CFDAPO_MISSING=" ".join(unfinished()))
-MISSING = os.environ.get("CFDAPO_MISSING", "").split() if PRESENT_ONLY else []
-if MISSING and len(MISSING) == len(MODELS) * len(MODES) * len(SEEDS):
+    needed = ("run.json", "history.jsonl", "evaluation.jsonl")
+    lacking = {"": unfinished(*(f"{RESULTS}/runs/{{run}}/{name}" for name in needed))}
+    lacking |= {name: unevaluated(name) for name in SETS}
+    os.environ.update(CFDAPO_MISSING=json.dumps(lacking))
+LACKING = json.loads(os.environ.get("CFDAPO_MISSING", "{}")) if PRESENT_ONLY else {}
+MISSING = LACKING.get("", [])
+EVERY_RUN = len(MODELS) * len(MODES) * len(SEEDS)
+if MISSING and len(MISSING) == EVERY_RUN:
     raise WorkflowError(f"{RESULTS}: no run is finished yet; make status STUDY={config['study']}")
+# The further test sets that tables are made of.
+TOLD_SETS = [name for name in SETS if len(LACKING.get(name, [])) < EVERY_RUN]
+if len(TOLD_SETS) < len(SETS) and workflow.is_main_process:
+    untold = ", ".join(sorted(set(SETS) - set(TOLD_SETS)))
+    print(f"left out, as no run is evaluated on them yet: {untold}", file=sys.stderr)
 
 
 def from_here(path):
@@ -152,6 +174,7 @@ wildcard_constraints:
     model=one_of(MODELS),
     mode=one_of(MODES),
     seed=one_of(SEEDS),
+    set=one_of(SETS),
 
 
 def code(stage):
@@ -164,10 +187,18 @@ def code(stage):
 
 def data_settings(wildcards):
     """Where the problems come from; a folder that the study names is one of the clone."""
-    data = STUDY.data
+    return as_flag(_data_in_clone(STUDY.data))
+
+
+def set_data(wildcards):
+    """The same of a further test set."""
+    return as_flag(_data_in_clone(SETS[wildcards.set].data()))
+
+
+def _data_in_clone(data):
     own = {key: own_file(getattr(data, key)) for key in ("train", "test")}
     path = in_clone(data.path) if data.path else None
-    return as_flag(replace(data, path=path, **own))
+    return replace(data, path=path, **own)
 
 
 def own_file(name):
@@ -178,15 +209,37 @@ def own_file(name):
 def data_content(wildcards):
     """The hashes of the files of one's own questions, by which changed ones are found.
 
-    A dry run shows also what would be done with files that are not there.
+    A dry run shows also what would be done with files that are not there, and says so.
     """
-    files = [own_file(name) for name in (STUDY.data.train, STUDY.data.test)]
-    files = [file for file in files if isinstance(file, str)]
+    return _content_of("data", STUDY.data.train, STUDY.data.test)
+
+
+def set_content(wildcards):
+    """The same of a further test set."""
+    return _content_of(f"evaluation.sets.{wildcards.set}", SETS[wildcards.set].test)
+
+
+def _content_of(where, *sources):
+    files = [file for file in map(own_file, sources) if isinstance(file, str)]
     if missing := [file for file in files if not Path(file).is_file()]:
+        fault = f"{where}: no such file: {', '.join(missing)}"
         if workflow.dryrun:
+            _warn_once(f"{fault}; a run stops here before any job")
             return "missing"
-        raise WorkflowError(f"data: no such file: {', '.join(missing)}")
+        raise WorkflowError(fault)
     return " ".join(map(sha256_of, files))
+
+
+@functools.cache
+def _warn_once(text):
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def set_code(stage):
+    """The source files of a stage that reads a further test set, whose task is its own."""
+    return lambda wildcards: list(
+        map(in_clone, source_files(f"cfdapo.stages.{stage}", SETS[wildcards.set].task))
+    )
 
 
 def output_code(stage, spec):
@@ -234,7 +287,9 @@ def model_content(wildcards):
     if entry.source != "local":
         return ""
     try:
-        return content_hash(files_of(entry.path))
+        files = files_of(entry.path)
+        refuse_code(Path(entry.path))
+        return content_hash(files)
     except UserError as error:
         raise WorkflowError(f"models.{wildcards.model}.path: {error}") from None
 
@@ -289,6 +344,12 @@ def member_settings(wildcards):
 
 def evaluate_settings(wildcards):
     return as_flag(_common_settings(wildcards) | {"evaluation": STUDY.evaluation})
+
+
+def set_evaluate_settings(wildcards):
+    """The same of a further test set, whose answers its own task grades."""
+    more = {"task": SETS[wildcards.set].task, "evaluation": STUDY.evaluation}
+    return as_flag(_common_settings(wildcards) | more)
 
 
 def overhead_settings(wildcards):
@@ -353,6 +414,27 @@ def run_files(name):
     return [path for path in paths if path not in missing]
 
 
+def set_files(wildcards):
+    """The evaluations on a further test set of the runs that tables are made of."""
+    paths = expand(
+        f"{SET}/{ONE_RUN}/evaluation.jsonl",
+        set=wildcards.set,
+        model=MODELS,
+        mode=MODES,
+        seed=SEEDS,
+    )
+    folder = f"{SET}/runs".format(set=wildcards.set)
+    missing = {f"{folder}/{run}/evaluation.jsonl" for run in LACKING.get(wildcards.set, [])}
+    return [path for path in paths if path not in missing]
+
+
+def set_records(wildcards):
+    """The records of these runs."""
+    missing = {f"{RESULTS}/runs/{run}/run.json" for run in LACKING.get(wildcards.set, [])}
+    every = expand(f"{RUN}/run.json", model=MODELS, mode=MODES, seed=SEEDS)
+    return [path for path in every if path not in missing]
+
+
 # A table's files, and what a report says each is for.
 FORMATS = {
     "csv": "CSV: the numbers, every digit",
@@ -362,30 +444,30 @@ FORMATS = {
 }
 
 
-def table(name):
-    return {form: f"{RESULTS}/tables/{name}.{form}" for form in FORMATS}
+def table(name, folder=RESULTS):
+    return {form: f"{folder}/tables/{name}.{form}" for form in FORMATS}
 
 
-def table_outputs(name):
+def table_outputs(name, of_set=False):
     """A table's files, each with a label of its own in the report."""
     return {
         form: report(
             file,
             caption="../report/output.rst",
-            category="Tables",
+            category="Test set {set}" if of_set else "Tables",
             labels={"table": name, "format": FORMATS[form]},
         )
-        for form, file in table(name).items()
+        for form, file in table(name, SET if of_set else RESULTS).items()
     }
 
 
-def figure(name):
-    return multiext(f"{RESULTS}/figures/{name}", ".pdf", ".png")
+def figure(name, folder=RESULTS):
+    return multiext(f"{folder}/figures/{name}", ".pdf", ".png")
 
 
-def inputs_of(spec):
+def inputs_of(spec, of_set=False):
     """What a table or figure is made from; outputs.smk says which files are needed."""
-    files = {need: NEEDED[need] for need in spec.needs}
+    files = {need: (SET_NEEDED if of_set else NEEDED)[need] for need in spec.needs}
     tables = [f"{RESULTS}/tables/{name}.csv" for name in spec.tables]
     return files | ({"tables": tables} if tables else {})
 
@@ -402,9 +484,18 @@ UNMEASURED = tuple(
 
 
 def outputs_of(specs):
-    """The files of those tables and figures that say something about the study."""
+    """The files of those tables and figures that say something about the study, or a set of it."""
     fitting = registry.fitting(specs, TASK, UNMEASURED + ABSENT)
-    return [getattr(rules, spec.name).output for spec in fitting]
+    found = [getattr(rules, spec.name).output for spec in fitting]
+    for spec in registry.of_evaluations_alone(specs):
+        found += expand(getattr(rules, registry.set_rule(spec)).output, set=TOLD_SETS)
+    return found
+
+
+def with_sets(specs):
+    """Each table or figure with whether it is of a further test set, those of all sets in one."""
+    of_sets = registry.of_evaluations_alone(specs)
+    return [(spec, False) for spec in specs] + [(spec, True) for spec in of_sets]
 
 
 def report_labels(wildcards, output):
@@ -417,14 +508,38 @@ RUN_FLAGS = (
     f"--models {' '.join(MODELS)} --modes {' '.join(MODES)} --seeds {' '.join(map(str, SEEDS))}"
 )
 MISSING_FLAG = f" --missing {' '.join(MISSING)}" if MISSING else ""
-RESULTS_FLAGS = (
-    f"--results {RESULTS} {RUN_FLAGS} --labels {shlex.quote(as_flag(LABELS))}"
-    f" --mode-labels {shlex.quote(as_flag(mode_labels(STUDY)))} --task {TASK}"
-    f" --weight-groups {shlex.quote(as_flag(weight_groups(STUDY)))}"
-)
+
+
+def _results_flags(task):
+    return (
+        f"--results {RESULTS} {RUN_FLAGS} --labels {shlex.quote(as_flag(LABELS))}"
+        f" --mode-labels {shlex.quote(as_flag(mode_labels(STUDY)))} --task {task}"
+        f" --weight-groups {shlex.quote(as_flag(weight_groups(STUDY)))}"
+    )
 
 
 def results_flags(spec):
     """Of what no run is needed for, none is missing."""
     of_credit = registry.of_credit_alone(registry.TABLES + registry.FIGURES)
-    return RESULTS_FLAGS + ("" if spec in of_credit or not spec.needs else MISSING_FLAG)
+    missing = "" if spec in of_credit or not spec.needs else MISSING_FLAG
+    return _results_flags(TASK) + missing
+
+
+def set_run_flags(wildcards):
+    """The runs that tables of a further test set are made of, and where that lies."""
+    missing = LACKING.get(wildcards.set, [])
+    folder = SET.format(set=wildcards.set)
+    return f" --missing {' '.join(missing)}" * bool(missing) + f" --test-set {folder}"
+
+
+def set_study_flags(wildcards):
+    """The flags of its statistics."""
+    return RUN_FLAGS + set_run_flags(wildcards)
+
+
+def set_results_flags(wildcards):
+    """The flags of its tables and figures."""
+    one = SETS[wildcards.set]
+    label = shlex.quote(one.label or wildcards.set)
+    more = f" --test-set-label {label}"
+    return _results_flags(one.task) + set_run_flags(wildcards) + more

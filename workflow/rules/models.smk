@@ -51,4 +51,5 @@ rule fetch_model:
 rule downloads:
     input:
         rules.prepare_data.output,
+        expand(rules.prepare_set.output, set=SETS),
         expand(rules.fetch_model.output, model=HUB_MODELS),

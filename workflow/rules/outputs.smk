@@ -12,6 +12,12 @@ NEEDED = {
     "truth": expand(rules.measure_truth.output, model=MODELS),
 }
 
+# The same of a further test set.
+SET_NEEDED = {
+    "curves": rules.collect_set_curves.output,
+    "comparisons": rules.compare_modes_on_set.output,
+}
+
 # What is measured once a model and is not there yet, where tables are made of what is there.
 ABSENT = tuple(
     need
@@ -27,24 +33,24 @@ if ABSENT and workflow.is_main_process:
     print(f"left out, for want of {', '.join(ABSENT)}: {', '.join(left)}", file=sys.stderr)
 
 
-for spec in registry.TABLES:
+for spec, of_set in with_sets(registry.TABLES):
 
     rule:
         name:
-            spec.name
+            registry.set_rule(spec) if of_set else spec.name
         input:
-            **inputs_of(spec),
+            **inputs_of(spec, of_set),
             code=output_code("make_table", spec),
         output:
-            **table_outputs(spec.name),
+            **table_outputs(spec.name, of_set),
         log:
-            f"{RESULTS}/logs/{spec.name}.log",
+            f"{LOGS_OF_SET if of_set else LOGS}/{spec.name}.log",
         localrule: True
         conda:
             "../../envs/analysis.yaml"
         params:
             name=spec.name,
-            flags=results_flags(spec),
+            flags=set_results_flags if of_set else results_flags(spec),
             caption=spec.caption,
             out=subpath(output[0], parent=True),
         shell:
@@ -52,29 +58,29 @@ for spec in registry.TABLES:
             " --out {params.out} > {log} 2>&1"
 
 
-for spec in registry.FIGURES:
+for spec, of_set in with_sets(registry.FIGURES):
 
     rule:
         name:
-            spec.name
+            registry.set_rule(spec) if of_set else spec.name
         input:
-            **inputs_of(spec),
+            **inputs_of(spec, of_set),
             code=output_code("plot_figure", spec),
         output:
             report(
-                figure(spec.name),
+                figure(spec.name, SET if of_set else RESULTS),
                 caption="../report/output.rst",
-                category="Figures",
+                category="Test set {set}" if of_set else "Figures",
                 labels=report_labels,
             ),
         log:
-            f"{RESULTS}/logs/{spec.name}.log",
+            f"{LOGS_OF_SET if of_set else LOGS}/{spec.name}.log",
         localrule: True
         conda:
             "../../envs/analysis.yaml"
         params:
             name=spec.name,
-            flags=results_flags(spec),
+            flags=set_results_flags if of_set else results_flags(spec),
             caption=spec.caption,
             out=subpath(output[0], parent=True),
         shell:

@@ -1,6 +1,8 @@
 localrules:
     collect_curves,
     compare_modes,
+    collect_set_curves,
+    compare_modes_on_set,
 
 
 rule collect_curves:
@@ -41,3 +43,34 @@ rule compare_modes:
     shell:
         "python -m cfdapo.stages.compare_modes --curves {input.curves} --runs {params.runs}"
         " {params.study} --out {params.folder} > {log} 2>&1"
+
+
+# The same of a further test set.
+use rule collect_curves as collect_set_curves with:
+    input:
+        evaluations=set_files,
+        records=set_records,
+        code=code("collect_curves"),
+    output:
+        f"{SET}/statistics/curves.csv",
+    log:
+        f"{LOGS_OF_SET}/collect_curves.log",
+    params:
+        runs=f"{RESULTS}/runs",
+        study=set_study_flags,
+
+
+use rule compare_modes as compare_modes_on_set with:
+    input:
+        evaluations=set_files,
+        curves=rules.collect_set_curves.output,
+        code=code("compare_modes"),
+    output:
+        f"{SET}/statistics/significance.csv",
+        f"{SET}/statistics/problem_level.csv",
+    log:
+        f"{LOGS_OF_SET}/compare_modes.log",
+    params:
+        runs=f"{RESULTS}/runs",
+        study=set_study_flags,
+        folder=subpath(output[0], parent=True),

@@ -317,6 +317,20 @@ def of_credit_alone(specs: tuple[Spec, ...]) -> list[Spec]:
     ]
 
 
+def of_evaluations_alone(specs: tuple[Spec, ...]) -> list[Spec]:
+    """Those that evaluations alone decide: each further test set of a study has its own."""
+    return [
+        spec
+        for spec in specs
+        if spec.needs and {*spec.needs} <= {"curves", "comparisons"} and not spec.tables
+    ]
+
+
+def set_rule(spec: Spec) -> str:
+    """The name of the rule that makes it of a further test set."""
+    return f"set_{spec.name}"
+
+
 def find(specs: tuple[Spec, ...], name: str) -> Spec:
     """The one of that name; raises `UserError` listing the names there are."""
     for spec in specs:
@@ -326,4 +340,5 @@ def find(specs: tuple[Spec, ...], name: str) -> Spec:
 
 
 if __name__ == "__main__":
-    print("\n".join(spec.name for spec in TABLES + FIGURES))
+    every = TABLES + FIGURES
+    print("\n".join([s.name for s in every] + [set_rule(s) for s in of_evaluations_alone(every)]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from cfdapo.files import UserError, read_jsonl, sha256_of
+from cfdapo.files import UserError, parse_jsonl, read_text, sha256_of
 from cfdapo.problems import latex
 from cfdapo.problems.gsm8k import strip_marks
 from cfdapo.problems.own_answers import read_gold
@@ -30,10 +30,13 @@ def load(split: str, data: DataSettings) -> list[Row]:
 
     Raises:
         UserError: a file is missing, a record lacks a field or its answer is of another kind, two
-            have one id; the message names file, record and field.
+            have one id; the message names file, line (of the hub record) and field.
     """
     source, records = read_records(split, data)
-    rows = [_row(record, n, split, source, data) for n, record in enumerate(records, start=1)]
+    rows = [
+        _row(record, f"{source}, {place}", f"{split}-{n}", data)
+        for n, (place, record) in enumerate(records)
+    ]
     if not rows:
         raise UserError(f"{source}: has no questions")
     rows = rows[: data.problems(split)]
@@ -45,18 +48,20 @@ def load(split: str, data: DataSettings) -> list[Row]:
     return rows
 
 
-def read_records(split: str, data: DataSettings) -> tuple[str, list[Row]]:
-    """The records of a split as they come, and where they come from."""
+def read_records(split: str, data: DataSettings) -> tuple[str, list[tuple[str, Row]]]:
+    """Where the records of a split come from, and each with its place there, in order."""
     where = _where(split, data)
     if isinstance(where, str):
-        return where, read_jsonl(where)
+        lines = parse_jsonl(read_text(where), where)
+        return where, [(f"line {number}", record) for number, record in lines]
     name = f"{where.id} (revision {where.revision}, {where.config or 'default'}, {where.split})"
     try:
         # Imported here: it takes seconds, and a study with local data does not need it.
         from datasets import load_dataset
 
         loaded = load_dataset(where.id, where.config, split=where.split, revision=where.revision)
-        return name, loaded.to_list()
+        found = enumerate(loaded.to_list(), start=1)
+        return name, [(f"record {number}", record) for number, record in found]
     except (ImportError, OSError, ValueError) as error:
         raise UserError(
             f"data.{split}: {name} cannot be loaded from the hub ({error}); without network, name "
@@ -65,10 +70,14 @@ def read_records(split: str, data: DataSettings) -> tuple[str, list[Row]]:
 
 
 def describe(data: DataSettings) -> dict[str, Any]:
-    """Where each split came from, for the data's manifest; of a file with its sha256."""
+    """Where each split came from, for the data's manifest; of a file with its sha256.
+
+    A further test set has no training split.
+    """
     sources: dict[str, Any] = {}
-    for split in ("train", "test"):
-        where = _where(split, data)
+    for split, where in (("train", data.train), ("test", data.test)):
+        if where is None:
+            continue
         sources[split] = (
             {"file": Path(where).name, "sha256": sha256_of(where)}
             if isinstance(where, str)
@@ -95,8 +104,8 @@ def _where(split: str, data: DataSettings) -> str | HubSplit:
     return where
 
 
-def _row(record: Row, number: int, split: str, source: str, data: DataSettings) -> Row:
-    where = f"{source}, record {number}"
+def _row(record: Row, where: str, number: str, data: DataSettings) -> Row:
+    """A record as a problem; `where` it stands is for messages, `number` its id if it has none."""
     fields = {"question": "question", "answer": "answer", **(data.fields or {})}
     values = {name: _value(record, field, where) for name, field in fields.items()}
     options: Sequence[str] | int = data.letters or LETTERS
@@ -116,7 +125,7 @@ def _row(record: Row, number: int, split: str, source: str, data: DataSettings) 
         named = zip(ascii_uppercase, options, strict=False)
         shown["choices"] = "\n".join(f"{letter}. {option}" for letter, option in named)
     return {
-        "id": str(values.get("id", f"{split}-{number - 1}")),
+        "id": str(values.get("id", number)),
         "question": fill(prompt_of(data), shown),
         "answer": gold.to_text(),
         "solution": strip_marks(values.get("solution", "")),

@@ -7,12 +7,15 @@ python -m cfdapo.stages.archive verify --results results/paper
 import argparse
 import gzip
 import io
+import sys
 import tarfile
 from pathlib import Path
 from typing import IO
 
 from cfdapo import checksums
-from cfdapo.files import UserError, atomic_stream, atomic_write, sha256_of
+from cfdapo.files import UserError, atomic_stream, atomic_write, read_json, sha256_of
+from cfdapo.own_code import sources
+from cfdapo.provenance import rule_hash
 from cfdapo.stages import run
 from cfdapo.study import ROOT
 
@@ -28,6 +31,9 @@ RECORDS = (
     "evolution/*/generation*.json",
     "statistics/*.csv",
     "data/manifest.json",
+    "sets/*/runs/*/*/*/evaluation.jsonl",
+    "sets/*/statistics/*.csv",
+    "sets/*/data/manifest.json",
 )
 # It is itself the list of a model's checksums.
 MANIFESTS = "models/*/manifest.json"
@@ -35,6 +41,8 @@ PARTIAL = ".partial.jsonl"
 NEEDED = ("evaluation.jsonl", "history.jsonl", "run.json")
 _OLDER = "an archive of an older version, so make its tables with the commit in run.json"
 SUMS, STUDY = "SHA256SUMS", "study.yaml"
+# Below the results: the code of one's own that the study's records name, to be read by others.
+OWN = "own"
 # 1 January 1980: a fixed time, so that equal records are an equal archive, and older than any
 # clone, so that Snakemake makes everything that can be made from the records anew.
 TIME = 315532800
@@ -62,7 +70,8 @@ def pack(results: Path, out: Path) -> list[Path]:
     """Pack the records of the folder `results` into `out`; returns them, relative to the folder.
 
     The archive unpacks to results/{study}/ with the checksums in SHA256SUMS (which `sha256sum -c`
-    reads) and the study's configuration in study.yaml. Equal records make an equal archive.
+    reads), the study's configuration in study.yaml, and code of one's own in own/, where that is
+    still what the records were made with; else stderr says so. Equal records make an equal archive.
 
     Raises:
         UserError: there are no runs, some lack a record (all are named), or a record is damaged or
@@ -72,6 +81,7 @@ def pack(results: Path, out: Path) -> list[Path]:
     _write_study(results)
     sums = {path: checksums.check(path).sha256 for path in _records(results)}
     others = [*map(checksums.beside, sums), *results.glob(MANIFESTS), results / STUDY]
+    others += _write_own_code(results)
     sums |= {path: sha256_of(path) for path in others if path.is_file()}
     files = sorted(sums)
     lines = [f"{sums[path]}  {path.relative_to(results).as_posix()}\n" for path in files]
@@ -98,7 +108,10 @@ def _require_whole_runs(results: Path) -> None:
     runs = sorted(path for path in results.glob("runs/*/*/*") if path.is_dir())
     if not runs:
         raise UserError(f"{results}: has no runs; an archive is packed from a study that has run")
-    absent = [str(run / name) for run in runs for name in NEEDED if not (run / name).is_file()]
+    needed = [run / name for run in runs for name in NEEDED]
+    for test_set in sorted(path.parents[1] for path in results.glob("sets/*/data/manifest.json")):
+        needed += [test_set / run.relative_to(results) / "evaluation.jsonl" for run in runs]
+    absent = [str(path) for path in needed if not path.is_file()]
     if absent:
         raise UserError(f"missing records, of runs that are not finished: {', '.join(absent)}")
 
@@ -108,6 +121,37 @@ def _write_study(results: Path) -> None:
     source = ROOT / "config" / "studies" / f"{results.resolve().name}.yaml"
     if source.is_file():
         atomic_write(results / STUDY, source.read_bytes())
+
+
+def _write_own_code(results: Path) -> list[Path]:
+    """Keep the code of one's own that the records were made with; returns its files."""
+    made_with = {
+        (name, found)
+        for run in results.glob("runs/*/*/*/run.json")
+        for name, found in _own_hashes(run).items()
+    }
+    files: dict[Path, Path] = {}
+    for name, found in sorted(made_with):
+        try:
+            if rule_hash(name) != found:
+                raise UserError(f"{name}: is not what runs of it were made with")
+            for module, path in sources(name).items():
+                inside = Path(*module.split("."))
+                init = path.name == "__init__.py"
+                files[inside / path.name if init else inside.with_suffix(".py")] = path
+        except UserError as error:
+            print(f"warning: code of one's own is not packed: {error}", file=sys.stderr)
+    for place, path in files.items():
+        (results / OWN / place).parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(results / OWN / place, path.read_bytes())
+    return [results / OWN / place for place in files]
+
+
+def _own_hashes(run: Path) -> dict[str, str]:
+    """Path -> hash of the code of one's own that a run's record names."""
+    origin = read_json(run).get("origin")
+    own = origin.get("own") if isinstance(origin, dict) else None
+    return own if isinstance(own, dict) else {}
 
 
 def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None:

@@ -23,6 +23,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--missing", nargs="+", default=(), help="runs to do without, as model/mode/seed0"
     )
+    parser.add_argument(
+        "--test-set", type=Path, help="folder of a further test set; default: the study's own"
+    )
 
 
 def add_results_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +41,8 @@ def add_results_arguments(parser: argparse.ArgumentParser) -> None:
         default={},
         help='display names of variants, as {"mode": "Label"}',
     )
-    parser.add_argument("--task", choices=TASKS, help="the study's task")
+    parser.add_argument("--task", choices=TASKS, help="the study's task, or the test set's")
+    parser.add_argument("--test-set-label", help="display name of the test set")
     parser.add_argument(
         "--weight-groups",
         type=json_object,
@@ -54,7 +58,7 @@ def runs_of(given: argparse.Namespace, folder: Path) -> Runs:
         UserError: a run to do without is none of the study's, or no run is left.
     """
     missing = frozenset(given.missing)
-    whole = Runs(folder, given.models, given.modes, given.seeds)
+    whole = Runs(folder, given.models, given.modes, given.seeds, test_set=given.test_set)
     if strange := missing - {run_name(*key) for key in whole.keys()}:  # noqa: SIM118
         raise UserError(f"--missing: no such run: {', '.join(sorted(strange))}")
     runs = replace(whole, missing=missing)
@@ -95,12 +99,13 @@ def results_of(given: argparse.Namespace) -> Results:
     variants = {mode: given.mode_labels[mode] for mode in given.modes if mode not in PAPER_MODES}
     modes = named_modes(given.modes, variants)
     return Results(
-        folder=given.results,
+        folder=given.test_set or given.results,
         runs=runs,
         labels={m: given.labels.get(m, m) for m in given.models if m in present},
         modes=modes,
         task=given.task,
         weight_groups=_in_order(given.weight_groups, list(modes)),
+        test_set=(given.test_set_label or given.test_set.name) if given.test_set else None,
     )
 
 

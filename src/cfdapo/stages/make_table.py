@@ -23,6 +23,8 @@ def main() -> None:
     given = parser.parse_args()
     results = results_of(given)
     table = find(TABLES, given.table).make(results)
+    if results.test_set:
+        table = replace(table, title=f"Test set {results.test_set}. {table.title}")
     if missing := results.runs.missing_in_words():
         table = replace(table, notes=[*table.notes, Note(MISSING.format(runs=missing))])
     write(table, given.out)

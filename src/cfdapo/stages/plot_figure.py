@@ -15,7 +15,11 @@ def main() -> None:
     add_results_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for the figure's files")
     given = parser.parse_args()
-    save(find(FIGURES, given.figure).make(results_of(given)), given.out / given.figure)
+    results = results_of(given)
+    figure = find(FIGURES, given.figure).make(results)
+    if results.test_set:
+        figure.suptitle(f"Test set {results.test_set}", fontsize=10)
+    save(figure, given.out / given.figure)
 
 
 if __name__ == "__main__":

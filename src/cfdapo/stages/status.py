@@ -20,6 +20,7 @@ from cfdapo.analysis.records.progress import (
     STATES,
     WAITING,
     Progress,
+    evaluated_on,
     failed_logs,
     last_line,
     progress_of,
@@ -63,7 +64,8 @@ def report(study: Study, results: Path) -> list[str]:
             for seed in study.seeds
         ]
     )
-    lines = [*_aligned([HEADINGS, *map(_cells, runs)]), "", *_totals(runs), *_ended(runs)]
+    lines = [*_aligned([HEADINGS, *map(_cells, runs)]), "", *_totals(runs)]
+    lines += _sets(study, results, runs) + _ended(runs)
     for log in failed_logs(results):
         lines += ["", f"failed, for all runs that need it: {log}", f"  {last_line(log)}"]
     if others := strangers(results, runs):
@@ -111,6 +113,16 @@ def _totals(runs: Sequence[Progress]) -> list[str]:
             lines[-1] += f"; {_left(max(total / training, max(known)))} with {training} at once"
     if counts[STALE]:
         lines.append(_MEANING)
+    return lines
+
+
+def _sets(study: Study, results: Path, runs: Sequence[Progress]) -> list[str]:
+    """A line a further test set, which is evaluated by jobs of its own."""
+    lines = []
+    for name in study.evaluation.sets or {}:
+        done, at_work = evaluated_on(results, name, runs)
+        lines.append(f"test set {name}: {done} of {counted(len(runs), 'run')} evaluated")
+        lines[-1] += f", {at_work} being evaluated" if at_work else ""
     return lines
 
 

@@ -46,8 +46,17 @@ def to_open(results: Path) -> list[str]:
 def found(results: Path) -> list[str]:
     """What a study found, a sentence each, out of Tables 1 and 3; none where these are not made.
 
-    Of one seed no winner is named: nothing says whether another would have the same.
+    Of one seed no winner is named: nothing says whether another would have the same. What was found
+    on further test sets comes last.
     """
+    sentences = _found_in(results)
+    for table in sorted(results.glob("sets/*/tables/table1_accuracy.csv")):
+        folder = table.parents[1]
+        sentences += [f"On test set {folder.name}, {one}" for one in _found_in(folder)]
+    return sentences
+
+
+def _found_in(results: Path) -> list[str]:
     accuracy = _rows(results / "tables" / "table1_accuracy.csv")
     tests = _rows(results / "tables" / "table3_significance.csv")
     sentences = []

@@ -87,6 +87,14 @@ def progress_of(results: Path, model: str, mode: str, seed: int, steps: int) -> 
     return replace(found, state=state, said=said, log=log if said else None)
 
 
+def evaluated_on(results: Path, test_set: str, runs: Sequence[Progress]) -> tuple[int, int]:
+    """How many of the runs are evaluated on a further test set, and how many are at it now."""
+    names = [run_name(one.model, one.mode, one.seed) for one in runs]
+    folders = [results / "sets" / test_set / "runs" / name for name in names]
+    done = [folder for folder in folders if (folder / "evaluation.jsonl").is_file()]
+    return len(done), sum(bool(is_held(one / ".evaluation.lock")) for one in folders)
+
+
 def with_paces(runs: Sequence[Progress]) -> list[Progress]:
     """The runs, those without a pace of their own with that of others: of the model, or of all."""
 

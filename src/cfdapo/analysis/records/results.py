@@ -22,7 +22,8 @@ from cfdapo.integrity import Parents
 class Runs:
     """The runs of a study: every model with every mode and seed, below `folder`.
 
-    `missing` are the names of those that are not finished and are to be done without.
+    `missing` are the names of those that are not finished and are to be done without. `test_set` is
+    the folder of a further test set, whose evaluations are then the runs'.
     """
 
     folder: Path
@@ -30,6 +31,7 @@ class Runs:
     modes: list[str]
     seeds: list[int]
     missing: frozenset[str] = frozenset()
+    test_set: Path | None = None
 
     def keys(self) -> list[tuple[str, str, int]]:
         """(model, mode, seed) of every run but the missing, in the tables' order."""
@@ -62,9 +64,11 @@ class Runs:
                 of its run; see `integrity.read_evaluation`.
         """
         paths = self._paths("evaluation.jsonl")
-        described, parents = dict(self._described()), self.parents
+        described = dict(self._described())
+        other = self.test_set is not None
+        parents = Parents(self.test_set) if self.test_set else self.parents
         return (
-            Run(*key, integrity.read_evaluation(path, described[key], parents))
+            Run(*key, integrity.read_evaluation(path, described[key], parents, other))
             for key, path in paths.items()
         )
 
@@ -117,7 +121,9 @@ class Runs:
         return replace(self, modes=[mode for mode in modes if mode in self.modes])
 
     def _places(self, name: str) -> dict[tuple[str, str, int], Path]:
-        return {key: self.folder / run_name(*key) / name for key in self.keys()}
+        evaluated = self.test_set if name == "evaluation.jsonl" else None
+        folder = evaluated / "runs" if evaluated else self.folder
+        return {key: folder / run_name(*key) / name for key in self.keys()}
 
     def _paths(self, name: str) -> dict[tuple[str, str, int], Path]:
         paths = self._places(name)
@@ -129,11 +135,12 @@ class Runs:
 
 @dataclass(frozen=True)
 class Results:
-    """A study's results folder and what is said of it.
+    """A study's results folder, or a further test set's, and what is said of it.
 
     `labels` are display names of its models, `modes` of its modes, both in the order of tables.
     `task` is the study's. `weight_groups` (`cfdapo.study.weight_groups`) are modes that differ in
-    their weighting only: what is special -> weighting -> mode.
+    their weighting only: what is special -> weighting -> mode. `test_set` is how a further test set
+    is called, whose `folder` and `task` these then are.
     """
 
     folder: Path
@@ -142,6 +149,7 @@ class Results:
     modes: dict[str, str]
     task: str | None = None
     weight_groups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    test_set: str | None = None
 
     def curves(self) -> pd.DataFrame:
         """The study's curves, `statistics/curves.csv`.
