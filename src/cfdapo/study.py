@@ -245,6 +245,17 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
         )
     if training["epsilon_high"] < training["epsilon"]:
         found.append("training.epsilon_high: must be at least training.epsilon (Clip-Higher)")
+    # Both would be read and change nothing.
+    if study["lora"]["dropout"]:
+        found.append(
+            f"lora.dropout: {study['lora']['dropout']} must be 0; dropout is off everywhere, as "
+            "noise would be taken for credit"
+        )
+    if training["warmup_steps"] and training["schedule"] == "constant":
+        found.append(
+            "training.warmup_steps: must be 0 with training.schedule constant; "
+            "constant_with_warmup has a warm-up"
+        )
     found += _divergence_conflicts(study)
     found += _measurement_conflicts(study)
     found += _template_conflicts(study["models"])

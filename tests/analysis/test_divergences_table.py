@@ -157,6 +157,17 @@ def test_what_a_spread_needs():
     assert equal_deviations(made({m: v[:1] for m, v in FINAL.items()})[0], "m") is None
 
 
+@pytest.mark.parametrize("moved", [0.0, 2.5])
+def test_runs_that_move_together_are_no_test_of_deviations(moved):
+    """As those of a penalty too weak to change an answer; Holm's family has them not."""
+    found = compared(FINAL | {"kl": [value + moved for value in FINAL["vanilla"]]})
+    assert found["kl"].steadier.value == pytest.approx(1.0)
+    assert found["kl"].steadier.p is None and found["kl"].steadier_holm is None
+    assert found["kl"].steadier.reason == "the same difference, or sum, in every seed"
+    others = [one for one in found.values() if one.steadier.p is not None]
+    assert others and others[0].steadier_holm == pytest.approx(len(others) * others[0].steadier.p)
+
+
 def test_how_many_seeds_a_ratio_of_three_takes():
     """Of 3 seeds F is 9 with (2, 2) degrees of freedom: p = 2 / (1 + 9)."""
     assert 2 * stats.f.sf(9, 2, 2) == pytest.approx(0.2)
