@@ -1,5 +1,6 @@
 """`cfdapo score` on a tiny model: three outputs of the same numbers, and errors for users."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -126,6 +127,12 @@ def test_every_mode_of_one_completion_gives_its_weights(loaded, mode):
 def test_modes_that_need_a_group_are_refused(loaded, mode):
     with pytest.raises(UserError, match=f"mode {mode} needs a group.*allowed: counterfactual"):
         CompletionScorer(*loaded, CreditConfig(mode=mode))
+
+
+def test_standard_input_that_is_no_text_is_one_line(score, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n"), encoding="utf-8"))
+    code, out, said = score("--jsonl", "-")
+    assert code == 2 and out == "" and "error: standard input: not valid UTF-8" in said
 
 
 @pytest.mark.parametrize(
