@@ -98,7 +98,7 @@ def test_text_is_a_table_by_span(score):
     assert code == 0 and "mode counterfactual, intervention pad, sink answer" in lines[0]
     assert [line.rpartition("  ")[2] for line in lines[4:6]] == ["3 + 4 = 7", "7 * 2 = 14"]
     assert any(" 3.00 " in line or " 0.50 " in line for line in lines)
-    assert " 1.50  answer      14" in lines[-1] or "note" in lines[-1]
+    assert sum(" 1.50  answer      14" in line for line in lines) == 1
 
 
 def test_the_page_is_one_file_without_verdicts(score, tmp_path):
