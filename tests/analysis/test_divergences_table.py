@@ -13,7 +13,7 @@ from cfdapo.analysis.outcomes.divergences import (
     seeds_to_tell,
 )
 from cfdapo.analysis.outcomes.figure10_divergences import divergence_curves
-from cfdapo.analysis.outcomes.table19_divergences import table19_divergences
+from cfdapo.analysis.outcomes.table19_divergences import _share, table19_divergences
 from cfdapo.analysis.records.divergences import GRID, DivergencePoint
 from cfdapo.analysis.records.runs import Run
 from cfdapo.analysis.rendering.table import to_latex, to_markdown
@@ -188,6 +188,7 @@ def test_the_table_shows_reported_numbers_beside_and_says_whose_they_are():
     assert by_mode["ProbL2"][-2:] == ["86.7", "60.2"]
     assert by_mode["DAPO"][-2:] == ["–", "–"] and by_mode["Random, ProbL2"][-2:] == ["–", "–"]
     assert by_mode["ProbL2"][10:13] == ["0.064", "38", "20 (≤ 25)"]
+    assert [_share(one) for one in (3.7e-7, 0.0078, 1.0, 1.2)] == ["3.7e-05", "0.78", "100", "120"]
     told = " ".join(note.text for note in shown.notes)
     assert "arXiv 2602.04380, Qwen3-4B on other problems" in told and "from 6 seeds on" in told
     data = shown.data.set_index("mode")

@@ -288,7 +288,8 @@ def equal_deviations(curves: pd.DataFrame, model: str) -> float | None:
     usable = [rows for rows in by_mode if len(rows) > 2]
     if len(usable) < 2 or all(rows.nunique() == 1 for rows in usable):
         return None
-    return float(stats.levene(*usable, center="median").pvalue)
+    p = float(stats.levene(*usable, center="median").pvalue)
+    return None if np.isnan(p) else p  # where a mode's values are all as far from their median
 
 
 def seeds_to_tell(ratio: float) -> int:
