@@ -72,6 +72,8 @@ def test_paper_study_has_the_papers_numbers():
         ("training.epsilon_high", 0.1, "training.epsilon_high: must be at least"),
         ("training.warmup_steps", 5, "training.warmup_steps: must be 0 with training.schedule con"),
         ("lora.dropout", 0.05, "lora.dropout: 0.05 must be 0; dropout is off everywhere"),
+        ("data.path", "own", "data.path: is not for data.task arithmetic, whose problems are made"),
+        ("data.revision", "0" * 40, "data.revision: is for data.task gsm8k only"),
         ("measurement.mode", "best", "measurement.mode: 'best' is not one of the study's modes"),
         ("measurement", {"policy": "untrained", "mode": "wide"}, "measurement.mode: 'wide' is not"),
         ("measurement.combinations", ["pad/all"], "measurement.combinations: ['pad/all'] is not"),

@@ -60,6 +60,13 @@ def rules() -> tuple[str, ...]:
     return tuple(schema["$defs"]["rule"]["enum"])
 
 
+@functools.cache
+def usual_revision() -> str:
+    """The commit of GSM8K where a study names none."""
+    revision: str = _schema()["properties"]["data"]["properties"]["revision"]["default"]
+    return revision
+
+
 def _schema() -> dict[str, Any]:
     """The schema of studies; `UserError` where the package is installed without its repository."""
     if not SCHEMA.is_file():
@@ -371,6 +378,11 @@ def _folder_conflicts(study: dict[str, Any]) -> list[str]:
 def _data_conflicts(study: dict[str, Any]) -> list[str]:
     """Keys that one's own questions need, or that are for them alone."""
     data, task = study["data"], study["data"]["task"]
+    unread = []
+    if data["path"] is not None and task in MADE_TASKS:
+        unread.append(f"data.path: is not for data.task {task}, whose problems are made")
+    if task != "gsm8k" and data["revision"] != usual_revision():
+        unread.append("data.revision: is for data.task gsm8k only")
     if task != OWN_TASK:
         found = [f"data.{key}: is for data.task {OWN_TASK} only" for key in OWN_KEYS if key in data]
     else:
@@ -382,7 +394,7 @@ def _data_conflicts(study: dict[str, Any]) -> list[str]:
         if data["path"] is not None:
             found.append(f"data.path: is not for data.task {OWN_TASK}, which has train and test")
         found += _field_conflicts(study)
-    return found
+    return unread + found
 
 
 def _field_conflicts(study: dict[str, Any]) -> list[str]:
