@@ -79,6 +79,13 @@ def test_json_that_python_cannot_take_in_is_named(tmp_path):
             read_json(tmp_path / "whole.json")
 
 
+def test_half_of_a_surrogate_pair_is_no_text_and_a_whole_one_is(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": "\\ud83d\\ude00"}\n{"a": ["\\uD83D"]}\n')
+    with pytest.raises(UserError, match="rows.jsonl, line 2: holds half of a surrogate pair"):
+        read_jsonl(path)
+
+
 def test_absent_and_binary_files_are_named(tmp_path):
     with pytest.raises(UserError, match="nothing.json: cannot be read"):
         read_json(tmp_path / "nothing.json")

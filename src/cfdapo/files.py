@@ -147,7 +147,17 @@ def parse_jsonl(text: str, source: str | Path) -> Iterator[tuple[int, dict[str, 
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{where}: not valid JSON ({error})") from error
+        if "\\ud" in line or "\\uD" in line:
+            _require_text(value, where)
         yield number, _as_object(value, where)
+
+
+def _require_text(value: Any, where: str) -> None:
+    r"""Refuse half of a surrogate pair, as \ud83d alone: JSON can say it, no file can hold it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{where}: holds half of a surrogate pair, which is no text") from error
 
 
 def _as_object(value: Any, where: str | Path) -> dict[str, Any]:

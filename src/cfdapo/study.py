@@ -61,6 +61,13 @@ def rules() -> tuple[str, ...]:
     return tuple(schema["$defs"]["rule"]["enum"])
 
 
+@functools.cache
+def usual_revision() -> str:
+    """The commit of GSM8K where a study names none."""
+    revision: str = _schema()["properties"]["data"]["properties"]["revision"]["default"]
+    return revision
+
+
 def _schema() -> dict[str, Any]:
     """The schema of studies; `UserError` where the package is installed without its repository."""
     if not SCHEMA.is_file():
@@ -246,6 +253,17 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
         )
     if training["epsilon_high"] < training["epsilon"]:
         found.append("training.epsilon_high: must be at least training.epsilon (Clip-Higher)")
+    # Both would be read and change nothing.
+    if study["lora"]["dropout"]:
+        found.append(
+            f"lora.dropout: {study['lora']['dropout']} must be 0; dropout is off everywhere, as "
+            "noise would be taken for credit"
+        )
+    if training["warmup_steps"] and training["schedule"] == "constant":
+        found.append(
+            "training.warmup_steps: must be 0 with training.schedule constant; "
+            "constant_with_warmup has a warm-up"
+        )
     found += _divergence_conflicts(study)
     found += _measurement_conflicts(study)
     found += _template_conflicts(study["models"])
@@ -379,10 +397,15 @@ def _sets(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _source_conflicts(where: str, data: dict[str, Any], splits: tuple[str, ...]) -> list[str]:
     """What the keys of the data, or test set, at `where` do not allow together."""
-    if data["task"] != OWN_TASK:
-        return [
-            f"{where}.{key}: is for {where}.task {OWN_TASK} only" for key in OWN_KEYS if key in data
-        ]
+    task = data["task"]
+    unread = []
+    if data["path"] is not None and task in MADE_TASKS:
+        unread.append(f"{where}.path: is not for {where}.task {task}, whose problems are made")
+    if task != "gsm8k" and data["revision"] != usual_revision():
+        unread.append(f"{where}.revision: is for {where}.task gsm8k only")
+    if task != OWN_TASK:
+        own = (key for key in OWN_KEYS if key in data)
+        return unread + [f"{where}.{key}: is for {where}.task {OWN_TASK} only" for key in own]
     found = [
         f"{where}: missing key {key}, which {where}.task {OWN_TASK} needs"
         for key in (*splits, "answer")
@@ -391,7 +414,7 @@ def _source_conflicts(where: str, data: dict[str, Any], splits: tuple[str, ...])
     if data["path"] is not None:
         has = " and ".join(splits)
         found.append(f"{where}.path: is not for {where}.task {OWN_TASK}, which has {has}")
-    return found + _field_conflicts(where, data)
+    return unread + found + _field_conflicts(where, data)
 
 
 def _field_conflicts(where: str, data: dict[str, Any]) -> list[str]:

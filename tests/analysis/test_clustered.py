@@ -143,3 +143,5 @@ def test_holm_by_hand():
     assert holm([0.04, None, 0.01, 0.02]) == pytest.approx([0.04, None, 0.03, 0.04])
     assert holm([0.6, 0.5]) == [1.0, 1.0]
     assert holm([0.01, 0.5]) == [0.02, 0.5]
+    with pytest.raises(ValueError, match="is nan; what is undefined is None"):
+        holm([0.01, math.nan])

@@ -13,7 +13,7 @@ from cfdapo.analysis.outcomes.divergences import (
     seeds_to_tell,
 )
 from cfdapo.analysis.outcomes.figure10_divergences import divergence_curves
-from cfdapo.analysis.outcomes.table19_divergences import table19_divergences
+from cfdapo.analysis.outcomes.table19_divergences import _share, table19_divergences
 from cfdapo.analysis.records.divergences import GRID, DivergencePoint
 from cfdapo.analysis.records.runs import Run
 from cfdapo.analysis.rendering.table import to_latex, to_markdown
@@ -157,6 +157,17 @@ def test_what_a_spread_needs():
     assert equal_deviations(made({m: v[:1] for m, v in FINAL.items()})[0], "m") is None
 
 
+@pytest.mark.parametrize("moved", [0.0, 2.5])
+def test_runs_that_move_together_are_no_test_of_deviations(moved):
+    """As those of a penalty too weak to change an answer; Holm's family has them not."""
+    found = compared(FINAL | {"kl": [value + moved for value in FINAL["vanilla"]]})
+    assert found["kl"].steadier.value == pytest.approx(1.0)
+    assert found["kl"].steadier.p is None and found["kl"].steadier_holm is None
+    assert found["kl"].steadier.reason == "the same difference, or sum, in every seed"
+    others = [one for one in found.values() if one.steadier.p is not None]
+    assert others and others[0].steadier_holm == pytest.approx(len(others) * others[0].steadier.p)
+
+
 def test_how_many_seeds_a_ratio_of_three_takes():
     """Of 3 seeds F is 9 with (2, 2) degrees of freedom: p = 2 / (1 + 9)."""
     assert 2 * stats.f.sf(9, 2, 2) == pytest.approx(0.2)
@@ -177,6 +188,7 @@ def test_the_table_shows_reported_numbers_beside_and_says_whose_they_are():
     assert by_mode["ProbL2"][-2:] == ["86.7", "60.2"]
     assert by_mode["DAPO"][-2:] == ["–", "–"] and by_mode["Random, ProbL2"][-2:] == ["–", "–"]
     assert by_mode["ProbL2"][10:13] == ["0.064", "38", "20 (≤ 25)"]
+    assert [_share(one) for one in (3.7e-7, 0.0078, 1.0, 1.2)] == ["3.7e-05", "0.78", "100", "120"]
     told = " ".join(note.text for note in shown.notes)
     assert "arXiv 2602.04380, Qwen3-4B on other problems" in told and "from 6 seeds on" in told
     data = shown.data.set_index("mode")

@@ -31,6 +31,7 @@ def test_the_packages_own_finders_fit():
         ([(0, 9), (8, 12)], "overlap"),
         ([(0, 1), (2, 3), (4, 5)], "3 spans; max_spans is 2"),
         (["x"], "'x'; allowed: a Span or a pair"),
+        (None, "gave None; allowed: a list of spans"),
     ],
 )
 def test_what_is_no_span_before_the_answer_is_an_error(given, message):

@@ -406,6 +406,13 @@ def test_shuffled_weights_are_the_same_numbers_on_other_spans():
     assert found > 3
 
 
+@pytest.mark.parametrize("name", ["shuffled", "budgeted_inverse"])
+def test_a_rule_that_weighs_as_another_mode_refuses_options_all_the_same(name):
+    config = CreditConfig(mode=name, options={"share": 0.5})
+    with pytest.raises(ValueError, match=f"options of {name}: unknown share; allowed: none"):
+        get_rule(name)(None, config)
+
+
 def test_a_budgeted_inverse_falls_where_counterfactual_rises_and_keeps_the_sum():
     one, other = (assign(name, make_rollout()) for name in ("counterfactual", "budgeted_inverse"))
     compared = 0

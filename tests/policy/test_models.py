@@ -1,5 +1,7 @@
 """Models and adapters that cannot be loaded are named, with what to do."""
 
+import builtins
+import json
 import os
 import resource
 import shutil
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, LlamaForCausalLM
+from transformers import AutoConfig, LlamaForCausalLM, dynamic_module_utils
 
 from cfdapo.files import UserError, read_json, sha256_of, write_json
 from cfdapo.policy.generation import generate
@@ -16,6 +18,7 @@ from cfdapo.policy.models import (
     convert_gguf,
     load_adapter,
     load_base,
+    load_tokenizer,
     save_base,
     write_manifest,
 )
@@ -137,6 +140,21 @@ def test_a_models_origin_tells_what_its_other_files_are_now(prepared, tmp_path, 
     assert after["sha256"][name] == sha256_of(folder / name)
     other = after | {"sha256": after["sha256"] | {"model.safetensors": "0"}}
     assert not same_model(before, other) and not same_model(before, before | {"id": "other"})
+
+
+def test_a_models_own_code_is_never_run_whatever_the_terminal_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(builtins, "input", lambda *_: "y")
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(dynamic_module_utils, "TIME_OUT_REMOTE_CODE", 15)
+    own = tmp_path / "own"
+    own.mkdir()
+    classes = {"AutoConfig": "mine.Config", "AutoTokenizer": [None, "mine.Tokenizer"]}
+    (own / "config.json").write_text(json.dumps({"model_type": "mine", "auto_map": classes}))
+    (own / "tokenizer_config.json").write_text(json.dumps({"auto_map": classes}))
+    (own / "mine.py").write_text(f"open({str(tmp_path / 'was_run')!r}, 'w')")
+    with pytest.raises(UserError, match="own cannot be loaded"):
+        load_tokenizer(tmp_path, {"source": "local", "path": str(own)})
+    assert not (tmp_path / "was_run").exists()
 
 
 def test_weights_that_cannot_be_loaded_are_named(prepared, tmp_path):

@@ -9,11 +9,10 @@ from cfdapo.files import UserError, as_jsonl, sha256_of
 from cfdapo.integrity import read_history
 from cfdapo.policy import penalised
 from cfdapo.policy.divergences import kl, over_vocabulary, prob_l2
-from cfdapo.policy.penalised import PenalisedTrainer
+from cfdapo.policy.penalised import LOSSES, PenalisedTrainer
 from cfdapo.policy.trainer import CFDAPOTrainer
 from cfdapo.policy.training import PenalisedStudyTrainer, StudyTrainer, history
 
-LOSSES = ("dapo", "dr_grpo", "grpo")
 SMALL = {"max_completion_tokens": 32}
 
 
@@ -124,6 +123,38 @@ def test_exact_is_the_sum_over_the_vocabulary(build):
     torch.testing.assert_close(
         gradients(trainer, loss), gradients(trainer, expected), rtol=1e-3, atol=1e-8
     )
+
+
+def test_exact_rounds_weights_of_16_bits_no_more_than_the_library_does(build):
+    """At a low temperature a second rounding would be taken for logits that a model scales."""
+    low = {"precision": "bfloat16", "temperature": 0.05}
+    trainer = build("vanilla", divergence=chosen("prob_l2", estimator="exact"), **low, **SMALL)
+    output = rollout(trainer)
+    states, reference = output["ref_states"], output["ref_per_token_logps"]
+    seen = []
+    trainer.divergence = lambda log_p, log_q: seen.append(log_p) or prob_l2(log_p, log_q)
+    trainer._exactly(trainer.model, states, reference, output)
+    ours = torch.stack(seen).gather(-1, output["completion_ids"].unsqueeze(-1)).squeeze(-1)
+    difference = (ours - reference)[output["completion_mask"].bool()]
+    assert states.dtype == torch.bfloat16 and difference.abs().median() < 1e-4
+
+
+def test_losses_and_models_that_a_divergence_does_not_know_are_refused(build):
+    trainer = build("vanilla", divergence=chosen("prob_l2"), **SMALL)
+    given = {
+        "reward_funcs": trainer.reward_funcs,
+        "train_dataset": trainer.train_dataset,
+        "processing_class": trainer.processing_class,
+        "credit": trainer.credit,
+        "divergence": prob_l2,
+        "coefficient": 0.1,
+    }
+    base = trainer.model.unload()
+    with pytest.raises(ValueError, match="this model has none; give the trainer a peft_config"):
+        PenalisedTrainer(base, args=trainer.args, **given)
+    trainer.args.loss_type = "bnpo"
+    with pytest.raises(ValueError, match="loss_type is 'bnpo'; .* dapo, dr_grpo, grpo"):
+        PenalisedTrainer(base, args=trainer.args, **given)
 
 
 def test_exact_is_refused_where_the_logits_are_not_the_output_layers(build):

@@ -7,7 +7,7 @@ import torch
 
 from cfdapo.files import UserError
 from cfdapo.policy.models import load_base
-from cfdapo.policy.training import COLUMNS, history
+from cfdapo.policy.training import COLUMNS, OPTIONAL_COLUMNS, history
 from cfdapo.study import load_document
 
 # Drops agree to 1e-4 nats, so weights do to about 1e-3 and adapters, moved by at most the learning
@@ -93,8 +93,10 @@ def test_history_has_the_documented_columns_and_no_hits_without_a_cache(build):
 def test_what_is_no_finite_number_is_null_in_the_history():
     times = {COLUMNS[name]: 1.0 for name in ("seconds_generation", "seconds_credit")}
     entry = {"step": 1, "reward": 0.5, "grad_norm": math.inf, "loss": math.nan}
+    entry |= {OPTIONAL_COLUMNS["penalty_gradient"]: math.inf}
     (row,) = history([entry | times | {COLUMNS["seconds_step"]: 3.0}])
     assert (row["reward"], row["grad_norm"], row["loss"]) == (0.5, None, None)
+    assert row["penalty_gradient"] is None and "divergence" not in row
 
 
 def test_every_second_step_is_measured(build):

@@ -251,6 +251,11 @@ def test_a_formula_that_takes_too_long_is_wrong_and_the_next_is_graded(monkeypat
     assert latex.equal("11", "22/2")
 
 
+@pytest.mark.parametrize("stated", ["", " "])
+def test_nothing_is_the_value_of_no_formula(stated):
+    assert not latex.equal("3", stated)
+
+
 @needs_math_verify
 def test_a_gold_answer_that_is_no_formula_is_refused():
     with pytest.raises(ValueError, match="math-verify cannot read"):

@@ -11,6 +11,7 @@ from cfdapo.policy.evolution import found_map, read_search
 from cfdapo.policy.penalised import PenalisedTrainer
 from cfdapo.policy.training import make_trainer
 from cfdapo.settings import parse, plain
+from cfdapo.stages import evolve
 from cfdapo.stages.evolve import EvolveSettings, try_member
 from cfdapo.study import load_document
 
@@ -55,7 +56,7 @@ def tried(folder, number: int, fitness: float | None, generation: int = 0):
 
 
 def test_a_member_is_trained_and_graded_on_problems_that_it_never_saw(
-    prepared, settings, flags, tmp_path, stage
+    prepared, settings, flags, tmp_path, stage, monkeypatch
 ):
     first = tmp_path / "generation0.json"
     assert stage(*flags, "--out", first).returncode == 0
@@ -65,9 +66,14 @@ def test_a_member_is_trained_and_graded_on_problems_that_it_never_saw(
     row = read_json(out)
     assert row["held_out"] == 8 and 0 <= row["fitness"] <= 1 and row["member"] == 1
     assert not out.with_suffix("").exists()
-    # The same member once more has the same weights.
+    # The same member once more has the same weights, also where its grading was interrupted.
     kept = out.read_bytes()
-    try_member(first, 1, *given)
+    with monkeypatch.context() as patch, pytest.raises(TypeError):
+        patch.setattr(evolve, "_fitness", None)
+        try_member(first, 1, *given)
+    with monkeypatch.context() as patch:
+        patch.setattr("cfdapo.stages.train.make_trainer", None)  # would fail if it trained again
+        try_member(first, 1, *given)
     assert out.read_bytes() == kept
     # A search that has stopped tries nobody.
     again = json.loads(first.read_text()) | {"stopped": True}

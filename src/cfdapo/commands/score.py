@@ -163,7 +163,7 @@ def _read(arguments: argparse.Namespace) -> list["Asked"]:
     if any(single):
         raise UserError("score: takes --jsonl, or --prompt and --completion, not both")
     where = "standard input" if arguments.jsonl == "-" else arguments.jsonl
-    text = sys.stdin.read() if arguments.jsonl == "-" else read_text(arguments.jsonl)
+    text = _standard_input() if arguments.jsonl == "-" else read_text(arguments.jsonl)
     asked: dict[str, Asked] = {}
     for number, row in parse_jsonl(text, where):
         one = _asked(row, f"{where}, line {number}", str(len(asked) + 1), arguments.function)
@@ -173,6 +173,13 @@ def _read(arguments: argparse.Namespace) -> list["Asked"]:
     if not asked:
         raise UserError(f"{where}: holds no completion")
     return list(asked.values())
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UserError(f"standard input: not valid UTF-8 ({error})") from error
 
 
 def _asked(row: dict[str, Any], where: str, name: str, function: str | None) -> "Asked":

@@ -41,9 +41,12 @@ def own_spans(find: SpanFinder, text: str, max_spans: int, answer: Span) -> list
 
     Raises WrongRange where these are no disjoint ranges before the answer, or more than max_spans.
     """
-    pairs = [
-        _checked(find, found, "own", 0, answer.start) for found in find(text, max_spans, answer)
-    ]
+    given = find(text, max_spans, answer)
+    if not isinstance(given, Iterable):
+        raise WrongRange(
+            f"{_name(find)} gave {given!r}; allowed: a list of spans, which may be empty"
+        )
+    pairs = [_checked(find, found, "own", 0, answer.start) for found in given]
     spans = sorted(pairs, key=lambda span: span.start)
     if len(spans) > max_spans:
         raise WrongRange(f"{_name(find)} gave {len(spans)} spans; max_spans is {max_spans}")

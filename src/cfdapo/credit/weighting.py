@@ -19,7 +19,11 @@ class Weighting(CreditRule):
 
     def __init__(self, tokenizer: Any, config: CreditConfig, proxy: Proxy | None = None):
         super().__init__(tokenizer, config, proxy)
-        self.assigner = CreditAssigner(tokenizer, config, proxy)
+        self.assigner = CreditAssigner(tokenizer, self._weighed_by(config), proxy)
+
+    def _weighed_by(self, config: CreditConfig) -> CreditConfig:
+        """The settings by which the weights are made; a rule may take those of another mode."""
+        return config
 
     def settle(self, model: nn.Module, prompt: int, completion: int, group: int) -> None:
         self.assigner.settle(model, prompt, completion, group)

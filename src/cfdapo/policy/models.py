@@ -23,7 +23,7 @@ from transformers import (
 from cfdapo.files import UserError, cannot_write, read_json, sha256_of, share, write_json
 from cfdapo.policy.checkpoints import is_about_writing
 from cfdapo.policy.local import PATTERNS, files_of, names_in, refuse_code
-from cfdapo.policy.templates import fix_day
+from cfdapo.policy.templates import fix_day, run_no_code
 from cfdapo.provenance import MANIFEST, WEIGHTS, is_weights
 from cfdapo.settings import GgufModel, LoraSettings
 
@@ -244,7 +244,8 @@ def _where(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _naming(where: dict[str, Any]) -> Iterator[None]:
-    """Turn a failure to load into a `UserError` that names the model."""
+    """Turn a failure to load into a `UserError` that names the model; its own code is never run."""
+    run_no_code()
     try:
         yield
     except (OSError, ValueError, SafetensorError) as error:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from trl.trainer.utils import use_adapter
@@ -27,7 +28,10 @@ PENALTY, PENALTY_GRADIENT = "divergence/loss", "divergence/grad_norm"
 # Every so many steps that norm is measured: by one more backward pass, of the penalty alone.
 GRADIENT_EVERY = 10
 
-# The policy's log-probabilities by this class and by the library differ by rounding alone.
+# Losses whose mean over tokens `_mean` has.
+LOSSES = ("dapo", "dr_grpo", "grpo")
+# Log-probabilities of the policy by this class and by the library: their mean difference is smaller
+# than this. That of one token need not be, as a logit of 16 bits is rounded to an eighth or so.
 _AGREE = 0.05
 
 
@@ -42,8 +46,9 @@ class PenalisedTrainer(CFDAPOTrainer):
     Where the arguments' `beta` is not 0, `divergence` must be `divergences.kl` and `coefficient`
     that beta: the library adds it, and this class but measures its part.
 
-    Raises `UserError` where the model's logits are not its output layer's (scaled or capped) and
-    the divergence is exact.
+    Raises ValueError where the model has no adapter, whose base is the reference, or for another
+    `loss_type`; `UserError` where the model's logits are not its output layer's (scaled or capped)
+    and the divergence is exact.
     """
 
     def __init__(
@@ -55,6 +60,16 @@ class PenalisedTrainer(CFDAPOTrainer):
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
+        if self.loss_type not in LOSSES:
+            raise ValueError(
+                f"loss_type is {self.loss_type!r}; a divergence knows the mean over tokens of "
+                f"{', '.join(LOSSES)}"
+            )
+        if not self.beta and not isinstance(self.model, PeftModel):
+            raise ValueError(
+                "a divergence is from the model below an adapter, and this model has none; give "
+                "the trainer a peft_config"
+            )
         self.divergence, self.coefficient, self.exact = divergence, coefficient, exact
         # The sum over the passes of a step that is measured.
         self._gradient: Tensor | None = None
@@ -142,15 +157,18 @@ class PenalisedTrainer(CFDAPOTrainer):
         head = self.accelerator.unwrap_model(model).get_output_embeddings()
         ids, mask = inputs["completion_ids"], inputs["completion_mask"].bool()
 
-        def of_one(own: Tensor, reference: Tensor) -> Tensor:
+        def scaled(one: Tensor) -> Tensor:
             with self.accelerator.autocast():
-                logits = [head(one) / self.temperature for one in (own, reference)]
-            return over_vocabulary(self.divergence, *logits)
+                logits = head(one)
+            # As the library does it: dividing in 16 bits would round a second time.
+            return logits.float() / self.temperature
 
-        with torch.no_grad(), self.accelerator.autocast():
-            again = (head(states[0]) / self.temperature).float().log_softmax(-1)
-        again = again.gather(-1, ids[0].unsqueeze(-1)).squeeze(-1)
-        if ((again - logps[0].detach()).abs() > _AGREE)[mask[0]].any():
+        def of_one(own: Tensor, reference: Tensor) -> Tensor:
+            return over_vocabulary(self.divergence, scaled(own), scaled(reference))
+
+        with torch.no_grad():
+            again = scaled(states[0]).log_softmax(-1).gather(-1, ids[0].unsqueeze(-1)).squeeze(-1)
+        if (again - logps[0].detach()).abs()[mask[0]].mean() > _AGREE:
             raise UserError(
                 "training.divergence.estimator: exact needs a model whose logits are its output "
                 "layer's; this one's are scaled or capped, so only sampled is right"

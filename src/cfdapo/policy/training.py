@@ -271,7 +271,8 @@ def history(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
             continue  # the trainer's summary at the end
         row = {"step": entry["step"]}
         row |= {column: _finite(entry.get(name)) for column, name in COLUMNS.items()}
-        row |= {column: entry[name] for column, name in OPTIONAL_COLUMNS.items() if name in entry}
+        given = {column: name for column, name in OPTIONAL_COLUMNS.items() if name in entry}
+        row |= {column: _finite(entry[name]) for column, name in given.items()}
         spent = row["seconds_generation"] + row["seconds_credit"]
         row["seconds_update"] = row["seconds_step"] - spent
         rows.append(row)

@@ -106,7 +106,7 @@ def try_member(
         own = replace(settings.run, mirror=member(found, evolution, number))
         name = f"generation{found.generation}.member{number}"
         # One seed a generation: members differ in their mirror alone.
-        train(model, model_dir, part, name, found.generation, own, work)
+        train(model, model_dir, part, name, found.generation, own, work, once=True)
         row |= {"fitness": _fitness(model_dir, work, rows[kept:], settings)}
         row |= {
             "held_out": len(rows) - kept,

@@ -98,10 +98,12 @@ def train(
     proxy_dir: Path | None = None,
     save_minutes: float = SAVE_MINUTES,
     report_to: Sequence[str] = (),
+    once: bool = False,
 ) -> None:
     """Train, or go on from the last checkpoint in `out`/state, then publish the run's files.
 
-    Raises SystemExit with `RESUME_ME` where SIGTERM or SIGINT ended it and its state is saved.
+    With `once` a run that is finished is left as it is. Raises SystemExit with `RESUME_ME` where
+    SIGTERM or SIGINT ended it and its state is saved.
     """
     began = time.perf_counter()
     require_reporters(report_to)
@@ -111,8 +113,8 @@ def train(
     settled = {"model": model, "mode": mode, "seed": seed, "settings": plain(settings)}
     identity = settled | {"origin": _origin(settings, model_dir, problems, proxy_dir)}
     with only_one(out / ".train.lock", f"training of {out}") as waited:
-        if waited and _is_finished(out, identity):
-            print("the other process finished this run")
+        if (waited or once) and _is_finished(out, identity):
+            print("this run is finished")
             return
         state = _state_folder(out, identity)
         reports = Reports(tuple(report_to), f"{model}/{mode}/seed{seed}")

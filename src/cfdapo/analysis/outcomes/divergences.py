@@ -13,7 +13,7 @@ from cfdapo.analysis.records.curves import final_accuracy
 from cfdapo.analysis.records.divergences import DivergencePoint
 from cfdapo.analysis.records.runs import Run
 from cfdapo.analysis.statistics.estimates import LEVEL, SIGNIFICANT, Estimate, holm
-from cfdapo.analysis.statistics.paired import t_interval
+from cfdapo.analysis.statistics.paired import SAME, t_interval
 from cfdapo.analysis.statistics.power import deviation_interval
 from cfdapo.vocabulary import named_modes
 
@@ -169,9 +169,9 @@ def _of_mode(
 def _deviation(values: pd.Series) -> Estimate:
     if len(values) < 2:
         return Estimate(None, reason="one seed: no spread")
-    deviation = float(values.std())
-    if deviation == 0:
+    if np.ptp(values) < SAME:
         return Estimate(0.0, reason="equal values in every seed")
+    deviation = float(values.std())
     return Estimate(deviation, *deviation_interval(deviation, len(values) - 1))
 
 
@@ -222,9 +222,12 @@ def _steadier(values: pd.DataFrame, model: str, mode: str, control: str | None) 
     first, second = (np.asarray(one) for one in (pairs.first, pairs.second))
     if len(first) < 3:
         return Estimate(None, reason="a test for variances needs three seeds")
-    if min(first.std(), second.std()) == 0:
+    if min(np.ptp(first), np.ptp(second)) < SAME:
         return Estimate(None, reason="a variance of 0")
     ratio = float(first.std() / second.std())
+    if min(np.ptp(first - second), np.ptp(first + second)) < SAME:
+        # Nothing is left by chance for a test: the values move together, or apart, in every seed.
+        return Estimate(ratio, reason="the same difference, or sum, in every seed")
     p = float(stats.pearsonr(first + second, first - second).pvalue)
     together = float(stats.pearsonr(first, second).statistic)
     quantile = stats.t.isf((1 - LEVEL) / 2, len(first) - 2)
@@ -285,7 +288,8 @@ def equal_deviations(curves: pd.DataFrame, model: str) -> float | None:
     usable = [rows for rows in by_mode if len(rows) > 2]
     if len(usable) < 2 or all(rows.nunique() == 1 for rows in usable):
         return None
-    return float(stats.levene(*usable, center="median").pvalue)
+    p = float(stats.levene(*usable, center="median").pvalue)
+    return None if np.isnan(p) else p  # where a mode's values are all as far from their median
 
 
 def seeds_to_tell(ratio: float) -> int:

@@ -123,11 +123,17 @@ def _penalty(one: Regularised, footnotes: Footnotes) -> list[Cell]:
         return [footnotes.dash("no penalty")] * 3
     cells = [
         footnotes.dash("not tabulated") if one.cost is None else Cell(f"{one.cost:.2g}"),
-        footnotes.dash("not measured") if one.loss is None else Cell(f"{100 * one.loss:.2g}"),
+        footnotes.dash("not measured") if one.loss is None else Cell(_share(one.loss)),
     ]
     if one.gradient is None or one.gradient_most is None:
         return [*cells, footnotes.dash("not measured: fewer than ten steps")]
-    return [*cells, Cell(f"{100 * one.gradient:.2g} (≤ {100 * one.gradient_most:.2g})")]
+    return [*cells, Cell(f"{_share(one.gradient)} (≤ {_share(one.gradient_most)})")]
+
+
+def _share(value: float) -> str:
+    """A share in %, of two digits at least, which may be a millionth or above 100."""
+    percent = 100 * value
+    return f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}"
 
 
 def _reported(one: Regularised, footnotes: Footnotes) -> list[Cell]:

@@ -52,7 +52,12 @@ def normal_factor(error: float) -> float:
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down adjusted p-values of one family; what is None stays so and is no test."""
+    """Holm's step-down adjusted p-values of one family; what is None stays so and is no test.
+
+    Raises ValueError for nan, which would count as a test and take the others' order along.
+    """
+    if any(p is not None and math.isnan(p) for p in values):
+        raise ValueError("a p-value is nan; what is undefined is None")
     order = sorted((p, i) for i, p in enumerate(values) if p is not None)
     adjusted: list[float | None] = [None] * len(values)
     highest = 0.0

@@ -4,10 +4,8 @@ After CSCR (arXiv 2607.27888) as third parties describe it; its own code was not
 """
 
 from dataclasses import replace
-from typing import Any
 
 from cfdapo.credit.assigner import CreditConfig
-from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.weighting import Weighting
 
 
@@ -21,8 +19,5 @@ class Rule(Weighting):
     keeps = "completion"
     measures_drops = True
 
-    def __init__(self, tokenizer: Any, config: CreditConfig, proxy: Proxy | None = None):
-        changed = replace(
-            config, mode="inverted", options={}, rescale_to_mean_one=True, w_answer=1.0
-        )
-        super().__init__(tokenizer, changed, proxy)
+    def _weighed_by(self, config: CreditConfig) -> CreditConfig:
+        return replace(config, mode="inverted", options={}, rescale_to_mean_one=True, w_answer=1.0)

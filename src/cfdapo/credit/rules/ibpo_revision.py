@@ -26,7 +26,7 @@ class Rule(CreditRule):
 
     s_i = rho where the revision is right; R' = R + lambda s, and A' its group's normalised R'. With
     `mask`, tokens of such a y_i that its revision keeps get 0. Where nothing was set right, all is
-    DAPO's. Right means: of the batch's highest reward.
+    DAPO's. Right means: with no less reward than that sibling, the group's best.
     """
 
     generates = True

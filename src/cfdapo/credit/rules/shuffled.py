@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from cfdapo.credit.assigner import CreditConfig
-from cfdapo.credit.proxy import Proxy
 from cfdapo.credit.rule import Rollout, TokenAdvantages, weighted
 from cfdapo.credit.weighting import Weighting
 from cfdapo.credit.weights import rescale_to_mean_one, token_weights
@@ -17,8 +16,8 @@ class Rule(Weighting):
 
     measures_drops = True
 
-    def __init__(self, tokenizer: Any, config: CreditConfig, proxy: Proxy | None = None):
-        super().__init__(tokenizer, replace(config, mode="counterfactual", options={}), proxy)
+    def _weighed_by(self, config: CreditConfig) -> CreditConfig:
+        return replace(config, mode="counterfactual", options={})
 
     def assign(self, rollout: Rollout) -> TokenAdvantages:
         measured = super().assign(rollout)
