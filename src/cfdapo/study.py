@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -39,8 +40,8 @@ MADE_TASKS = tuple(name for name, task in TASKS.items() if task.made)
 OWN_TASK = "jsonl"
 OWN_KEYS = ("train", "test", "fields", "prompt", "answer", "letters")
 OWN_ANSWERS = ("number", "choice", "latex", "exact")
-# A field's name in a prompt, but not the argument of a command of LaTeX.
-_IN_PROMPT = re.compile(r"(?<![A-Za-z\\])\{([a-z][a-z_]*)\}")
+# A field's name in a prompt, also as the data spell it, but not the argument of a command of LaTeX.
+_IN_PROMPT = re.compile(r"(?<![A-Za-z\\])\{([^\W\d][\w.-]*)\}")
 # Rules whose jobs, run again, go on from where they were.
 RESUMING = ("train", "evaluate", "measure_credit")
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.yaml"
@@ -120,7 +121,7 @@ def check_study(study: Any, source: str) -> dict[str, Any]:
     _take_answers_kind(study)
     validator = _with_defaults(jsonschema.Draft202012Validator)(schema)
     errors = sorted(validator.iter_errors(study), key=lambda error: list(map(str, error.path)))
-    problems = _odd_keys(study) or [_explain(error) for error in errors]
+    problems = _odd_keys(study) or _infinite(study) or [_explain(error) for error in errors]
     problems = problems or _variant_errors(study, schema)
     problems = problems or _conflicts(study)
     if problems:
@@ -140,6 +141,15 @@ def _odd_keys(value: Any, where: str = "") -> list[str]:
     ]
     places = ((f"{where}.{key}" if where else str(key), one) for key, one in value.items())
     return found + [odd for place, one in places for odd in _odd_keys(one, place)]
+
+
+def _infinite(value: Any, where: str = "") -> list[str]:
+    """Numbers, at any depth, that are none or infinite: a schema's bounds let .nan pass."""
+    if isinstance(value, float):
+        return [] if math.isfinite(value) else [f"{where}: {value} is no finite number"]
+    places = value.items() if isinstance(value, dict) else ()
+    places = enumerate(value) if isinstance(value, list) else places
+    return [odd for key, one in places for odd in _infinite(one, f"{where}.{key}".lstrip("."))]
 
 
 def _take_answers_kind(study: Any) -> None:
@@ -251,6 +261,8 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
     found += _folder_conflicts(study)
     found += _data_conflicts(study)
     found += _resource_conflicts(study["resources"])
+    found += _label_conflicts(study)
+    found += _cause_conflicts(study)
     made = [name for name, model in study["models"].items() if model["source"] == "made"]
     if made and study["data"]["task"] not in MADE_TASKS:
         known = " or ".join(MADE_TASKS)
@@ -308,7 +320,8 @@ def _penalty_conflicts(where: str, divergence: dict[str, Any]) -> list[str]:
     name = divergence["name"]
     found = []
     if (name == "none") != (divergence["coefficient"] == 0):
-        found.append(f"{where}.coefficient: must be 0 for none, and only for none")
+        wanted = "0" if name == "none" else "above 0"
+        found.append(f"{where}.coefficient: must be {wanted} for {name}")
     if divergence["estimator"] == "exact" and name != "prob_l2":
         found.append(
             f"{where}.estimator: exact is for prob_l2 only; {name} is of the sampled token"
@@ -428,6 +441,52 @@ def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
     if not measurement["prompts"] + measurement["gold"]:
         found.append("measurement.prompts: must be at least 1 where measurement.gold is 0")
     return found
+
+
+def _label_conflicts(study: dict[str, Any]) -> list[str]:
+    """Names that tables cannot tell apart, or that are no line of text."""
+    named = {f"models.{name}.label": model["label"] for name, model in study["models"].items()}
+    labels = {mode: variant["label"] for mode, variant in study["variants"].items()}
+    modes = {
+        (f"variants.{mode}.label" if mode in labels else f"modes, {mode}"): labels.get(
+            mode, PAPER_MODES.get(mode, mode)
+        )
+        for mode in study["modes"]
+    }
+    found = [
+        f"{where}: {label!r} must be one line of text, without spaces at its ends"
+        for where, label in {**named, **modes}.items()
+        if not label.isprintable() or label.strip() != label
+    ]
+    for group in (named, modes):
+        first: dict[str, str] = {}
+        for where, label in group.items():
+            if first.setdefault(label, where) != where:
+                found.append(f"{where}: {label!r} is also what {first[label]} is called")
+    return found
+
+
+# Rules that read a made solution's causes, and the tasks whose rows have them.
+WITH_CAUSES, CAUSED_TASKS = ("oracle",), ("arithmetic", "verbs")
+
+
+def _cause_conflicts(study: dict[str, Any]) -> list[str]:
+    """Rules that need known causes where there are none, which only a late job would notice."""
+    task, measurement = study["data"]["task"], study["measurement"]
+    if task in CAUSED_TASKS:
+        return []
+    named = {f"modes.{index}": mode for index, mode in enumerate(study["modes"])}
+    if measurement["truth"] and measurement["rules"] != "modes":
+        named |= {f"measurement.rules.{n}": rule for n, rule in enumerate(measurement["rules"])}
+    rules_of = {
+        where: study["variants"].get(mode, {"mode": mode})["mode"] for where, mode in named.items()
+    }
+    return [
+        f"{where}: {rule} needs problems with known causes, data.task "
+        f"{' or '.join(CAUSED_TASKS)}, and not {task}"
+        for where, rule in rules_of.items()
+        if rule in WITH_CAUSES
+    ]
 
 
 def _resource_conflicts(resources: dict[str, Any]) -> list[str]:
