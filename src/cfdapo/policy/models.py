@@ -29,6 +29,8 @@ from cfdapo.settings import GgufModel, LoraSettings
 
 # How an added token is cut out of a text.
 _SPLITTING = ("single_word", "lstrip", "rstrip", "normalized")
+# Left open, transformers asks the terminal whether to run a model's own code.
+NO_CODE = {"trust_remote_code": False}
 # Classes of tokenizers that are all in their files; the second is how older versions say it.
 _GENERAL_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 
@@ -135,7 +137,6 @@ def load_any(
         refuse_code(_files_folder(folder, read_json(folder / MANIFEST)))
         return load_base(folder, precision)
     files_of(folder)
-    refuse_code(folder)
     return _load(folder, {"source": "local", "path": str(folder)}, precision)
 
 
@@ -146,7 +147,7 @@ def _load(
     where = _where(folder, manifest)
     with _naming(where):
         model = AutoModelForCausalLM.from_pretrained(
-            **where, dtype=getattr(torch, precision), use_safetensors=True
+            **where, dtype=getattr(torch, precision), use_safetensors=True, **NO_CODE
         )
     # Only the special tokens: what else a model brings for generation, such as the repetition
     # penalty of Qwen2.5, would be filled in where a stage leaves it open, and differ from training.
@@ -170,7 +171,7 @@ def load_tokenizer(folder: Path, manifest: dict[str, Any] | None = None) -> PreT
     manifest = read_json(Path(folder) / MANIFEST) if manifest is None else manifest
     where = _where(folder, manifest)
     with _naming(where):
-        tokenizer = _tokenizer_class(manifest).from_pretrained(**where)
+        tokenizer = _tokenizer_class(manifest).from_pretrained(**where, **NO_CODE)
     if manifest.get("chat_template_date"):
         fix_day(tokenizer, manifest["chat_template_date"])
     return tokenizer
