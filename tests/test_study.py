@@ -84,6 +84,8 @@ def test_paper_study_has_the_papers_numbers():
         ("models.qwen3-tiny.source", "ftp", "source: 'ftp' is not one of made, gguf, hub, local"),
         ("models.qwen3-tiny.pretraining.step", 3, "unknown key step; allowed: batch_size"),
         ("models.qwen3-tiny.chat_template_date", "2024-07-26", "unknown key chat_template_date"),
+        ("training.learning_rate", "1e-3", "'1e-3' is read as text and must be a number; write it"),
+        ("training.steps", "75", "training.steps: '75' is read as text and must be a number"),
         ("training.learning_rate", math.nan, "training.learning_rate: nan is no finite number"),
         ("training.temperature", math.inf, "training.temperature: inf is no finite number"),
         ("measurement.padding", [0, math.nan], "measurement.padding.1: nan is no finite number"),
@@ -243,6 +245,13 @@ def test_dates_are_text_also_without_quotes(tmp_path):
     model = load_study("mine", tmp_path).models["llama3.2-3b"]
     assert model.chat_template_kwargs == {"date_string": "2024-07-26"}
     assert model.chat_template_date == "2024-07-26"
+
+
+def test_trap_a_key_that_is_there_twice_is_an_error(tmp_path):
+    """YAML's own reader takes the second, and the first variant of that name is never trained."""
+    (tmp_path / "mine.yaml").write_text("variants:\n  wide: {mode: x}\n  wide: {mode: y}\n")
+    with pytest.raises(UserError, match=r"mine.yaml: not valid YAML \(the key 'wide' is there tw"):
+        load_document("mine", tmp_path)
 
 
 def test_gradient_is_refused_where_it_estimates_nothing():

@@ -94,12 +94,24 @@ def load_document(name: str, folder: Path = STUDIES) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML without a type for dates: settings travel as JSON, and a date in them is text."""
+    """Safe YAML without a type for dates: settings travel as JSON, and a date in them is text.
+
+    A key that is there twice, as of a variant that was copied, is an error.
+    """
 
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                said = f"the key {key.value!r} is there twice"
+                raise yaml.constructor.ConstructorError(None, None, said, key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
 
 
 def build_study(document: dict[str, Any]) -> Study:
@@ -216,9 +228,22 @@ def _explain(error: jsonschema.ValidationError, where: str = "") -> str:
         return f"{key}: missing key {', '.join(missing)}"
     if error.validator == "type" and wanted == "string" and isinstance(value, int | float):
         return f"{key}: {value!r} is read as {_read_as(value)} and must be text; put it in quotes"
+    if error.validator == "type" and wanted in ("number", "integer") and _is_number(value):
+        return (
+            f"{key}: {value!r} is read as text and must be a number; write it without quotes and, "
+            "where it has an exponent, with a point, as in 1.0e-3"
+        )
     if error.validator == "pattern" and "description" in schema:
         return f"{key}: {error.message} ({schema['description'].rstrip('.')})"
     return f"{key}: {error.message}"
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a text would be a number elsewhere; to YAML 1e-3 is none."""
+    try:
+        return isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 _AS_VARIANT = "variants: {mine: {mode: mypackage.rules:MyRule, label: Mine}}, and modes: [mine]"

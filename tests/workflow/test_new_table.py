@@ -13,8 +13,8 @@ from clones import copy_workflow, make_smoke_records, touched
 from cfdapo.study import ROOT
 
 pytestmark = pytest.mark.workflow
-NAME = "table19_right_answers"
-MODULE = f'''"""How many answers were right at the last step: Table 19."""
+NAME = "table20_right_answers"
+MODULE = f'''"""How many answers were right at the last step: Table 20."""
 
 from collections.abc import Mapping
 
@@ -39,7 +39,7 @@ def right_answers(curves: pd.DataFrame, labels: Mapping[str, str]) -> Table:
 
 
 def make(results: Results) -> Table:
-    """Table 19 of a study."""
+    """Table 20 of a study."""
     return right_answers(results.curves(), results.labels)
 '''
 DECLARATION = f'''    Spec(
