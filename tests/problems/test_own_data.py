@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_choices_are_lettered_and_an_options_text_is_its_letter(load):
         ({"question": "Q"}, {}, "record 1: has no field 'answer' (data.fields); it has: question"),
         ({"q": "Q", "answer": 1}, {}, "has no field 'question' (data.fields); it has: q, answer"),
         ({"question": " ", "answer": 1}, {}, "question is ' ' and must be text"),
-        ({"question": "Q", "answer": "many"}, {}, "answer is 'many' and must be one number, with a unit"),
+        ({"question": "Q", "answer": "many"}, {}, "answer is 'many' and must be one number, with"),
         ({"question": "Q", "answer": True}, {}, "answer is True and must be text or a number"),
         ({"question": "Q", "answer": [1]}, {}, "answer is [1] and must be text or a number"),
         ({"question": "Q", "answer": "F"}, {"answer": "choice"}, "must be a letter from A to E"),
@@ -121,12 +122,12 @@ def test_a_record_that_does_not_fit_is_named(load, record, changed, message):
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("18", "18"), ("18.0", "18"), ("1e21", "1" + "0" * 21), ("1e300", "1" + "0" * 300),
+        ("18", "18"), ("18.0", "18"), ("1e21", "1" + "0" * 21), ("1e150", "1" + "0" * 150),
         ("12345678901234567890.5", "12345678901234567890.5"), ('"1,000"', "1000"), ('"50%"', "50"),
         ('"$5.50"', "5.5"), ('"USD 5"', "5"), ('"5 km/h"', "5"), ('"5 m2"', "5"), ('"-5"', "-5"),
         (r'"\\frac{3}{4}"', "0.75"), (r'"5\\text{ cm}"', "5"), (r'"90^\\circ"', "90"),
         ('"#### 5 eggs"', "5"), ('"3 1/2"', "3.5"), ('"two-thirds"', "2/3"), ('"5 (five)"', "5"),
-        ('"5 million"', "5000000"), (f'"{"9" * 250}"', "9" * 250),
+        ('"5 million"', "5000000"),
     ],
 )  # fmt: skip
 def test_a_number_in_the_data_is_read_exactly(tmp_path, text, answer):
@@ -141,7 +142,8 @@ def test_a_number_in_the_data_is_read_exactly(tmp_path, text, answer):
     "text",
     ["sqrt(5)", "5!", "1e400", "0.333...", "0.333…", r"5.3\ldots", "<5", ">= 5", r"\le 5", "~5"]
     + ["at least 5", "about 5", "5+", "5 or more", "5i", "5π", "0b101", "5h30", "5k", "1.2M"]
-    + ["|5|", "half of 5", "not 5", "5 squared", "log 5", "5e", "2x=6", "Option 5", "5 ± 1"],
+    + ["|5|", "half of 5", "not 5", "5 squared", "log 5", "5e", "2x=6", "Option 5", "5 ± 1"]
+    + ["9" * 250, 10**300, 1e300, Decimal("1e999999999"), Decimal("NaN")],
 )
 def test_what_is_no_plain_number_is_not_taken_for_the_one_in_it(text):
     with pytest.raises(ValueError, match="must be one number, with a unit at most"):
