@@ -159,8 +159,8 @@ def _infinite(value: Any, where: str = "") -> list[str]:
     """Numbers, at any depth, that are none or infinite: a schema's bounds let .nan pass."""
     if isinstance(value, float):
         return [] if math.isfinite(value) else [f"{where}: {value} is no finite number"]
-    places = value.items() if isinstance(value, dict) else ()
-    places = enumerate(value) if isinstance(value, list) else places
+    parts = dict(enumerate(value)) if isinstance(value, list) else value
+    places = parts.items() if isinstance(parts, dict) else ()
     return [odd for key, one in places for odd in _infinite(one, f"{where}.{key}".lstrip("."))]
 
 

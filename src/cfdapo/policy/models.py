@@ -30,7 +30,7 @@ from cfdapo.settings import GgufModel, LoraSettings
 # How an added token is cut out of a text.
 _SPLITTING = ("single_word", "lstrip", "rstrip", "normalized")
 # Left open, transformers asks the terminal whether to run a model's own code.
-NO_CODE = {"trust_remote_code": False}
+NO_CODE: dict[str, Any] = {"trust_remote_code": False}
 # Classes of tokenizers that are all in their files; the second is how older versions say it.
 _GENERAL_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 
