@@ -51,6 +51,15 @@ def test_any_text_survives_a_line_of_json(tmp_path):
     assert read_jsonl(tmp_path / "rows.jsonl") == rows
 
 
+def test_half_a_character_is_named_with_its_line_and_a_byte_order_mark_is_none(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('\ufeff{"a": "\\ud83d\\ude00"}\n{"a": "\\ud83d"}')
+    with pytest.raises(UserError, match="rows.jsonl, line 2: holds half of a surrogate pair"):
+        read_jsonl(path)
+    path.write_text('\ufeff{"a": "\\ud83d\\ude00"}')
+    assert read_jsonl(path) == [{"a": "😀"}]
+
+
 def test_torn_files_are_named_with_the_line(tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"a": 1}\n{"a": ')
     with pytest.raises(UserError, match=r"rows.jsonl, line 2: not valid JSON"):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from dataclasses import asdict, replace
 
 import pytest
@@ -88,6 +89,15 @@ def test_paper_study_has_the_papers_numbers():
         ("models.qwen3-tiny.source", "ftp", "source: 'ftp' is not one of made, gguf, hub, local"),
         ("models.qwen3-tiny.pretraining.step", 3, "unknown key step; allowed: batch_size"),
         ("models.qwen3-tiny.chat_template_date", "2024-07-26", "unknown key chat_template_date"),
+        ("training.learning_rate", "1e-3", "'1e-3' is read as text and must be a number; write it"),
+        ("training.steps", "75", "training.steps: '75' is read as text and must be a number"),
+        ("training.learning_rate", math.nan, "training.learning_rate: nan is no finite number"),
+        ("training.temperature", math.inf, "training.temperature: inf is no finite number"),
+        ("measurement.padding", [0, math.nan], "measurement.padding.1: nan is no finite number"),
+        ("seeds", [0, 2**32], "seeds.1: 4294967296 is greater than the maximum of 4294967295"),
+        ("models.qwen3-tiny.label", "Llama-tiny", "'Llama-tiny' is also what models.qwen3-tiny"),
+        ("models.qwen3-tiny.label", "a\nb", "'a\\nb' must be one line of text"),
+        ("models.qwen3-tiny.label", " ", "' ' must be one line of text"),
         ("resources.max_mem_mb", 2000, "train.mem_mb: 2500 is more than resources.max_mem_mb"),
         ("resources.max_runtime", 19, "resources.evaluate.runtime: 20 is more than resources.max_"),
         ("resources.max_mem_mb", "much", "resources.max_mem_mb: 'much' is not of type 'integer'"),
@@ -161,6 +171,14 @@ def own_study(changes: dict) -> dict:
         ({"measurement.gold": 3}, "measurement.gold: must be 0 where data.fields has no solution"),
         ({"credit.answer": "number"}, "credit.answer: number does not find answers of data.answer"),
         ({"data.task": "gsm8k"}, "data.train: is for data.task jsonl only"),
+        ({"data.prompt": "{Body} {question}"}, "prompt: names {Body}, which data.fields does not"),
+        ({"data.prompt": "{question} {a.b}"}, "prompt: names {a.b}, which data.fields does not"),
+        ({"data.prompt": "{question} {step2}"}, "prompt: names {step2}, which data.fields does"),
+        ({"modes": ["vanilla", "oracle"]}, "modes.1: oracle needs problems with known causes"),
+        (
+            {"measurement.truth": {}, "measurement.rules": ["oracle"]},
+            "measurement.rules.0: oracle needs problems with known causes, data.task arithmetic or",
+        ),
     ],
 )
 def test_own_questions_that_cannot_be_meant_are_refused_when_the_study_is_read(changes, message):
@@ -318,6 +336,13 @@ def test_dates_are_text_also_without_quotes(tmp_path):
     model = load_study("mine", tmp_path).models["llama3.2-3b"]
     assert model.chat_template_kwargs == {"date_string": "2024-07-26"}
     assert model.chat_template_date == "2024-07-26"
+
+
+def test_trap_a_key_that_is_there_twice_is_an_error(tmp_path):
+    """YAML's own reader takes the second, and the first variant of that name is never trained."""
+    (tmp_path / "mine.yaml").write_text("variants:\n  wide: {mode: x}\n  wide: {mode: y}\n")
+    with pytest.raises(UserError, match=r"mine.yaml: not valid YAML \(the key 'wide' is there tw"):
+        load_document("mine", tmp_path)
 
 
 def test_gradient_is_refused_where_it_estimates_nothing():
@@ -490,7 +515,9 @@ def test_a_mode_of_another_divergence_differs_not_in_its_weighting_alone(study_w
     ("training", "message"),
     [
         ({"divergence": {"name": "hellinger"}}, "divergence.name: 'hellinger' is not one of none"),
-        ({"divergence": PROB_L2 | {"coefficient": 0}}, "divergence.coefficient: must be 0 for"),
+        ({"divergence": PROB_L2 | {"coefficient": 0}}, "divergence.coefficient: must be above 0"),
+        ({"divergence": {"name": "kl"}}, "divergence.coefficient: must be above 0 for kl"),
+        ({"divergence": PROB_L2 | {"coefficient": math.inf}}, "coefficient: inf is no finite numb"),
         ({"divergence": {"name": "none", "coefficient": 1}}, "divergence.coefficient: must be 0"),
         ({"divergence": {"name": "neural_mirror", "coefficient": 1}}, "divergence.mirror: neural_"),
         ({"divergence": PROB_L2 | {"mirror": {}}}, "divergence.mirror: neural_mirror needs it"),
@@ -602,6 +629,7 @@ def test_the_papers_code_experiment_measures_spans_of_code():
         ({"credit": {"snk": "rest"}}, "variants.wide.credit: unknown key snk; allowed: answer"),
         ({"credit": {"w_min": 5}}, "variants.wide.credit.w_min: 5 is greater than"),
         ({"credit": {"proxy": "llama-tiny"}}, "variants.wide.credit.proxy: one proxy serves"),
+        ({"label": "DAPO"}, "variants.wide.label: 'DAPO' is also what modes, vanilla is called"),
         ({"mode": "uniform"}, "variants.wide.mode: 'uniform' is not one of counterfactual"),
         ({"weight": 1}, "variants.wide: unknown key weight; allowed: credit, label, mode"),
     ],
@@ -611,6 +639,13 @@ def test_a_faulty_variant_is_named(study_with_variant, change, message):
     with pytest.raises(UserError) as raised:
         check_study(study_with_variant, "study.yaml")
     assert str(raised.value).startswith("study.yaml: ") and message in str(raised.value)
+
+
+def test_a_prompt_keeps_braces_that_are_no_field():
+    prompt = r"{question} {step2} Put it in \boxed{Answer} or \frac{1}{2}, {}."
+    fields = {"step2": "Step 2", "choices": "c"}
+    changes = {"data.prompt": prompt + " {choices}", "data.fields": fields}
+    assert check_study(own_study(changes), "study.yaml")["data"]["prompt"] == prompt + " {choices}"
 
 
 def test_a_variant_cannot_be_called_as_a_weighting_is(study_with_variant):

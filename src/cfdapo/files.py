@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
@@ -136,18 +137,24 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
     return [row for _, row in parse_jsonl(read_text(path), path)]
 
 
-def parse_jsonl(text: str, source: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, object) of each line that is not blank; `UserError` naming `source` and a bad line."""
+def parse_jsonl(
+    text: str, source: str | Path, exact: bool = False
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, object) of each line that is not blank; `UserError` naming `source` and a bad line.
+
+    `exact` keeps decimals as they are written, as `Decimal`. A byte order mark is passed over.
+    """
+    decimals = Decimal if exact else None
     # Not splitlines(): a completion may hold U+2028, which JSON does not escape.
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{source}, line {number}"
         try:
-            value = json.loads(line)
+            value = json.loads(line, parse_float=decimals)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{where}: not valid JSON ({error})") from error
-        if "\\ud" in line or "\\uD" in line:
+        if "\\ud" in line.lower():
             _require_text(value, where)
         yield number, _as_object(value, where)
 
@@ -155,7 +162,7 @@ def parse_jsonl(text: str, source: str | Path) -> Iterator[tuple[int, dict[str, 
 def _require_text(value: Any, where: str) -> None:
     r"""Refuse half of a surrogate pair, as \ud83d alone: JSON can say it, no file can hold it."""
     try:
-        json.dumps(value, ensure_ascii=False).encode()
+        json.dumps(value, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError as error:
         raise UserError(f"{where}: holds half of a surrogate pair, which is no text") from error
 

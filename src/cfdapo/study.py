@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -40,8 +41,8 @@ MADE_TASKS = tuple(name for name, task in TASKS.items() if task.made)
 OWN_TASK = "jsonl"
 OWN_KEYS = ("train", "test", "fields", "prompt", "answer", "letters")
 OWN_ANSWERS = ("number", "choice", "latex", "exact")
-# A field's name in a prompt, but not the argument of a command of LaTeX.
-_IN_PROMPT = re.compile(r"(?<![A-Za-z\\])\{([a-z][a-z_]*)\}")
+# A field's name in a prompt, also as the data spell it, but not the argument of a command of LaTeX.
+_IN_PROMPT = re.compile(r"(?<![A-Za-z\\])\{([^\W\d][\w.-]*)\}")
 # Rules whose jobs, run again, go on from where they were.
 RESUMING = ("train", "evaluate", "measure_credit")
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.yaml"
@@ -101,12 +102,24 @@ def load_document(name: str, folder: Path = STUDIES) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML without a type for dates: settings travel as JSON, and a date in them is text."""
+    """Safe YAML without a type for dates: settings travel as JSON, and a date in them is text.
+
+    A key that is there twice, as of a variant that was copied, is an error.
+    """
 
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                said = f"the key {key.value!r} is there twice"
+                raise yaml.constructor.ConstructorError(None, None, said, key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
 
 
 def build_study(document: dict[str, Any]) -> Study:
@@ -128,7 +141,7 @@ def check_study(study: Any, source: str) -> dict[str, Any]:
     _take_answers_kind(study)
     validator = _with_defaults(jsonschema.Draft202012Validator)(schema)
     errors = sorted(validator.iter_errors(study), key=lambda error: list(map(str, error.path)))
-    problems = _odd_keys(study) or [_explain(error) for error in errors]
+    problems = _odd_keys(study) or _infinite(study) or [_explain(error) for error in errors]
     problems = problems or _variant_errors(study, schema)
     problems = problems or _conflicts(study)
     if problems:
@@ -148,6 +161,15 @@ def _odd_keys(value: Any, where: str = "") -> list[str]:
     ]
     places = ((f"{where}.{key}" if where else str(key), one) for key, one in value.items())
     return found + [odd for place, one in places for odd in _odd_keys(one, place)]
+
+
+def _infinite(value: Any, where: str = "") -> list[str]:
+    """Numbers, at any depth, that are none or infinite: a schema's bounds let .nan pass."""
+    if isinstance(value, float):
+        return [] if math.isfinite(value) else [f"{where}: {value} is no finite number"]
+    parts = dict(enumerate(value)) if isinstance(value, list) else value
+    places = parts.items() if isinstance(parts, dict) else ()
+    return [odd for key, one in places for odd in _infinite(one, f"{where}.{key}".lstrip("."))]
 
 
 def _take_answers_kind(study: Any) -> None:
@@ -214,9 +236,22 @@ def _explain(error: jsonschema.ValidationError, where: str = "") -> str:
         return f"{key}: missing key {', '.join(missing)}"
     if error.validator == "type" and wanted == "string" and isinstance(value, int | float):
         return f"{key}: {value!r} is read as {_read_as(value)} and must be text; put it in quotes"
+    if error.validator == "type" and wanted in ("number", "integer") and _is_number(value):
+        return (
+            f"{key}: {value!r} is read as text and must be a number; write it without quotes and, "
+            "where it has an exponent, with a point, as in 1.0e-3"
+        )
     if error.validator == "pattern" and "description" in schema:
         return f"{key}: {error.message} ({schema['description'].rstrip('.')})"
     return f"{key}: {error.message}"
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a text would be a number elsewhere; to YAML 1e-3 is none."""
+    try:
+        return isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 _AS_VARIANT = "variants: {mine: {mode: mypackage.rules:MyRule, label: Mine}}, and modes: [mine]"
@@ -270,6 +305,8 @@ def _conflicts(study: dict[str, Any]) -> list[str]:
     found += _folder_conflicts(study)
     found += _data_conflicts(study)
     found += _resource_conflicts(study["resources"])
+    found += _label_conflicts(study)
+    found += _cause_conflicts(study)
     made = [name for name, model in study["models"].items() if model["source"] == "made"]
     if made and study["data"]["task"] not in MADE_TASKS:
         known = " or ".join(MADE_TASKS)
@@ -327,7 +364,8 @@ def _penalty_conflicts(where: str, divergence: dict[str, Any]) -> list[str]:
     name = divergence["name"]
     found = []
     if (name == "none") != (divergence["coefficient"] == 0):
-        found.append(f"{where}.coefficient: must be 0 for none, and only for none")
+        wanted = "0" if name == "none" else "above 0"
+        found.append(f"{where}.coefficient: must be {wanted} for {name}")
     if divergence["estimator"] == "exact" and name != "prob_l2":
         found.append(
             f"{where}.estimator: exact is for prob_l2 only; {name} is of the sampled token"
@@ -535,6 +573,52 @@ def _measurement_conflicts(study: dict[str, Any]) -> list[str]:
     if not measurement["prompts"] + measurement["gold"]:
         found.append("measurement.prompts: must be at least 1 where measurement.gold is 0")
     return found
+
+
+def _label_conflicts(study: dict[str, Any]) -> list[str]:
+    """Names that tables cannot tell apart, or that are no line of text."""
+    named = {f"models.{name}.label": model["label"] for name, model in study["models"].items()}
+    labels = {mode: variant["label"] for mode, variant in study["variants"].items()}
+    modes = {
+        (f"variants.{mode}.label" if mode in labels else f"modes, {mode}"): labels.get(
+            mode, PAPER_MODES.get(mode, mode)
+        )
+        for mode in study["modes"]
+    }
+    found = [
+        f"{where}: {label!r} must be one line of text, without spaces at its ends"
+        for where, label in {**named, **modes}.items()
+        if not label.isprintable() or label.strip() != label
+    ]
+    for group in (named, modes):
+        first: dict[str, str] = {}
+        for where, label in group.items():
+            if first.setdefault(label, where) != where:
+                found.append(f"{where}: {label!r} is also what {first[label]} is called")
+    return found
+
+
+# Rules that read a made solution's causes, and the tasks whose rows have them.
+WITH_CAUSES, CAUSED_TASKS = ("oracle",), ("arithmetic", "verbs")
+
+
+def _cause_conflicts(study: dict[str, Any]) -> list[str]:
+    """Rules that need known causes where there are none, which only a late job would notice."""
+    task, measurement = study["data"]["task"], study["measurement"]
+    if task in CAUSED_TASKS:
+        return []
+    named = {f"modes.{index}": mode for index, mode in enumerate(study["modes"])}
+    if measurement["truth"] and measurement["rules"] != "modes":
+        named |= {f"measurement.rules.{n}": rule for n, rule in enumerate(measurement["rules"])}
+    rules_of = {
+        where: study["variants"].get(mode, {"mode": mode})["mode"] for where, mode in named.items()
+    }
+    return [
+        f"{where}: {rule} needs problems with known causes, data.task "
+        f"{' or '.join(CAUSED_TASKS)}, and not {task}"
+        for where, rule in rules_of.items()
+        if rule in WITH_CAUSES
+    ]
 
 
 def _resource_conflicts(resources: dict[str, Any]) -> list[str]:

@@ -34,7 +34,7 @@ def test_a_resumed_run_ends_with_the_same_bits(build, tmp_path, mode):
 
 def test_a_rule_reads_the_columns_that_it_asks_for(prepared, tmp_path):
     rows = [{"id": "a", "question": "1 + 1?", "answer": "2", "solution": "#### 2"}]
-    write_jsonl(tmp_path / "train.jsonl", rows)
+    write_jsonl(tmp_path / "train.jsonl", 2 * rows)
     study = load_document("smoke")
     settings = {
         "task": "arithmetic",

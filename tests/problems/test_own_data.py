@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_choices_are_lettered_and_an_options_text_is_its_letter(load):
         ({"question": "Q"}, {}, "line 1: has no field 'answer' (data.fields); it has: question"),
         ({"q": "Q", "answer": 1}, {}, "has no field 'question' (data.fields); it has: q, answer"),
         ({"question": " ", "answer": 1}, {}, "question is ' ' and must be text"),
-        ({"question": "Q", "answer": "many"}, {}, "answer is 'many' and must be one number (data."),
+        ({"question": "Q", "answer": "many"}, {}, "answer is 'many' and must be one number, with"),
         ({"question": "Q", "answer": True}, {}, "answer is True and must be text or a number"),
         ({"question": "Q", "answer": [1]}, {}, "answer is [1] and must be text or a number"),
         ({"question": "Q", "answer": "F"}, {"answer": "choice"}, "must be a letter from A to E"),
@@ -79,12 +80,82 @@ def test_choices_are_lettered_and_an_options_text_is_its_letter(load):
             {"answer": "choice", "fields": {"choices": "c"}},
             "c is ['x'] and must be a list of 2 to 26 options",
         ),
+        (
+            # As ARC has them: two lists, and no option.
+            {"question": "Q", "answer": "A", "c": {"text": ["x", "y"], "label": ["A", "B"]}},
+            {"answer": "choice", "fields": {"choices": "c"}},
+            "must be a list of 2 to 26 options",
+        ),
+        (
+            {"question": "Q", "answer": "A", "c": {"B": "y", "A": "x"}},
+            {"answer": "choice", "fields": {"choices": "c"}},
+            "must be a list of 2 to 26 options",
+        ),
+        (
+            {"question": "Q", "answer": "A", "c": ["x", None]},
+            {"answer": "choice", "fields": {"choices": "c"}},
+            "c is ['x', None], whose options must be text or numbers",
+        ),
+        (
+            {"question": "Q", "answer": "A", "c": ["B", "A"]},
+            {"answer": "choice", "fields": {"choices": "c"}},
+            "is 'A', which is a letter and also the text of another option",
+        ),
+        (
+            {"question": "Q", "answer": 1, "b": None},
+            {"fields": {"body": "b"}, "prompt": "{body} {question}"},
+            "b is None and must be text or a number",
+        ),
+        (
+            {"question": "Q", "answer": 1, "n": [1]},
+            {"fields": {"id": "n"}},
+            "n is [1] and must be text or a number",
+        ),
     ],
 )  # fmt: skip
 def test_a_record_that_does_not_fit_is_named(load, record, changed, message):
     with pytest.raises(UserError) as raised:
         load(record, **changed)
     assert "own.jsonl, line 1" in str(raised.value) and message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("18", "18"), ("18.0", "18"), ("1e21", "1" + "0" * 21), ("1e150", "1" + "0" * 150),
+        ("12345678901234567890.5", "12345678901234567890.5"), ('"1,000"', "1000"), ('"50%"', "50"),
+        ('"$5.50"', "5.5"), ('"USD 5"', "5"), ('"5 km/h"', "5"), ('"5 m2"', "5"), ('"-5"', "-5"),
+        (r'"\\frac{3}{4}"', "0.75"), (r'"5\\text{ cm}"', "5"), (r'"90^\\circ"', "90"),
+        ('"#### 5 eggs"', "5"), ('"3 1/2"', "3.5"), ('"two-thirds"', "2/3"), ('"5 (five)"', "5"),
+        ('"5 million"', "5000000"),
+    ],
+)  # fmt: skip
+def test_a_number_in_the_data_is_read_exactly(tmp_path, text, answer):
+    path = tmp_path / "own.jsonl"
+    path.write_text(f'{{"question": "Q", "answer": {text}}}')
+    (row,) = TASK.load("train", settings(train=str(path)))
+    assert TASK.gold_to_show(row["answer"]) == answer
+    assert TASK.grade(f"#### {answer}", row["answer"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["sqrt(5)", "5!", "1e400", "0.333...", "0.333…", r"5.3\ldots", "<5", ">= 5", r"\le 5", "~5"]
+    + ["at least 5", "about 5", "5+", "5 or more", "5i", "5π", "0b101", "5h30", "5k", "1.2M"]
+    + ["|5|", "half of 5", "not 5", "5 squared", "log 5", "5e", "2x=6", "Option 5", "5 ± 1"]
+    + ["9" * 250, 10**300, 1e300, Decimal("1e999999999"), Decimal("NaN")],
+)
+def test_what_is_no_plain_number_is_not_taken_for_the_one_in_it(text):
+    with pytest.raises(ValueError, match="must be one number, with a unit at most"):
+        read_gold("number", text, 5)
+
+
+def test_a_prompt_shows_decimals_as_they_are_written(tmp_path):
+    path = tmp_path / "own.jsonl"
+    # As Windows writes it: with a byte order mark and two characters at a line's end.
+    path.write_bytes(b'\xef\xbb\xbf{"question": "Q", "answer": 1, "price": 1.50}\r\n\r\n')
+    made = settings(train=str(path), fields={"price": "price"}, prompt="{question} {price} $?")
+    assert [row["question"] for row in TASK.load("train", made)] == ["Q 1.50 $?"]
 
 
 def test_gsm8k_read_as_ones_own_questions_is_gsm8k(data_folder):

@@ -114,3 +114,42 @@ def test_what_is_no_model_is_refused_by_name(own, change, message):
     change(own)
     with pytest.raises(UserError, match=f"^{own}: {message}"):
         files_of(own)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "config.json",
+            {"auto_map": {"AutoModelForCausalLM": "own.Model"}},
+            "asks for code of the",
+        ),
+        ("tokenizer_config.json", {"auto_map": {}}, "asks for code of the model's own"),
+        ("adapter_config.json", {"peft_type": "LORA"}, "an adapter lies beside the model"),
+    ],
+)
+def test_trap_a_folder_that_would_be_loaded_as_another_model_is_refused(
+    own, name, content, message
+):
+    file = own / name
+    file.write_text(json.dumps((read_json(file) if file.is_file() else {}) | content))
+    with pytest.raises(UserError, match=f"^{file}: {message}"):
+        files_of(own)
+
+
+def test_trap_nobody_is_asked_whether_to_run_a_models_code(own, stage, monkeypatch, tmp_path):
+    """As transformers asks, where it is not told; a yes that is piped in would run it."""
+    prepare(stage, own, tmp_path / "model")
+    ran = tmp_path / "ran"
+    (own / "own.py").write_text(f"open({str(ran)!r}, 'w')")
+    config = read_json(own / "config.json")
+    code = {
+        "model_type": "own",
+        "auto_map": {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"},
+    }
+    (own / "config.json").write_text(json.dumps(config | code))
+    monkeypatch.setattr("cfdapo.policy.models.require_prepared", lambda *given: None)
+    monkeypatch.setattr("builtins.input", lambda *said: "y")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_base(tmp_path / "model")
+    assert not ran.exists()

@@ -125,6 +125,14 @@ def test_no_prompt_short_enough_is_an_error(prepared, settings, tmp_path):
         run(prepared, tmp_path, settings | {"training": settings["training"] | short})
 
 
+def test_trap_too_few_problems_for_a_step_are_named_and_not_trained_on_in_silence(
+    prepared, settings, tmp_path
+):
+    many = settings["training"] | {"gradient_accumulation": 1000}
+    with pytest.raises(UserError, match="training problems are too few; a step takes "):
+        run(prepared, tmp_path, settings | {"training": many})
+
+
 @pytest.mark.parametrize("wrong", [{"mode": "uniform"}, {"sink": "end"}, {"budget": 1}])
 def test_wrong_credit_settings_are_an_error_for_the_user(prepared, settings, tmp_path, wrong):
     with pytest.raises(UserError, match="^credit: .*(uniform|end|budget)"):

@@ -15,7 +15,8 @@ def files_of(folder: str | Path) -> dict[str, str]:
     """sha256 of every file that the model in `folder` consists of, by its name there.
 
     Raises:
-        UserError: there is no such folder, or it holds no model in transformers' format.
+        UserError: there is no such folder, it holds no model in transformers' format, or one that
+            would be loaded as another: by code of its own, or with an adapter on top.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -28,6 +29,8 @@ def files_of(folder: str | Path) -> dict[str, str]:
     if not any(map(is_weights, names)):
         raise UserError(f"{folder}: has no {WEIGHTS}; weights in other formats are not loaded")
     _require_all_shards(folder, names)
+    refuse_code(folder)
+    refuse_adapter(folder)
     return {name: sha256_of(folder / name) for name in sorted(names)}
 
 
@@ -42,6 +45,19 @@ def refuse_code(folder: Path) -> None:
                 f"{file}: asks for code of the model's own (auto_map), which is never run; where "
                 "transformers knows the architecture itself, take auto_map out of the file"
             )
+
+
+def refuse_adapter(folder: Path) -> None:
+    """Refuse a model with an adapter beside it, which transformers would put on top unasked.
+
+    Its weights may lie elsewhere, or be pickled, and no hash of ours would tell them. Raises
+    `UserError` naming the file.
+    """
+    if (file := folder / "adapter_config.json").is_file():
+        raise UserError(
+            f"{file}: an adapter lies beside the model and would be loaded on top of it; merge it "
+            "into the model, or move it to a folder of its own"
+        )
 
 
 def names_in(folder: Path) -> set[str]:

@@ -23,12 +23,14 @@ from transformers import (
 from cfdapo.files import UserError, cannot_write, read_json, sha256_of, share, write_json
 from cfdapo.policy.checkpoints import is_about_writing
 from cfdapo.policy.local import PATTERNS, files_of, names_in, refuse_code
-from cfdapo.policy.templates import fix_day, run_no_code
+from cfdapo.policy.templates import fix_day
 from cfdapo.provenance import MANIFEST, WEIGHTS, is_weights
 from cfdapo.settings import GgufModel, LoraSettings
 
 # How an added token is cut out of a text.
 _SPLITTING = ("single_word", "lstrip", "rstrip", "normalized")
+# Left open, transformers asks the terminal whether to run a model's own code.
+NO_CODE: dict[str, Any] = {"trust_remote_code": False}
 # Classes of tokenizers that are all in their files; the second is how older versions say it.
 _GENERAL_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 
@@ -65,7 +67,7 @@ def convert_gguf(entry: GgufModel, folder: Path) -> None:
     if found != entry.sha256:
         raise UserError(f"{path}: sha256 is {found}, not {entry.sha256}")
     source = {"gguf_file": path.name}
-    loaded = AutoModelForCausalLM.from_pretrained(path.parent, **source, dtype=torch.float32)
+    loaded = AutoModelForCausalLM.from_pretrained(path.parent, **source, **NO_CODE, dtype=torch.float32)
     # The weights are plain floats now, but a model from a GGUF file counts as quantized and can
     # neither be saved nor trained; a fresh one of the same configuration can.
     if hasattr(loaded.config, "quantization_config"):
@@ -73,7 +75,7 @@ def convert_gguf(entry: GgufModel, folder: Path) -> None:
     model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
     model.load_state_dict(loaded.state_dict())
     model.generation_config = loaded.generation_config
-    save_base(model, AutoTokenizer.from_pretrained(path.parent, **source), folder)
+    save_base(model, AutoTokenizer.from_pretrained(path.parent, **source, **NO_CODE), folder)
 
 
 def _packaged_file(package: str, name: str) -> Path:
@@ -135,7 +137,6 @@ def load_any(
         refuse_code(_files_folder(folder, read_json(folder / MANIFEST)))
         return load_base(folder, precision)
     files_of(folder)
-    refuse_code(folder)
     return _load(folder, {"source": "local", "path": str(folder)}, precision)
 
 
@@ -146,7 +147,7 @@ def _load(
     where = _where(folder, manifest)
     with _naming(where):
         model = AutoModelForCausalLM.from_pretrained(
-            **where, dtype=getattr(torch, precision), use_safetensors=True
+            **where, dtype=getattr(torch, precision), use_safetensors=True, **NO_CODE
         )
     # Only the special tokens: what else a model brings for generation, such as the repetition
     # penalty of Qwen2.5, would be filled in where a stage leaves it open, and differ from training.
@@ -170,7 +171,7 @@ def load_tokenizer(folder: Path, manifest: dict[str, Any] | None = None) -> PreT
     manifest = read_json(Path(folder) / MANIFEST) if manifest is None else manifest
     where = _where(folder, manifest)
     with _naming(where):
-        tokenizer = _tokenizer_class(manifest).from_pretrained(**where)
+        tokenizer = _tokenizer_class(manifest).from_pretrained(**where, **NO_CODE)
     if manifest.get("chat_template_date"):
         fix_day(tokenizer, manifest["chat_template_date"])
     return tokenizer
@@ -244,8 +245,7 @@ def _where(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _naming(where: dict[str, Any]) -> Iterator[None]:
-    """Turn a failure to load into a `UserError` that names the model; its own code is never run."""
-    run_no_code()
+    """Turn a failure to load into a `UserError` that names the model."""
     try:
         yield
     except (OSError, ValueError, SafetensorError) as error:

@@ -181,16 +181,6 @@ def _kept_random_state() -> Iterator[None]:
         random.setstate(state)
 
 
-def run_no_code() -> None:
-    """Let transformers refuse a model that needs code of its own, and never ask whether to run it.
-
-    It asks at the terminal otherwise, for 15 seconds, and a job's may be anybody's.
-    """
-    from transformers import dynamic_module_utils
-
-    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
-
-
 def require_steady_models(models: Mapping[str, ModelSettings]) -> None:
     """`require_steady` for local models, and the hub's in the local cache, before any job starts.
 
@@ -209,8 +199,7 @@ def require_steady_models(models: Mapping[str, ModelSettings]) -> None:
             # Slow to import, and needed only where the text has one of these names.
             from transformers import AutoTokenizer
 
-            run_no_code()
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except Exception:  # not all of it is there, or of another version: that job will say so
             continue
         if entry.chat_template_date:

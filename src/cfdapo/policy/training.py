@@ -109,18 +109,31 @@ def make_trainer(
     """The trainer of one run; checkpoints go to `output`, also every `save_minutes`.
 
     `proxy_dir` is the prepared folder of the model that credit.proxy names. Seeds every generator
-    with `seed`. Raises `UserError` where a model cannot be loaded, the proxy is missing, or no
-    prompt fits.
+    with `seed`. Raises `UserError` where a model cannot be loaded, the proxy is missing, no
+    prompt fits, or too few for a step.
     """
     training, task = settings.training, get_task(settings.task)
     base, tokenizer = load_base(model_dir, training.precision)
-    rows = fitting_prompts(read_jsonl(problems), task, tokenizer, training, settings.chat)
-    if not rows:
+    given = read_jsonl(problems)
+    rows = fitting_prompts(given, task, tokenizer, training, settings.chat)
+    if given and not rows:
         raise UserError("training.max_prompt_tokens: no prompt is that short")
+    _require_a_step(training, len(rows))
     proxy = load_proxy(settings.credit, proxy_dir, training.precision)
     return build_trainer(
         base, tokenizer, rows, seed, settings, output, callbacks, proxy, save_minutes, reports
     )
+
+
+def _require_a_step(training: TrainingSettings, prompts: int) -> None:
+    """Refuse data of which the library would make no batch, and train no step without a word."""
+    completions = training.batch_size * training.gradient_accumulation
+    needed = completions // training.group_size
+    if prompts < needed:
+        raise UserError(
+            f"data: {prompts} training problems are too few; a step takes {needed} "
+            f"({completions} completions, training.group_size {training.group_size})"
+        )
 
 
 def build_trainer(

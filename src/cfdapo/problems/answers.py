@@ -61,7 +61,7 @@ def normalise(value: str) -> str:
     """
     number = whole_value(fold(value))
     if number is not None and number.value is not None:
-        return _spell(number.value)
+        return spell(number.value)
     text = " ".join(value.split()).lstrip(" $").rstrip(" $.").casefold()
     # Casefolding may take a letter apart, so that a number behind it stands alone.
     return text if text == value else normalise(text)
@@ -80,7 +80,7 @@ def find_stated_answer(text: str) -> Range | None:
     return (start + found[0], start + found[1]) if found else None
 
 
-def _spell(value: Fraction) -> str:
+def spell(value: Fraction) -> str:
     """Spell a number as "18", as "0.5" where its decimal ends, else as "1/3"."""
     twos = fives = 0
     rest = value.denominator

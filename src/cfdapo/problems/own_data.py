@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from cfdapo.files import UserError, parse_jsonl, read_text, sha256_of
 from cfdapo.problems import latex
 from cfdapo.problems.gsm8k import strip_marks
-from cfdapo.problems.own_answers import read_gold
+from cfdapo.problems.own_answers import read_gold, said
 from cfdapo.settings import DataSettings, HubSplit
 
 Row = dict[str, Any]
@@ -52,7 +53,7 @@ def read_records(split: str, data: DataSettings) -> tuple[str, list[tuple[str, R
     """Where the records of a split come from, and each with its place there, in order."""
     where = _where(split, data)
     if isinstance(where, str):
-        lines = parse_jsonl(read_text(where), where)
+        lines = parse_jsonl(read_text(where), where, exact=True)
         return where, [(f"line {number}", record) for number, record in lines]
     name = f"{where.id} (revision {where.revision}, {where.config or 'default'}, {where.split})"
     try:
@@ -119,7 +120,12 @@ def _row(record: Row, where: str, number: str, data: DataSettings) -> Row:
         ) from None
     for name in ("question", "solution"):
         if name in values and not (isinstance(values[name], str) and values[name].strip()):
-            raise UserError(f"{where}: {fields[name]} is {values[name]!r} and must be text")
+            raise UserError(f"{where}: {fields[name]} is {said(values[name])} and must be text")
+    for name in set(values) - {"answer", "choices"}:
+        if not _is_plain(values[name]):
+            raise UserError(
+                f"{where}: {fields[name]} is {said(values[name])} and must be text or a number"
+            )
     shown = {name: value for name, value in values.items() if name not in _SECRET}
     if not isinstance(options, int):
         named = zip(ascii_uppercase, options, strict=False)
@@ -155,7 +161,17 @@ def _value(record: Row, field: str, where: str) -> Any:
 
 
 def _options(value: Any, where: str) -> list[str]:
-    listed = list(value.values()) if isinstance(value, Mapping) else value
+    """The options in their order; of an object, whose keys must then be their letters."""
+    lettered = isinstance(value, Mapping) and list(value) == list(ascii_uppercase[: len(value)])
+    listed = list(value.values()) if lettered else value
     if not isinstance(listed, list) or not 2 <= len(listed) <= len(ascii_uppercase):
-        raise UserError(f"{where} is {value!r} and must be a list of 2 to 26 options")
-    return [str(option) for option in listed]
+        raise UserError(f"{where} is {said(value)} and must be a list of 2 to 26 options")
+    options = [str(option).strip() if _is_plain(option) else "" for option in listed]
+    if not all(options):
+        raise UserError(f"{where} is {said(value)}, whose options must be text or numbers")
+    return options
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a prompt can say a value: no null, truth value, list or object."""
+    return isinstance(value, str | int | float | Decimal) and not isinstance(value, bool)

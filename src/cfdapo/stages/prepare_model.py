@@ -10,7 +10,7 @@ from typing import Any
 from cfdapo.devices import take_gpu
 from cfdapo.files import UserError
 from cfdapo.policy.hub import verify_snapshot
-from cfdapo.policy.local import content_hash, files_of, refuse_code
+from cfdapo.policy.local import content_hash, files_of, refuse_adapter
 from cfdapo.policy.models import (
     convert_gguf,
     fetch_from_hub,
@@ -46,11 +46,11 @@ def main() -> None:
         convert_gguf(entry, arguments.out)
     elif isinstance(entry, LocalModel):
         files = files_of(entry.path)
-        refuse_code(Path(entry.path))
         made = {"revision": content_hash(files), "files": files}
     else:
         snapshot = fetch_from_hub(entry.id, entry.revision)
         made = {"files": verify_snapshot(snapshot)}
+        refuse_adapter(snapshot)
         known |= {"id": str(snapshot)}  # without asking the hub again
     tokenizer = load_tokenizer(arguments.out, known)
     chat = entry.chat_template_kwargs
