@@ -67,7 +67,9 @@ def convert_gguf(entry: GgufModel, folder: Path) -> None:
     if found != entry.sha256:
         raise UserError(f"{path}: sha256 is {found}, not {entry.sha256}")
     source = {"gguf_file": path.name}
-    loaded = AutoModelForCausalLM.from_pretrained(path.parent, **source, **NO_CODE, dtype=torch.float32)
+    loaded = AutoModelForCausalLM.from_pretrained(
+        path.parent, **source, **NO_CODE, dtype=torch.float32
+    )
     # The weights are plain floats now, but a model from a GGUF file counts as quantized and can
     # neither be saved nor trained; a fresh one of the same configuration can.
     if hasattr(loaded.config, "quantization_config"):
