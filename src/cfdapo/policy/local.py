@@ -50,8 +50,8 @@ def refuse_code(folder: Path) -> None:
 def refuse_adapter(folder: Path) -> None:
     """Refuse a model with an adapter beside it, which transformers would put on top unasked.
 
-    Its weights may lie elsewhere, or run code when they are read, and no hash of ours covers them. Raises
-    `UserError` naming the file.
+    Its weights may lie elsewhere, or run code when they are read, and no hash of ours covers them.
+    Raises `UserError` naming the file.
     """
     if (file := folder / "adapter_config.json").is_file():
         raise UserError(
