@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import forked_snakemake
+
 from cfdapo.study import ROOT
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -32,9 +34,12 @@ def snakemake(
 def _forked(
     arguments: tuple[str, ...], cwd: Path, environment: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
+    # Not this checkout's own code: a copy of the workflow brings its own.
+    path = [place for place in sys.path if not _is_ours(place)]
     with tempfile.TemporaryDirectory() as folder:
         said = [Path(folder) / name for name in ("stdout", "stderr")]
-        run = _CONTEXT.Process(target=_main, args=(arguments, cwd, environment, said))
+        given = (list(arguments), cwd, environment, path, said)
+        run = _CONTEXT.Process(target=forked_snakemake.main, args=given)
         run.start()
         run.join()
         texts = [path.read_text() for path in said]
@@ -42,15 +47,5 @@ def _forked(
     return subprocess.CompletedProcess(list(arguments), run.exitcode, *texts)
 
 
-def _main(
-    arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], said: list[Path]
-) -> None:
-    for number, path in enumerate(said, start=1):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(environment)
-    from snakemake.cli import main
-
-    sys.argv = ["snakemake", *arguments]
-    main(list(arguments))
+def _is_ours(place: str) -> bool:
+    return Path(place).resolve().is_relative_to(ROOT) and "site-packages" not in place
