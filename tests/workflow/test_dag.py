@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from clones import copy_workflow
-from warm_snakemake import snakemake
+from snakemake_command import snakemake
 
 from cfdapo.analysis.registry import FIGURES, TABLES, fitting, of_evaluations_alone, set_rule
 from cfdapo.policy.tiny import CHAT_TEMPLATE

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from clones import copy_workflow
-from warm_snakemake import SNAKEMAKE, snakemake
+from snakemake_command import SNAKEMAKE, snakemake
 
 from cfdapo.files import sha256_of
 
