@@ -3,15 +3,40 @@
 import ast
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cfdapo.credit.expressions import find_expressions
-from cfdapo.credit.steps import Step
+from cfdapo.credit.steps import Step, find_steps
 from cfdapo.problems.answers import extract_answer
 from cfdapo.problems.code_blocks import parse_code, source_of
 from cfdapo.problems.code_places import find_code
 
+if TYPE_CHECKING:
+    from cfdapo.credit.rule import Rollout
+
+# The state before the first step, which all completions share.
+START: Hashable = ("start",)
 # As `credit.expressions` has it.
 _EQUALS = re.compile(r"[=＝≈≅]|\\(?:approx|equiv|simeq)(?![A-Za-z])|\bis\b|\bequals\b")
+
+
+def steps_and_states(
+    rollout: "Rollout", tokenizer: Any, of_code: bool
+) -> tuple[list[list[Step]], list[list[Hashable]]]:
+    """The steps of each completion of a batch, and its states: `START`, then one behind each step.
+
+    `of_code` takes the states of programs (`program_states`), else those of calculations.
+    """
+    find = program_states if of_code else calculation_states
+    steps = [
+        find_steps(text, ids, tokenizer)
+        for text, ids in zip(rollout.texts, rollout.completions, strict=True)
+    ]
+    states = [
+        [START, *find(text, found, row.get("function"))]
+        for text, found, row in zip(rollout.texts, steps, rollout.rows, strict=True)
+    ]
+    return steps, states
 
 
 def calculation_states(

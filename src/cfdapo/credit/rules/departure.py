@@ -10,10 +10,8 @@ from dataclasses import dataclass
 import torch
 
 from cfdapo.credit.rule import CreditRule, Rollout, TokenAdvantages, with_group_mass
-from cfdapo.credit.states import calculation_states, program_states
-from cfdapo.credit.steps import find_steps, spread
-
-_START: Hashable = ("start",)
+from cfdapo.credit.states import steps_and_states
+from cfdapo.credit.steps import spread
 
 
 class Rule(CreditRule):
@@ -40,15 +38,7 @@ class Rule(CreditRule):
         drawn: bool = False
 
     def assign(self, rollout: Rollout) -> TokenAdvantages:
-        find = program_states if self.config.spans == "code" else calculation_states
-        steps = [
-            find_steps(text, ids, self.tokenizer)
-            for text, ids in zip(rollout.texts, rollout.completions, strict=True)
-        ]
-        states = [
-            [_START, *find(text, found, row.get("function"))]
-            for text, found, row in zip(rollout.texts, steps, rollout.rows, strict=True)
-        ]
+        steps, states = steps_and_states(rollout, self.tokenizer, self.config.spans == "code")
         advantages = [torch.zeros(len(ids)) for ids in rollout.completions]
         for members in rollout.members():
             own = rollout.advantages[members]

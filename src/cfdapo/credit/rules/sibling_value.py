@@ -12,11 +12,10 @@ from itertools import pairwise
 from torch import Tensor
 
 from cfdapo.credit.rule import CreditRule, Rollout, TokenAdvantages, with_group_mass
-from cfdapo.credit.states import Siblings, calculation_states, program_states
-from cfdapo.credit.steps import Step, find_steps, spread
+from cfdapo.credit.states import Siblings, steps_and_states
+from cfdapo.credit.steps import Step, spread
 
 FORMS = ("return", "difference")
-_START = ("start",)
 
 
 class Rule(CreditRule):
@@ -50,21 +49,11 @@ class Rule(CreditRule):
                 raise ValueError("options of sibling_value: shrink is at least 0")
 
     def assign(self, rollout: Rollout) -> TokenAdvantages:
-        find = program_states if self.config.spans == "code" else calculation_states
-        steps = [
-            find_steps(text, ids, self.tokenizer)
-            for text, ids in zip(rollout.texts, rollout.completions, strict=True)
-        ]
-        states = [
-            find(text, found, row.get("function"))
-            for text, found, row in zip(rollout.texts, steps, rollout.rows, strict=True)
-        ]
+        steps, states = steps_and_states(rollout, self.tokenizer, self.config.spans == "code")
         rewards = rollout.rewards.tolist()
         values = [[0.0] * len(found) for found in steps]
         for members in rollout.members():
-            siblings = Siblings(
-                {i: [_START, *states[i]] for i in members}, rewards, self.options.shrink
-            )
+            siblings = Siblings({i: states[i] for i in members}, rewards, self.options.shrink)
             for i in members:
                 values[i] = self._step_values(siblings, i, len(steps[i]))
         advantages = [_spread(*one) for one in zip(steps, values, rollout.completions, strict=True)]
