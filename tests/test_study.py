@@ -12,9 +12,7 @@ from cfdapo.credit.assigner import CreditConfig
 from cfdapo.files import UserError
 from cfdapo.settings import DivergenceSettings, Study, plain
 from cfdapo.study import (
-    SCHEMA,
     STUDIES,
-    WEIGHTINGS,
     build_study,
     check_choice,
     check_study,
@@ -32,6 +30,8 @@ from cfdapo.study import (
     weight_groups,
     without_sets,
 )
+from cfdapo.study_schema import SCHEMA
+from cfdapo.vocabulary import PAPER_MODES
 
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
@@ -602,7 +602,7 @@ def test_rules_of_dapos_scale_are_refused_with_another_loss(study_with_variant, 
 def test_credit_is_measured_with_the_settings_of_the_measured_mode(study_with_variant):
     study = built(study_with_variant)
     assert measured_credit(study) == replace(study.credit, sink="rest", w_max=3)
-    for weighting in WEIGHTINGS:
+    for weighting in PAPER_MODES:
         study_with_variant["measurement"] |= {"policy": "untrained", "mode": weighting}
         assert measured_credit(built(study_with_variant)) == study.credit
 
@@ -657,7 +657,7 @@ def test_a_variant_cannot_be_called_as_a_weighting_is(study_with_variant):
 def test_modes_that_differ_in_their_weighting_only_are_a_group():
     groups = weight_groups(load_study("tiny_powered"))
     assert list(groups) == ["raw", "mean 1", "raw, sink rest", "mean 1, sink rest"]
-    assert groups["raw"] == {weighting: weighting for weighting in WEIGHTINGS}
+    assert groups["raw"] == {weighting: weighting for weighting in PAPER_MODES}
     assert groups["mean 1"] == {
         "vanilla": "vanilla",
         "counterfactual": "counterfactual-mean1",

@@ -11,7 +11,7 @@ from cfdapo.credit.weights import MODES
 from cfdapo.problems import labels
 from cfdapo.problems.code_task import CodeTask
 from cfdapo.problems.task import TASKS, get_task
-from cfdapo.study import SCHEMA, rules
+from cfdapo.study_schema import SCHEMA, rules
 
 PROPERTIES = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))["properties"]
 

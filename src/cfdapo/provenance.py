@@ -157,6 +157,8 @@ CARRIERS = (
     "cfdapo.checksums",
     "cfdapo.integrity",
     "cfdapo.study",
+    "cfdapo.study_conflicts",
+    "cfdapo.study_schema",
     "cfdapo.settings",
     "cfdapo.provenance",
     "cfdapo.locks",

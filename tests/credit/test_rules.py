@@ -11,7 +11,7 @@ from cfdapo.credit.rule import KEEPS, CreditRule, make_options, with_group_mass
 from cfdapo.credit.rules import get_rule, require_known_options, rule_names
 from cfdapo.files import UserError
 from cfdapo.settings import ModeCredit
-from cfdapo.study import rules
+from cfdapo.study_schema import rules
 
 
 def test_the_schema_lists_the_rules_that_there_are():

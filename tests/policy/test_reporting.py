@@ -7,7 +7,8 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from cfdapo.files import UserError
 from cfdapo.policy.reporting import require_reporters
 from cfdapo.settings import as_flag
-from cfdapo.study import SCHEMA, build_study, load_document, training_settings, without_reports
+from cfdapo.study import build_study, load_document, training_settings, without_reports
+from cfdapo.study_schema import SCHEMA
 
 
 def known() -> list[str]:

@@ -12,7 +12,8 @@ from transformers.utils import chat_template_utils
 from cfdapo.files import UserError
 from cfdapo.policy.generation import encode_prompts
 from cfdapo.policy.templates import MOMENTS, fix_day, require_steady
-from cfdapo.study import NOT_THE_TEMPLATES, load_document
+from cfdapo.study import load_document
+from cfdapo.study_conflicts import NOT_THE_TEMPLATES
 
 ASKED = "{% for message in messages %}{{ message.content }}{% endfor %}"
 # As those of Llama-3.2, gpt-oss and Mistral Small, and others whose date is a variable.

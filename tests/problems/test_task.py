@@ -5,7 +5,7 @@ import yaml
 
 from cfdapo.files import UserError
 from cfdapo.problems.task import TASKS, get_task
-from cfdapo.study import ROOT, SCHEMA
+from cfdapo.study_schema import ROOT, SCHEMA
 
 
 def test_every_module_of_tasks_is_a_task_that_a_study_can_name():

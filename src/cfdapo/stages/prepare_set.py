@@ -12,7 +12,8 @@ from cfdapo.problems.task import Row, get_task
 from cfdapo.provenance import MANIFEST, environment
 from cfdapo.settings import DataSettings, from_flag, plain
 from cfdapo.stages import run
-from cfdapo.study import OWN_TASK, asked_alike
+from cfdapo.study_conflicts import asked_alike
+from cfdapo.study_schema import OWN_TASK
 
 
 def main() -> None:
