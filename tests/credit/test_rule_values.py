@@ -269,6 +269,22 @@ def test_a_drawn_departure_blames_any_step_that_works_something_out():
     assert torch.equal(assign("departure", rollout, drawn=True).advantages[0].sign(), found.sign())
 
 
+def test_a_departure_that_only_blames_praises_no_step_of_a_failed_completion():
+    rollout = make_rollout()
+    whole, blames = (assign("departure", rollout, blame_only=only) for only in (False, True))
+    for index, advantage in enumerate(rollout.advantages):
+        kept = whole.advantages[index].sign()
+        expected = kept if advantage > 0 else kept.clamp(max=0)
+        assert torch.equal(blames.advantages[index].sign(), expected)
+    praised = [bool((one > 0).any()) for one in whole.advantages]
+    assert any(praised[i] for i, advantage in enumerate(rollout.advantages) if advantage < 0)
+    # What is left has the whole of the first group's mass.
+    masses = [
+        sum(float(one.abs().sum()) for one in given.advantages[:4]) for given in (whole, blames)
+    ]
+    assert masses[0] == pytest.approx(masses[1])
+
+
 def test_edits_get_the_credit_beside_the_nearest_sibling_of_the_other_outcome(rollout):
     given = assign("ibpo_edit", rollout)
     # Five digits differ in either wrong sibling; of equally near ones the first counts.

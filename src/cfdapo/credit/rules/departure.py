@@ -25,17 +25,19 @@ class Rule(CreditRule):
     step where none does, as where all was worked out and the answer is another. Steps that change
     nothing, and those behind the blamed one, have 0. The last step, which states the answer, has
     the praise in right completions. With `drawn` the blamed step is drawn at random from those that
-    change the state: the control that has everything of the rule but what it knows. Every group's
-    sum of |A| is DAPO's.
+    change the state: the control that has everything of the rule but what it knows. With
+    `blame_only` a failed completion has nothing but the blame: the control that asks whether the
+    praise of its right steps counts. Every group's sum of |A| is DAPO's.
     """
 
     keeps = "group"
 
     @dataclass(frozen=True)
     class Options:
-        """drawn: whether the step to blame is drawn and not found."""
+        """drawn: whether the step to blame is drawn and not found. blame_only: see the rule."""
 
         drawn: bool = False
+        blame_only: bool = False
 
     def assign(self, rollout: Rollout) -> TokenAdvantages:
         steps, states = steps_and_states(rollout, self.tokenizer, self.config.spans == "code")
@@ -50,6 +52,8 @@ class Rule(CreditRule):
                     signs = praised(states[i])
                 else:
                     signs = blamed_at(states[i], self._step_to_blame(states[i], ground, rollout))
+                    if self.options.blame_only:
+                        signs = [min(sign, 0) for sign in signs]
                 values = [praise if sign > 0 else blame if sign else 0.0 for sign in signs]
                 advantages[i] = spread(steps[i], values, len(rollout.completions[i]))
         return TokenAdvantages(with_group_mass(rollout, advantages))
