@@ -285,6 +285,25 @@ def test_a_departure_that_only_blames_praises_no_step_of_a_failed_completion():
     assert masses[0] == pytest.approx(masses[1])
 
 
+def test_a_balanced_departure_praises_and_blames_as_much_as_dapo_does():
+    rollout = make_rollout()
+    given = assign("departure", rollout, balanced=True).advantages
+    whole = assign("departure", rollout).advantages
+    plain = [
+        a.expand(len(ids)) for a, ids in zip(rollout.advantages, rollout.completions, strict=True)
+    ]
+    for group in (slice(0, 4), slice(4, 8)):
+        for sign in (1, -1):
+            sums = [
+                sum(float((sign * one).clamp(min=0).sum()) for one in credit[group])
+                for credit in (given, plain)
+            ]
+            assert sums[0] == pytest.approx(sums[1], rel=1e-5) and sums[1] > 0
+    assert all(torch.equal(a.sign(), b.sign()) for a, b in zip(given, whole, strict=True))
+    praise = [sum(float(one.clamp(min=0).sum()) for one in credit[:4]) for credit in (whole, plain)]
+    assert praise[0] > praise[1]
+
+
 def test_edits_get_the_credit_beside_the_nearest_sibling_of_the_other_outcome(rollout):
     given = assign("ibpo_edit", rollout)
     # Five digits differ in either wrong sibling; of equally near ones the first counts.

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from cfdapo.credit.rule import CreditRule, Rollout, TokenAdvantages, with_group_mass
 from cfdapo.credit.states import steps_and_states
@@ -27,17 +28,20 @@ class Rule(CreditRule):
     the praise in right completions. With `drawn` the blamed step is drawn at random from those that
     change the state: the control that has everything of the rule but what it knows. With
     `blame_only` a failed completion has nothing but the blame: the control that asks whether the
-    praise of its right steps counts. Every group's sum of |A| is DAPO's.
+    praise of its right steps counts. Every group's sum of |A| is DAPO's. Its praise outweighs its
+    blame, as one step is blamed where several are praised, which makes the policy surer of all that
+    it does; with `balanced` either is scaled to what DAPO gives of it.
     """
 
     keeps = "group"
 
     @dataclass(frozen=True)
     class Options:
-        """drawn: whether the step to blame is drawn and not found. blame_only: see the rule."""
+        """drawn: whether the step to blame is drawn and not found. Others: see the rule."""
 
         drawn: bool = False
         blame_only: bool = False
+        balanced: bool = False
 
     def assign(self, rollout: Rollout) -> TokenAdvantages:
         steps, states = steps_and_states(rollout, self.tokenizer, self.config.spans == "code")
@@ -56,6 +60,8 @@ class Rule(CreditRule):
                         signs = [min(sign, 0) for sign in signs]
                 values = [praise if sign > 0 else blame if sign else 0.0 for sign in signs]
                 advantages[i] = spread(steps[i], values, len(rollout.completions[i]))
+        if self.options.balanced:
+            advantages = _balanced(rollout, advantages)
         return TokenAdvantages(with_group_mass(rollout, advantages))
 
     def _step_to_blame(
@@ -67,6 +73,24 @@ class Rule(CreditRule):
         if not places:
             return len(states) - 2
         return places[int(torch.randint(len(places), (1,), generator=rollout.generator))]
+
+
+def _balanced(rollout: Rollout, advantages: Sequence[Tensor]) -> list[Tensor]:
+    """Advantages whose praise and blame sum, in every group, to the same as DAPO's do.
+
+    Where DAPO's differ, as they do where right completions are longer or shorter, so do these.
+    """
+    balanced = list(advantages)
+    for members in rollout.members():
+        whole = {i: rollout.advantages[i].expand(len(rollout.completions[i])) for i in members}
+        for sign in (1, -1):
+            wanted = sum(float((sign * whole[i]).clamp(min=0).sum()) for i in members)
+            given = sum(float((sign * advantages[i]).clamp(min=0).sum()) for i in members)
+            for i in members:
+                part = advantages[i] * (sign * advantages[i] > 0)
+                scaled = part * (wanted / given if given else 1.0)
+                balanced[i] = balanced[i] - part + scaled
+    return balanced
 
 
 def departure(states: Sequence[Hashable], ground: set[Hashable]) -> int:
