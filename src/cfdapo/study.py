@@ -69,6 +69,7 @@ def usual_revision() -> str:
     return revision
 
 
+@functools.cache
 def _schema() -> dict[str, Any]:
     """The schema of studies; `UserError` where the package is installed without its repository."""
     if not SCHEMA.is_file():
