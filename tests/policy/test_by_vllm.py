@@ -6,7 +6,8 @@ import pytest
 
 from cfdapo.analysis.records.compatibility import require_same_evaluations
 from cfdapo.files import UserError, write_json
-from cfdapo.policy.by_vllm import rank_of, require_vllm, require_vllm_in, up_to_end
+from cfdapo.policy.by_vllm import rank_of, up_to_end
+from cfdapo.policy.engines import require_vllm, require_vllm_in
 from cfdapo.settings import EvaluationSettings, parse, plain
 from cfdapo.study import ROOT, build_study, load_document
 

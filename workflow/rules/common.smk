@@ -96,7 +96,7 @@ try:
 
                 require_reporters(REPORTERS)
             if STUDY.evaluation.engine == "vllm":
-                from cfdapo.policy.by_vllm import require_vllm, require_vllm_in
+                from cfdapo.policy.engines import require_vllm, require_vllm_in
 
                 if USE_CONDA:
                     require_vllm_in(ROOT / "envs" / "train.yaml")

@@ -5,11 +5,9 @@ vLLM batches by itself and computes with kernels of its own: where two tokens ar
 it may choose the other one, and completions may differ from run to run.
 """
 
-import importlib.util
 import itertools
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,35 +18,14 @@ from transformers import PreTrainedTokenizerBase
 
 from cfdapo.files import UserError, read_json
 from cfdapo.policy import models
+from cfdapo.policy.engines import require_vllm
 from cfdapo.policy.models import end_tokens, files_folder
 from cfdapo.provenance import MANIFEST
 
-PACKAGE = "vllm"
-# It, or its build for another kind of machine, among an environment's packages.
-_IN_ENVIRONMENT = re.compile(r"^\s*-\s*vllm(-cpu|-tpu)?\s*([=<>!~;\[].*)?$", re.MULTILINE)
 # Ranks that vLLM has kernels for.
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 # An engine has room for the longest of its sequences, rounded up to this.
 _TOKENS = 256
-
-
-def require_vllm() -> None:
-    """Raise `UserError` where this interpreter has no vLLM; it is not imported for that."""
-    if importlib.util.find_spec(PACKAGE) is None:
-        raise UserError(
-            "evaluation.engine: vllm needs the package vllm, which is not installed beside this "
-            "Python; install it there, or set evaluation.engine: transformers"
-        )
-
-
-def require_vllm_in(environment: Path) -> None:
-    """Raise `UserError` where a conda environment's file has no vLLM for its jobs."""
-    if not _IN_ENVIRONMENT.search(environment.read_text(encoding="utf-8")):
-        raise UserError(
-            f"evaluation.engine: vllm needs the package vllm, which {environment.name}, the "
-            "environment of the jobs, does not have; add it there, run without --use-conda, or set "
-            "evaluation.engine: transformers"
-        )
 
 
 def version() -> str:

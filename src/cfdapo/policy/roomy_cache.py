@@ -49,17 +49,17 @@ class _Room:
     def __init__(self) -> None:
         self._whole = self._held = torch.empty(0)
 
-    def extend(self, held: Tensor, new: Tensor) -> Tensor:
+    def extend(self, held: Tensor | None, new: Tensor) -> Tensor:
         """`held`, and `new` behind it; `held` is copied if it is not the last result, or fills up.
 
         The cache puts something else in its place where rows leave it or tokens are cut off.
         """
-        before = held.shape[2] if held.numel() else 0
+        before = 0 if held is None or not held.numel() else held.shape[2]
         after = before + new.shape[2]
         if held is not self._held or self._whole.shape[2] < after:
             rows, heads, _, size = new.shape
             self._whole = new.new_empty((rows, heads, after + ROOM, size))
-            if before:
+            if held is not None and before:
                 self._whole[:, :, :before] = held
         self._whole[:, :, before:after] = new
         self._held = self._whole[:, :, :after]
