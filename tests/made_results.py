@@ -75,7 +75,7 @@ def write_run(
     run = folder / "runs" / model / mode / f"seed{seed}"
     times = {"seconds_generation": 2.0, "seconds_credit": 0.5, "seconds_update": 0.5}
     rows = [
-        {"step": step, "reward": 0.5, **times, "seconds_step": 3.0, **history(step)}
+        {"step": step, "reward": 0.5, "entropy": 0.3, **times, "seconds_step": 3.0, **history(step)}
         for step in range(1, steps + 1)
     ]
     saved = list(range(every, steps + 1, every))

@@ -382,7 +382,13 @@ def two_steps(values: dict[str, list[float]]) -> pd.DataFrame:
 
 def timed(curves: pd.DataFrame, **columns: float) -> pd.DataFrame:
     """Histories of 50 steps of a second each, with the same in every row."""
-    each = {"reward": 0.5, "seconds_step": 1.0, "seconds_credit": 0.0, "credit_passes": 0.0}
+    each = {
+        "reward": 0.5,
+        "entropy": 0.25,
+        "seconds_step": 1.0,
+        "seconds_credit": 0.0,
+        "credit_passes": 0.0,
+    }
     each |= {"credit_generations": np.nan, **columns}
     steps = pd.DataFrame([{"step": step, **each} for step in range(1, 51)])
     return curves[["model", "mode", "seed"]].drop_duplicates().merge(steps, how="cross")
@@ -396,6 +402,7 @@ def test_table_18_by_hand():
     # Of the first half of the steps nothing counts; in the second the seeds gain 1, 2 and 3 points.
     history.loc[dear, "reward"] = 0.9
     late = dear & (history["step"] > 25)
+    history.loc[late, "entropy"] = 0.125
     history.loc[late, "reward"] = 0.51 + history.loc[late, "seed"] / 100
     first, second = rank_modes(curves, history)
     assert (first.mode, first.rank, first.seeds, first.mean) == ("entropy", 1, 3, 84.0)
@@ -413,7 +420,8 @@ def test_table_18_by_hand():
     table = table18_tournament(curves, history, {"m": "M"}, "arithmetic", {"entropy": "Entropy"})
     assert texts(table)[0][:5] == ["M", "1", "Entropy", "84.0 ± 3.0", "+2.0 [−0.5, +4.5]"]
     assert texts(table)[0][8:9] == ["+2.0 [−0.5, +4.5]"]
-    assert texts(table)[0][11:] == ["50", "2.50", "3.00", "0", "0", "12"]
+    assert (texts(table)[0][11], texts(table)[1][11]) == ("0.125", "0.250")
+    assert texts(table)[0][12:] == ["50", "2.50", "3.00", "0", "0", "12"]
     assert texts(table)[1][1:4] == ["2", "DAPO", "82.0 ± 2.0"] and texts(table)[1][4] == "–"
     assert table.data["p_holm"].tolist()[0] == first.p_holm
 
