@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from cfdapo.credit.assigner import CreditConfig
+from cfdapo.credit.rules import require_known_options
 from cfdapo.files import UserError
 from cfdapo.settings import DivergenceSettings, Study, plain
 from cfdapo.study import (
@@ -28,9 +29,10 @@ from cfdapo.study import (
     profiled_credit,
     training_settings,
     weight_groups,
+    with_options,
     without_sets,
 )
-from cfdapo.study_schema import SCHEMA
+from cfdapo.study_schema import SCHEMA, schema_of_studies
 from cfdapo.vocabulary import PAPER_MODES
 
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
@@ -541,6 +543,88 @@ def test_every_key_of_the_schema_has_a_description():
     assert json.dumps(schema).count('"additionalProperties": false') >= 10
 
 
+def parts_of(schema, path="study"):
+    """Each dictionary of a schema, by its dotted path."""
+    if isinstance(schema, dict):
+        yield path, schema
+    items = schema.items() if isinstance(schema, dict) else enumerate(schema)
+    for key, sub in items:
+        if isinstance(sub, dict | list):
+            yield from parts_of(sub, f"{path}.{key}")
+
+
+def test_every_pattern_of_the_schema_is_told_in_words():
+    found = {path: sub for path, sub in parts_of(schema_of_studies()) if "pattern" in sub}
+    assert len(found) >= 8
+    assert not [path for path, sub in found.items() if "description" not in sub]
+
+
+def test_every_seed_has_the_bounds_of_its_generator():
+    seed = schema_of_studies()["$defs"]["seed"]
+    assert (seed["minimum"], seed["maximum"]) == (0, 2**32 - 1)
+    keys = ("seed", "seeds")
+    found = {
+        path: sub.get("items", sub)["$ref"]
+        for path, sub in parts_of(schema_of_studies())
+        if path.endswith(tuple(f".properties.{key}" for key in keys))
+    }
+    assert len(found) >= 7
+    assert set(found.values()) == {"#/$defs/seed", "#/properties/data/properties/seed"}
+
+
+MIRROR = {"name": "neural_mirror", "coefficient": 1e-4, "mirror": {"seed": 10**22}}
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        ("data.seed", 2**32, "data.seed: 4294967296 must be at most 4294967295"),
+        ("measurement.seed", -1, "measurement.seed: -1 must be at least 0"),
+        ("evolution", {"steps": 1, "seed": 2**32}, "evolution.seed: 4294967296 must be at most"),
+        ("training.divergence", MIRROR, "divergence.mirror.seed: 10000000000000000000000 must be"),
+        ("models.qwen3-tiny.pretraining.seed", 2**64, "pretraining.seed: 18446744073709551616 mus"),
+        ("evaluation.sets", {"s": {"task": "verbs", "seed": 2**32}}, "evaluation.sets.s.seed: 429"),
+        ("training.learning_rate", 0, "training.learning_rate: 0 must be above 0"),
+        ("training.epsilon", 1.0, "training.epsilon: 1.0 must be below 1"),
+        ("training.top_p", 1.5, "training.top_p: 1.5 must be at most 1"),
+        ("modes", [], "modes: [] must not be empty"),
+        ("models", {}, "models: {} must not be empty"),
+        ("variants", {"VV": {"mode": "random", "label": "V"}}, "(A word of small letters, digits,"),
+        ("variants", {"v\n": {"mode": "random", "label": "V"}}, "the key 'v\\n' must be one line"),
+        ("models", {"a b": {"source": "made"}}, "(A word of letters, digits, . and -, beginning"),
+    ],
+)
+def test_bounds_and_names_are_told_in_words(where, value, message):
+    study = load_document("tiny")
+    *parents, key = where.split(".")
+    place = study
+    for parent in parents:
+        place = place[parent]
+    place[key] = value
+    with pytest.raises(UserError) as raised:
+        check_study(study, "study.yaml")
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (("Hard", "Hard"), "evaluation.sets.b.label: 'Hard' is also what evaluation.sets.a.label"),
+        (("b", None), "evaluation.sets.b: 'b' is also what evaluation.sets.a.label is called"),
+        (("Hard ", None), "evaluation.sets.a.label: 'Hard ' must be one line of text"),
+    ],
+)
+def test_two_test_sets_are_not_called_alike(labels, message):
+    study = load_document("tiny")
+    study["evaluation"]["sets"] = {
+        name: {"task": "verbs", "seed": seed} | ({"label": label} if label else {})
+        for seed, (name, label) in enumerate(zip("ab", labels, strict=True), 1)
+    }
+    with pytest.raises(UserError) as raised:
+        check_study(study, "study.yaml")
+    assert message in str(raised.value)
+
+
 def test_checkpoint_steps_end_at_the_last():
     assert checkpoint_steps(75, 25) == [25, 50, 75]
 
@@ -801,6 +885,31 @@ def test_a_mode_gets_the_options_of_its_own_rule_only(study_with_variant):
     study_with_variant["credit"]["options"] = {"montecarlo": {}}
     with pytest.raises(UserError, match="credit.options: 'montecarlo' is not one of"):
         check_study(study_with_variant, "study.yaml")
+
+
+def test_options_of_another_rule_than_a_variants_own_are_refused(study_with_variant):
+    own = {"options": {"sibling_value": {"form": "difference"}}}
+    study_with_variant["variants"]["wide"] |= {"mode": "departure", "credit": own}
+    told = "variants.wide.credit.options.sibling_value: changes nothing, .* mode is departure"
+    with pytest.raises(UserError, match=told):
+        check_study(study_with_variant, "study.yaml")
+
+
+@pytest.mark.parametrize("place", ["credit", "variants.spare.credit"])
+def test_options_are_checked_also_where_no_mode_has_them(study_with_variant, place):
+    """A truth may be measured of them, or a later study; either way they are meant."""
+    options = {"options": {"monte_carlo": {"continuation": 4}}}
+    if place == "credit":
+        study_with_variant["credit"] = options
+    else:
+        study_with_variant["variants"]["spare"] = {
+            "mode": "monte_carlo",
+            "label": "Spare",
+            "credit": options,
+        }
+    (found,) = with_options(built(study_with_variant))
+    with pytest.raises(UserError, match=r"options of monte_carlo: unknown continuation; allowed"):
+        require_known_options([found])
 
 
 def test_a_rule_that_is_no_mode_of_the_papers_is_called_by_its_name(study_with_variant):

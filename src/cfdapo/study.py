@@ -171,6 +171,12 @@ def credit_settings(study: Study, mode: str) -> ModeCredit:
     return ModeCredit(**changed | {"mode": variant.mode, "options": options})
 
 
+def with_options(study: Study) -> list[ModeCredit]:
+    """Credit of all that has options of a rule, modes or not: a misspelt one is none of any."""
+    named = dict.fromkeys([*study.modes, *study.variants, *study.credit.options])
+    return [own for mode in named if (own := credit_settings(study, mode)).options]
+
+
 def require_own_code(study: Study) -> None:
     """Refuse a study whose code of one's own is not there, without running that.
 

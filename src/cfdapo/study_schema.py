@@ -42,7 +42,13 @@ def schema_of_studies() -> dict[str, Any]:
             f"{SCHEMA}: is not there; studies are run in a checkout of the repository, and cfdapo "
             "is installed without it here"
         )
-    found: dict[str, Any] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return _parsed(SCHEMA)
+
+
+@functools.cache
+def _parsed(path: Path) -> dict[str, Any]:
+    """The YAML of the schema, which nobody changes."""
+    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return found
 
 
@@ -68,6 +74,12 @@ def _odd_keys(value: Any, where: str = "") -> list[str]:
         "put it in quotes"
         for key in value
         if not isinstance(key, str)
+    ]
+    # The patterns of names let a new line at their end pass.
+    found += [
+        f"{where or 'the study'}: the key {key!r} must be one line of text"
+        for key in value
+        if isinstance(key, str) and not key.isprintable()
     ]
     places = ((f"{where}.{key}" if where else str(key), one) for key, one in value.items())
     return found + [odd for place, one in places for odd in _odd_keys(one, place)]
