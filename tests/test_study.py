@@ -572,6 +572,7 @@ def test_every_seed_has_the_bounds_of_its_generator():
     assert set(found.values()) == {"#/$defs/seed", "#/properties/data/properties/seed"}
 
 
+EVOLVED_NOT = {"name": "neural_mirror", "coefficient": 1e-4, "mirror": {"evolved": False}}
 MIRROR = {"name": "neural_mirror", "coefficient": 1e-4, "mirror": {"seed": 10**22}}
 
 
@@ -582,6 +583,7 @@ MIRROR = {"name": "neural_mirror", "coefficient": 1e-4, "mirror": {"seed": 10**2
         ("measurement.seed", -1, "measurement.seed: -1 must be at least 0"),
         ("evolution", {"steps": 1, "seed": 2**32}, "evolution.seed: 4294967296 must be at most"),
         ("training.divergence", MIRROR, "divergence.mirror.seed: 10000000000000000000000 must be"),
+        ("training.divergence", EVOLVED_NOT, "evolved: False must be true, or the key left out"),
         ("models.qwen3-tiny.pretraining.seed", 2**64, "pretraining.seed: 18446744073709551616 mus"),
         ("evaluation.sets", {"s": {"task": "verbs", "seed": 2**32}}, "evaluation.sets.s.seed: 429"),
         ("training.learning_rate", 0, "training.learning_rate: 0 must be above 0"),

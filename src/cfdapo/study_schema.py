@@ -164,6 +164,8 @@ def _explain(error: jsonschema.ValidationError, where: str = "") -> str:
         return f"{key}: {value!r} must be {_BOUNDS[error.validator]} {wanted}"
     if error.validator in ("minLength", "minItems", "minProperties") and not value:
         return f"{key}: {value!r} must not be empty"
+    if error.validator == "const":
+        return f"{key}: {value!r} must be {json.dumps(wanted)}, or the key left out"
     if error.validator == "oneOf":
         return f"{key}: {value!r} is none of what is allowed ({schema['description'].rstrip('.')})"
     if error.validator == "pattern":
