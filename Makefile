@@ -41,12 +41,12 @@ smollm2: $(VENV) .venv/.smollm2
 
 # Fetch and check a study's data and hub models; afterwards its jobs need no network.
 downloads: $(VENV)
-	$(RUN) downloads --config study=$(STUDY)
+	$(RUN) downloads --config "study=$(STUDY)"
 
 # Without the environment as a prerequisite: this changes nothing, also while a study runs.
 status:
 	@PYTHONPATH=src $(firstword $(wildcard .venv/bin/python) $(PYTHON)) -m cfdapo.stages.status \
-		--study $(STUDY) --results "$(DIRECTORY)/results/$(STUDY)"
+		--study "$(STUDY)" --results "$(DIRECTORY)/results/$(STUDY)"
 
 # Pack a study's records, without adapters and weights; check unpacked ones by their checksums.
 archive: $(VENV)
@@ -64,11 +64,11 @@ ANALYSIS = collect_curves compare_modes collect_set_curves compare_modes_on_set 
 	$(shell PYTHONPATH=src .venv/bin/python -m cfdapo.analysis.registry)
 
 tables: $(VENV)
-	$(RUN) tables figures --config study=$(STUDY) present_only=True --nolock --allowed-rules tables figures $(ANALYSIS)
+	$(RUN) tables figures --config "study=$(STUDY)" present_only=True --nolock --allowed-rules tables figures $(ANALYSIS)
 
 # Tables and figures with their captions in one file, of a study that has run.
 report: $(VENV)
-	$(RUN) --config study=$(STUDY) --report "results/$(STUDY)/report.zip"
+	$(RUN) --config "study=$(STUDY)" --report "results/$(STUDY)/report.zip"
 
 test: $(VENV)
 	.venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=20
@@ -82,7 +82,7 @@ lint: $(VENV)
 
 dryruns: $(VENV)
 	for study in $(basename $(notdir $(wildcard config/studies/*.yaml))); do \
-		.venv/bin/snakemake --dry-run --config study=$$study > /dev/null 2>.dryrun.log \
+		.venv/bin/snakemake --dry-run --config "study=$$study" > /dev/null 2>.dryrun.log \
 			|| { cat .dryrun.log; exit 1; }; \
 		rm .dryrun.log; echo "$$study: dry run passed"; \
 	done

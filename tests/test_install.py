@@ -1,6 +1,9 @@
 """What the package needs is said alike everywhere, in ranges that hold what is locked."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -56,3 +59,26 @@ def test_without_the_workflow_there_is_no_snakemake():
 
 def test_the_readme_has_a_way_without_make():
     assert ".venv/bin/pip install -r requirements/lock.txt" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["score", "trainer"])
+def test_the_docs_say_how_the_package_is_found_in_a_clone(page):
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    assert "`pip install .`" in text
+    assert re.search(r"`PYTHONPATH=src \.venv/bin/python (-m cfdapo score|script\.py)", text)
+
+
+def test_the_command_runs_in_a_clone_as_the_docs_say():
+    command = [sys.executable, "-m", "cfdapo", "score", "--help"]
+    environment = os.environ | {"PYTHONPATH": "src"}
+    shown = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (shown.returncode, shown.stdout.split()[:3]) == (0, ["usage:", "cfdapo", "score"])
+
+
+@pytest.mark.parametrize("name", ["My study", "it's"])
+def test_make_passes_a_study_on_as_one_word_so_that_its_name_is_what_is_refused(name):
+    command = ["make", "status", f"STUDY={name}", f"PYTHON={sys.executable}"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert shown.returncode and f"study {name!r} cannot be a study's name" in shown.stderr
+    makefile = (ROOT / "Makefile").read_text()
+    assert not re.findall(r"(?<!\")study=\$\(STUDY\)|--study \$\(STUDY\)", makefile)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from cfdapo.credit.assigner import CreditConfig
+from cfdapo.credit.rules import require_known_options
 from cfdapo.files import UserError
 from cfdapo.settings import DivergenceSettings, Study, plain
 from cfdapo.study import (
@@ -28,9 +29,10 @@ from cfdapo.study import (
     profiled_credit,
     training_settings,
     weight_groups,
+    with_options,
     without_sets,
 )
-from cfdapo.study_schema import SCHEMA
+from cfdapo.study_schema import SCHEMA, schema_of_studies
 from cfdapo.vocabulary import PAPER_MODES
 
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
@@ -67,7 +69,7 @@ def test_paper_study_has_the_papers_numbers():
         ("credit.w_min", 5.0, "credit.w_min: 5.0 is greater than credit.w_max"),
         ("credit.proxy", "gpt", "credit.proxy: 'gpt' is not one of the study's models: qwen3-tiny"),
         ("credit.select", "best", "credit.select: 'best' is not one of all, longest, arithmetic"),
-        ("credit.every", 0, "credit.every: 0 is less than the minimum of 1"),
+        ("credit.every", 0, "credit.every: 0 must be at least 1"),
         ("training.batch_size", 12, "training.batch_size: 12 is not a multiple of"),
         ("training.checkpoint_every", 7, "training.steps: 75 is not a multiple of"),
         ("training.steps", "many", "training.steps: 'many' is not of type 'integer'"),
@@ -78,10 +80,14 @@ def test_paper_study_has_the_papers_numbers():
         ("data.revision", "0" * 40, "data.revision: is for data.task gsm8k only"),
         ("measurement.mode", "best", "measurement.mode: 'best' is not one of the study's modes"),
         ("measurement", {"policy": "untrained", "mode": "wide"}, "measurement.mode: 'wide' is not"),
-        ("measurement.combinations", ["pad/all"], "measurement.combinations: ['pad/all'] is not"),
+        (
+            "measurement.combinations",
+            ["pad/all"],
+            "measurement.combinations: ['pad/all'] is none of",
+        ),
         ("measurement.rules", ["best"], "measurement.rules: 'best' is not one of counterfactual"),
-        ("measurement.rules", "all", "measurement.rules: 'all' is not valid under any of"),
-        ("measurement.truth", {"continuations": 1}, "continuations: 1 is less than the minimum"),
+        ("measurement.rules", "all", "measurement.rules: 'all' is none of what is allowed (Which"),
+        ("measurement.truth", {"continuations": 1}, "continuations: 1 must be at least 2"),
         ("measurement.truth", {"k": 8}, "measurement.truth: unknown key k; allowed: continuations"),
         ("measurement", {"truth": {}, "samples": 1}, "measurement.truth: needs groups"),
         ("measurement.policy", "both", "measurement.policy: 'both' is not one of untrained"),
@@ -94,7 +100,7 @@ def test_paper_study_has_the_papers_numbers():
         ("training.learning_rate", math.nan, "training.learning_rate: nan is no finite number"),
         ("training.temperature", math.inf, "training.temperature: inf is no finite number"),
         ("measurement.padding", [0, math.nan], "measurement.padding.1: nan is no finite number"),
-        ("seeds", [0, 2**32], "seeds.1: 4294967296 is greater than the maximum of 4294967295"),
+        ("seeds", [0, 2**32], "seeds.1: 4294967296 must be at most 4294967295"),
         ("models.qwen3-tiny.label", "Llama-tiny", "'Llama-tiny' is also what models.qwen3-tiny"),
         ("models.qwen3-tiny.label", "a\nb", "'a\\nb' must be one line of text"),
         ("models.qwen3-tiny.label", " ", "' ' must be one line of text"),
@@ -147,7 +153,7 @@ def own_study(changes: dict) -> dict:
         ({"data.answer": "letter"}, "answer: 'letter' is not one of number, choice, latex, exact"),
         ({"data.answer": None}, "data: missing key answer, which data.task jsonl needs"),
         ({"data.train": None}, "data: missing key train, which data.task jsonl needs"),
-        ({"data.train": ""}, "data.train: '' should be non-empty"),
+        ({"data.train": ""}, "data.train: '' must not be empty"),
         ({"data.test.revision": int("1" * 40)}, "is read as a number and must be text; put it in"),
         ({"data.test.revision": "main"}, "(A commit of a repository of the hub, 40"),
         ({"data.test.id": "./own"}, "data.test.id: './own' does not match"),
@@ -166,7 +172,7 @@ def own_study(changes: dict) -> dict:
         ({"models": {7: {}}}, "models: the key 7 is read as a number and must be text; put it in"),
         ({"variants": {True: {}}}, "variants: the key True is read as yes or no"),
         ({"models": {None: {}}}, "models: the key None is read as nothing and must be text"),
-        ({"data.letters": 1}, "data.letters: 1 is less than the minimum of 2"),
+        ({"data.letters": 1}, "data.letters: 1 must be at least 2"),
         ({"data.fields": {"solution": 1}}, "data.fields.solution: 1 is read as a number"),
         ({"measurement.gold": 3}, "measurement.gold: must be 0 where data.fields has no solution"),
         ({"credit.answer": "number"}, "credit.answer: number does not find answers of data.answer"),
@@ -298,7 +304,10 @@ def test_credit_looks_for_the_kind_of_answers_that_own_questions_have(kind):
         ({"id": "https://hub.example/a/b"}, "and no path or address)"),
         ({"source": "local"}, "unknown key id, revision; allowed: chat_template_date"),
         ({"source": "local", "path": 7, "id": None, "revision": None}, "put it in quotes"),
-        ({"source": "local", "path": "", "id": None, "revision": None}, "path: '' should be non"),
+        (
+            {"source": "local", "path": "", "id": None, "revision": None},
+            "path: '' must not be empty",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_meant_is_refused_when_the_study_is_read(model, message):
@@ -384,6 +393,114 @@ def test_rules_that_are_held_against_the_truth_begin_with_vanilla():
         check_study(study, "study.yaml")
 
 
+@pytest.mark.parametrize(
+    ("written", "key", "message"),
+    [
+        ("24:00:00", "runtime", "is read as text and must be a number; write it as one number in"),
+        ("1:30", "runtime", "'1:30' is read as text and must be a number; write it as one number"),
+        ("1:30.5", "runtime", "'1:30.5' is read as text and must be a number; write it as one num"),
+        (
+            "010",
+            "runtime",
+            "'010' is read as text and must be a number; write it in decimal digits",
+        ),
+        ("-010", "runtime", "'-010' is read as text and must be a number; write it in decimal"),
+        (
+            "0x10",
+            "runtime",
+            "'0x10' is read as text and must be a number; write it in decimal digi",
+        ),
+        (
+            "0b1",
+            "runtime",
+            "'0b1' is read as text and must be a number; write it in decimal digits",
+        ),
+        ("1e3", "runtime", "'1e3' is read as text and must be a number; write it without quotes"),
+        ('"60"', "runtime", "'60' is read as text and must be a number; write it without quotes"),
+        ("010", "max_runtime", "'010' is read as text and must be a number; write it in decimal"),
+    ],
+)
+def test_trap_a_number_that_is_not_decimal_is_refused_and_not_another_number(
+    tmp_path, written, key, message
+):
+    """YAML 1.1 reads 24:00:00 as 86400 and 010 as 8."""
+    asked = f"{{{key}: {written}}}" if key.startswith("max") else f"{{train: {{{key}: {written}}}}}"
+    text = (STUDIES / "paper.yaml").read_text().split("\nresources:")[0]
+    (tmp_path / "mine.yaml").write_text(f"{text}\nresources: {asked}\n")
+    with pytest.raises(UserError) as raised:
+        load_study("mine", tmp_path)
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        *[("0", 0), ("-7", -7), ("+7", 7), ("1_000", 1000), ("120", 120), ('"120"', "120")],
+        *[("0.5", 0.5), ("1.0e-3", 1e-3), (".5", 0.5), ("-2.5e+1", -25.0), ('"0.5"', "0.5")],
+        *[("010", "010"), ("00", "00"), ("12:30", "12:30"), ("0x1F", "0x1F"), ("true", True)],
+    ],
+)
+def test_plain_numbers_are_numbers_and_quoted_ones_text(tmp_path, written, read):
+    text = (STUDIES / "paper.yaml").read_text()
+    fixed = '{date_string: "26 Jul 2024"}'
+    (tmp_path / "mine.yaml").write_text(text.replace(fixed, f"{{x: {written}}}"))
+    assert fixed in text
+    found = load_study("mine", tmp_path).models["llama3.2-3b"].chat_template_kwargs["x"]
+    assert (type(found), found) == (type(read), read)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "mine.yaml: is empty; a study has keys and values, at least description, data, mo"),
+        (b"# nothing yet\n---\n", "mine.yaml: is empty; a study has keys and values"),
+        (b"[tiny]\n", "mine.yaml: is a list; a study has keys and values, at least description"),
+        (b"tiny\n", "mine.yaml: is a str; a study has keys and values, at least description"),
+        ("a: 1\ndescription: Größe\n".encode("latin-1"), "mine.yaml: is not UTF-8 (line 2); save"),
+        (b"variants: &v {x: *v}\n", "mine.yaml: not valid YAML (an anchor is used within itself"),
+        (b"modes: &m [vanilla, *m]\n", "mine.yaml: not valid YAML (an anchor is used within its"),
+        (b"[" * 5000, "mine.yaml: is nested too deeply for any study"),
+        (b"a: 1\n---\nb: 2\n", "mine.yaml: not valid YAML (expected a single document"),
+        (b"a: \x00\n", "mine.yaml: not valid YAML (unacceptable character"),
+    ],
+)
+def test_a_file_that_is_no_study_is_refused_by_name(tmp_path, content, message):
+    (tmp_path / "mine.yaml").write_bytes(content)
+    with pytest.raises(UserError) as raised:
+        load_document("mine", tmp_path)
+    assert message in str(raised.value)
+
+
+def test_an_anchor_may_be_used_again(tmp_path):
+    text = (STUDIES / "tiny.yaml").read_text()
+    train = "train: &job {mem_mb: 2500, runtime: 30}\n  evaluate: *job\n"
+    (tmp_path / "mine.yaml").write_text(f"{text.split('resources:')[0]}resources:\n  {train}")
+    asked = load_study("mine", tmp_path).resources
+    assert asked.train == asked.evaluate and asked.train.runtime == 30
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *["My study", "it's", "a$b", "a;b", "a&b", "a*", "a{b}", 'a"b', "a\tb", "a\n", "", " "],
+        *["-n", ".hidden", "..", "../tiny", "a/b", "a\\b", "a=b", "a,b", "a~", "a(b)", "~a", "#a"],
+    ],
+)
+def test_a_study_whose_name_the_shell_would_break_is_refused(tmp_path, name):
+    for refusing in (lambda: load_document(name, tmp_path), lambda: check_choice({"study": name})):
+        with pytest.raises(
+            UserError, match="cannot be a study's name, .* letters, digits, _ . and"
+        ):
+            refusing()
+
+
+@pytest.mark.parametrize("name", ["tiny", "Ümlaut", "a.b-c_d", "_a", "7b", "v1.0", "日本"])
+def test_names_of_studies_are_words_of_any_language(tmp_path, name):
+    (tmp_path / f"{name}.yaml").write_bytes((STUDIES / "tiny.yaml").read_bytes())
+    assert check_choice({"study": name}) == name
+    assert load_study(name, tmp_path) == load_study("tiny")
+
+
 def test_missing_keys_are_named():
     with pytest.raises(UserError, match="missing key data, models, training"):
         check_study({"description": "x"}, "study.yaml")
@@ -398,6 +515,9 @@ def test_config_names_a_study_and_nothing_else():
     assert check_choice({"study": "tiny"}) == "tiny"
     with pytest.raises(UserError, match="unknown key steps; allowed: present_only, study"):
         check_choice({"study": "tiny", "steps": 3})
+    # As Snakemake reads the name of 2026.yaml.
+    with pytest.raises(UserError, match="study is 2026, which is read as a number; call the file"):
+        check_choice({"study": 2026})
     with pytest.raises(UserError, match="missing key study"):
         check_choice({})
 
@@ -421,6 +541,90 @@ def test_every_key_of_the_schema_has_a_description():
         found += undescribed(sub, name)
     assert not [path for path in found if not path.endswith("pretraining")]
     assert json.dumps(schema).count('"additionalProperties": false') >= 10
+
+
+def parts_of(schema, path="study"):
+    """Each dictionary of a schema, by its dotted path."""
+    if isinstance(schema, dict):
+        yield path, schema
+    items = schema.items() if isinstance(schema, dict) else enumerate(schema)
+    for key, sub in items:
+        if isinstance(sub, dict | list):
+            yield from parts_of(sub, f"{path}.{key}")
+
+
+def test_every_pattern_of_the_schema_is_told_in_words():
+    found = {path: sub for path, sub in parts_of(schema_of_studies()) if "pattern" in sub}
+    assert len(found) >= 8
+    assert not [path for path, sub in found.items() if "description" not in sub]
+
+
+def test_every_seed_has_the_bounds_of_its_generator():
+    seed = schema_of_studies()["$defs"]["seed"]
+    assert (seed["minimum"], seed["maximum"]) == (0, 2**32 - 1)
+    keys = ("seed", "seeds")
+    found = {
+        path: sub.get("items", sub)["$ref"]
+        for path, sub in parts_of(schema_of_studies())
+        if path.endswith(tuple(f".properties.{key}" for key in keys))
+    }
+    assert len(found) >= 7
+    assert set(found.values()) == {"#/$defs/seed", "#/properties/data/properties/seed"}
+
+
+EVOLVED_NOT = {"name": "neural_mirror", "coefficient": 1e-4, "mirror": {"evolved": False}}
+MIRROR = {"name": "neural_mirror", "coefficient": 1e-4, "mirror": {"seed": 10**22}}
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        ("data.seed", 2**32, "data.seed: 4294967296 must be at most 4294967295"),
+        ("measurement.seed", -1, "measurement.seed: -1 must be at least 0"),
+        ("evolution", {"steps": 1, "seed": 2**32}, "evolution.seed: 4294967296 must be at most"),
+        ("training.divergence", MIRROR, "divergence.mirror.seed: 10000000000000000000000 must be"),
+        ("training.divergence", EVOLVED_NOT, "evolved: False must be true, or the key left out"),
+        ("models.qwen3-tiny.pretraining.seed", 2**64, "pretraining.seed: 18446744073709551616 mus"),
+        ("evaluation.sets", {"s": {"task": "verbs", "seed": 2**32}}, "evaluation.sets.s.seed: 429"),
+        ("training.learning_rate", 0, "training.learning_rate: 0 must be above 0"),
+        ("training.epsilon", 1.0, "training.epsilon: 1.0 must be below 1"),
+        ("training.top_p", 1.5, "training.top_p: 1.5 must be at most 1"),
+        ("modes", [], "modes: [] must not be empty"),
+        ("models", {}, "models: {} must not be empty"),
+        ("variants", {"VV": {"mode": "random", "label": "V"}}, "(A word of small letters, digits,"),
+        ("variants", {"v\n": {"mode": "random", "label": "V"}}, "the key 'v\\n' must be one line"),
+        ("models", {"a b": {"source": "made"}}, "(A word of letters, digits, . and -, beginning"),
+    ],
+)
+def test_bounds_and_names_are_told_in_words(where, value, message):
+    study = load_document("tiny")
+    *parents, key = where.split(".")
+    place = study
+    for parent in parents:
+        place = place[parent]
+    place[key] = value
+    with pytest.raises(UserError) as raised:
+        check_study(study, "study.yaml")
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (("Hard", "Hard"), "evaluation.sets.b.label: 'Hard' is also what evaluation.sets.a.label"),
+        (("b", None), "evaluation.sets.b: 'b' is also what evaluation.sets.a.label is called"),
+        (("Hard ", None), "evaluation.sets.a.label: 'Hard ' must be one line of text"),
+    ],
+)
+def test_two_test_sets_are_not_called_alike(labels, message):
+    study = load_document("tiny")
+    study["evaluation"]["sets"] = {
+        name: {"task": "verbs", "seed": seed} | ({"label": label} if label else {})
+        for seed, (name, label) in enumerate(zip("ab", labels, strict=True), 1)
+    }
+    with pytest.raises(UserError) as raised:
+        check_study(study, "study.yaml")
+    assert message in str(raised.value)
 
 
 def test_checkpoint_steps_end_at_the_last():
@@ -683,6 +887,31 @@ def test_a_mode_gets_the_options_of_its_own_rule_only(study_with_variant):
     study_with_variant["credit"]["options"] = {"montecarlo": {}}
     with pytest.raises(UserError, match="credit.options: 'montecarlo' is not one of"):
         check_study(study_with_variant, "study.yaml")
+
+
+def test_options_of_another_rule_than_a_variants_own_are_refused(study_with_variant):
+    own = {"options": {"sibling_value": {"form": "difference"}}}
+    study_with_variant["variants"]["wide"] |= {"mode": "departure", "credit": own}
+    told = "variants.wide.credit.options.sibling_value: changes nothing, .* mode is departure"
+    with pytest.raises(UserError, match=told):
+        check_study(study_with_variant, "study.yaml")
+
+
+@pytest.mark.parametrize("place", ["credit", "variants.spare.credit"])
+def test_options_are_checked_also_where_no_mode_has_them(study_with_variant, place):
+    """A truth may be measured of them, or a later study; either way they are meant."""
+    options = {"options": {"monte_carlo": {"continuation": 4}}}
+    if place == "credit":
+        study_with_variant["credit"] = options
+    else:
+        study_with_variant["variants"]["spare"] = {
+            "mode": "monte_carlo",
+            "label": "Spare",
+            "credit": options,
+        }
+    (found,) = with_options(built(study_with_variant))
+    with pytest.raises(UserError, match=r"options of monte_carlo: unknown continuation; allowed"):
+        require_known_options([found])
 
 
 def test_a_rule_that_is_no_mode_of_the_papers_is_called_by_its_name(study_with_variant):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,20 @@ from cfdapo.settings import (
 )
 from cfdapo.study_conflicts import conflicts
 from cfdapo.study_schema import ROOT as ROOT
-from cfdapo.study_schema import faults
+from cfdapo.study_schema import faults, read_as
 from cfdapo.vocabulary import PAPER_MODES
 
 STUDIES = ROOT / "config" / "studies"
+# A study's name stands in paths, also in the shell, where a space or a quote would be an end.
+_NAME = re.compile(r"\w[\w.-]*")
+# Numbers as people read them: YAML 1.1 takes 010 for 8, 24:00:00 for 86400 and 0x10 for 16.
+_NUMBERS = {
+    "tag:yaml.org,2002:int": re.compile(r"^[-+]?(?:0|[1-9][0-9_]*)$"),
+    "tag:yaml.org,2002:float": re.compile(
+        r"^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+}
 # Rules whose jobs, run again, go on from where they were.
 RESUMING = ("train", "evaluate", "measure_credit")
 
@@ -43,27 +54,59 @@ def load_study(name: str, folder: Path = STUDIES) -> Study:
 
 def load_document(name: str, folder: Path = STUDIES) -> dict[str, Any]:
     """The file of a study as `load_study` reads it, checked and with defaults, to be changed."""
-    path = folder / f"{name}.yaml"
+    path = folder / f"{_checked_name(name)}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
         raise UserError(f"config: unknown study {name!r}; there are: {known}")
+    return check_study(_read(path), str(path))
+
+
+def _checked_name(name: str) -> str:
+    """The name of a study; `UserError` where it cannot stand in the paths of jobs."""
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"config: study {name!r} cannot be a study's name, which stands in paths; allowed are "
+            "letters, digits, _ . and -, beginning with none of . and -"
+        )
+    return name
+
+
+def _read(path: Path) -> Any:
+    """What the YAML of a study's file says; `UserError` naming the file where it says nothing."""
     try:
-        study = _Loader(path.read_text(encoding="utf-8")).get_single_data()
+        return _Loader(path.read_text(encoding="utf-8")).get_single_data()
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}: is not UTF-8 (line {line}); save it in that encoding") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: is nested too deeply for any study") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML ({error})") from error
-    return check_study(study, str(path))
 
 
 class _Loader(yaml.SafeLoader):
     """Safe YAML without a type for dates: settings travel as JSON, and a date in them is text.
 
-    A key that is there twice, as of a variant that was copied, is an error.
+    So is a number that is not decimal (`_NUMBERS`). A key that is there twice, as of a variant that
+    was copied, is an error, and so is an anchor within which it is used.
     """
 
     yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        first: [
+            (tag, _NUMBERS.get(tag, pattern))
+            for tag, pattern in resolvers
+            if not tag.endswith(":timestamp")
+        ]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if node in self.recursive_objects:
+            said = "an anchor is used within itself, so it would never end"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+        return super().construct_object(node, deep=True)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -126,6 +169,12 @@ def credit_settings(study: Study, mode: str) -> ModeCredit:
     changed = vars(study.credit) | dict(variant.credit)
     options = changed["options"].get(variant.mode, {})
     return ModeCredit(**changed | {"mode": variant.mode, "options": options})
+
+
+def with_options(study: Study) -> list[ModeCredit]:
+    """Credit of all that has options of a rule, modes or not: a misspelt one is none of any."""
+    named = dict.fromkeys([*study.modes, *study.variants, *study.credit.options])
+    return [own for mode in named if (own := credit_settings(study, mode)).options]
 
 
 def require_own_code(study: Study) -> None:
@@ -277,6 +326,12 @@ def check_choice(config: dict[str, Any]) -> str:
         raise UserError(f"config: unknown key {', '.join(unknown)}; allowed: {allowed}")
     if not isinstance(config.get("present_only", False), bool):
         raise UserError(f"config: present_only is {config['present_only']!r}, not True or False")
-    if not isinstance(config.get("study"), str):
+    study = config.get("study")
+    if isinstance(study, bool | int | float):
+        raise UserError(
+            f"config: study is {study!r}, which is read as {read_as(study)}; call the file in "
+            "config/studies otherwise, as study1"
+        )
+    if not isinstance(study, str):
         raise UserError("config: missing key study, the name of a file in config/studies")
-    return config["study"]
+    return _checked_name(study)

@@ -339,12 +339,16 @@ def _label_conflicts(study: dict[str, Any]) -> list[str]:
         )
         for mode in study["modes"]
     }
+    sets = {
+        f"{where}.label" if "label" in one else where: one.get("label", where.split(".")[-1])
+        for where, one in _sets(study).items()
+    }
     found = [
         f"{where}: {label!r} must be one line of text, without spaces at its ends"
-        for where, label in {**named, **modes}.items()
+        for where, label in {**named, **modes, **sets}.items()
         if not label.isprintable() or label.strip() != label
     ]
-    for group in (named, modes):
+    for group in (named, modes, sets):
         first: dict[str, str] = {}
         for where, label in group.items():
             if first.setdefault(label, where) != where:
@@ -410,6 +414,12 @@ def _mode_conflicts(study: dict[str, Any]) -> list[str]:
         found += _credit_conflicts(f"variants.{name}.credit", merged, study["models"])
         if variant["credit"].get("proxy", study["credit"]["proxy"]) != study["credit"]["proxy"]:
             found.append(f"variants.{name}.credit.proxy: one proxy serves the whole study")
+        found += [
+            f"variants.{name}.credit.options.{rule}: changes nothing, as the variant's mode is "
+            f"{variant['mode']}; only that rule's options may be here"
+            for rule in variant["credit"].get("options", {})
+            if rule != variant["mode"]
+        ]
     return found
 
 

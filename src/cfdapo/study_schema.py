@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,22 @@ def schema_of_studies() -> dict[str, Any]:
             f"{SCHEMA}: is not there; studies are run in a checkout of the repository, and cfdapo "
             "is installed without it here"
         )
-    found: dict[str, Any] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return _parsed(SCHEMA)
+
+
+@functools.cache
+def _parsed(path: Path) -> dict[str, Any]:
+    """The YAML of the schema, which nobody changes."""
+    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return found
 
 
 def faults(study: Any) -> list[str]:
     """Each wrong key of a study and what is allowed there; sets absent keys to their defaults."""
     schema = schema_of_studies()
+    if not isinstance(study, dict):
+        there = "is empty" if study is None else f"is a {type(study).__name__}"
+        return [f"{there}; a study has keys and values, at least {', '.join(schema['required'])}"]
     _take_answers_kind(study)
     validator = _with_defaults(jsonschema.Draft202012Validator)(schema)
     errors = sorted(validator.iter_errors(study), key=lambda error: list(map(str, error.path)))
@@ -61,10 +71,16 @@ def _odd_keys(value: Any, where: str = "") -> list[str]:
     if not isinstance(value, dict):
         return []
     found = [
-        f"{where or 'the study'}: the key {key!r} is read as {_read_as(key)} and must be text; "
+        f"{where or 'the study'}: the key {key!r} is read as {read_as(key)} and must be text; "
         "put it in quotes"
         for key in value
         if not isinstance(key, str)
+    ]
+    # The patterns of names let a new line at their end pass.
+    found += [
+        f"{where or 'the study'}: the key {key!r} must be one line of text"
+        for key in value
+        if isinstance(key, str) and not key.isprintable()
     ]
     places = ((f"{where}.{key}" if where else str(key), one) for key, one in value.items())
     return found + [odd for place, one in places for odd in _odd_keys(one, place)]
@@ -79,9 +95,9 @@ def _infinite(value: Any, where: str = "") -> list[str]:
     return [odd for key, one in places for odd in _infinite(one, f"{where}.{key}".lstrip("."))]
 
 
-def _take_answers_kind(study: Any) -> None:
+def _take_answers_kind(study: dict[str, Any]) -> None:
     """Let credit look for the answers that one's own questions ask for, unless the study says."""
-    data = study.get("data") if isinstance(study, dict) else None
+    data = study.get("data")
     if not isinstance(data, dict) or data.get("task") != OWN_TASK:
         return
     if data.get("answer") in OWN_ANSWERS:
@@ -142,26 +158,63 @@ def _explain(error: jsonschema.ValidationError, where: str = "") -> str:
         missing = sorted(set(wanted) - set(value))
         return f"{key}: missing key {', '.join(missing)}"
     if error.validator == "type" and wanted == "string" and isinstance(value, int | float):
-        return f"{key}: {value!r} is read as {_read_as(value)} and must be text; put it in quotes"
-    if error.validator == "type" and wanted in ("number", "integer") and _is_number(value):
-        return (
-            f"{key}: {value!r} is read as text and must be a number; write it without quotes and, "
-            "where it has an exponent, with a point, as in 1.0e-3"
-        )
-    if error.validator == "pattern" and "description" in schema:
+        return f"{key}: {value!r} is read as {read_as(value)} and must be text; put it in quotes"
+    if error.validator == "type" and {"number", "integer"} & _types(wanted) and _is_number(value):
+        return f"{key}: {value!r} is read as text and must be a number; write it {_how(value)}"
+    if error.validator in _BOUNDS:
+        return f"{key}: {value!r} must be {_BOUNDS[error.validator]} {wanted}"
+    if error.validator in ("minLength", "minItems", "minProperties") and not value:
+        return f"{key}: {value!r} must not be empty"
+    if error.validator == "const":
+        return f"{key}: {value!r} must be {json.dumps(wanted)}, or the key left out"
+    if error.validator == "oneOf":
+        return f"{key}: {value!r} is none of what is allowed ({schema['description'].rstrip('.')})"
+    if error.validator == "pattern":
         return f"{key}: {error.message} ({schema['description'].rstrip('.')})"
     return f"{key}: {error.message}"
 
 
+_BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
+
+
+def _types(wanted: str | list[str]) -> set[str]:
+    return {wanted} if isinstance(wanted, str) else set(wanted)
+
+
+# Numbers that other readers of YAML take from 24:00:00, 010, 0x10 and 0b1.
+_NOT_DECIMAL = re.compile(
+    r"[-+]?(?:\d[\d_]*(?::\d+)+(?:\.\d*)?|0[\d_]+|0[xX][\da-fA-F_]+|0[bB][01_]+)"
+)
+
+
 def _is_number(value: Any) -> bool:
-    """Whether a text would be a number elsewhere; to YAML 1e-3 is none."""
+    """Whether a text would be a number elsewhere; to YAML 1e-3 is none, and here 010 is none."""
+    if not isinstance(value, str):
+        return False
     try:
-        return isinstance(value, str) and math.isfinite(float(value))
+        return bool(_NOT_DECIMAL.fullmatch(value)) or math.isfinite(float(value))
     except ValueError:
         return False
 
 
-def _read_as(value: float | None) -> str:
+def _how(number: str) -> str:
+    """How a number is written that was read as text."""
+    if ":" in number:
+        return "as one number in the key's unit, as 1440 for 24:00:00 in minutes"
+    if _NOT_DECIMAL.fullmatch(number):
+        return "in decimal digits, without a 0 before them"
+    return (
+        "without quotes and, where it has an exponent, with a point and the exponent's sign, "
+        "as in 1.0e-3"
+    )
+
+
+def read_as(value: float | None) -> str:
     """What YAML takes a word without quotes for."""
     if value is None:
         return "nothing"

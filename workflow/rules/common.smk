@@ -56,6 +56,7 @@ from cfdapo.study import (
     require_own_code,
     training_settings,
     weight_groups,
+    with_options,
     without_reports,
     without_sets,
 )
@@ -90,7 +91,7 @@ try:
         # Tables are also made of records whose code of one's own is somewhere else.
         if "--allowed-rules" not in sys.argv:
             require_own_code(STUDY)
-            require_known_options(credit_settings(STUDY, mode) for mode in STUDY.modes)
+            require_known_options(with_options(STUDY))
             if REPORTERS and not USE_CONDA:  # whose environments are made later
                 from cfdapo.policy.reporting import require_reporters
 

@@ -58,8 +58,9 @@ def _own_rule(name: str) -> type["CreditRule"]:
 def require_known_options(modes: Iterable[ModeCredit]) -> None:
     """Refuse options that a mode's rule does not know, where torch is there to ask it.
 
-    `modes` are the study's. Rules without options are not loaded, and where there is
-    no torch, the training job refuses. Raises `UserError` naming the options that are allowed.
+    `modes` are the study's, its variants and the rules that it has options of. Rules without
+    options are not loaded, and where there is no torch, the training job refuses. Raises
+    `UserError` naming the options that are allowed.
     """
     given = [mode for mode in modes if mode.options]
     if not given or importlib.util.find_spec("torch") is None:
