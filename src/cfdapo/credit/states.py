@@ -1,12 +1,12 @@
 """What a completion has worked out after each of its steps, so that siblings can be compared."""
 
-import ast
 import re
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cfdapo.credit.expressions import Side, find_equations
+from cfdapo.credit.program_shape import program_shape
 from cfdapo.credit.steps import Step, find_steps
 from cfdapo.problems.answers import extract_answer
 from cfdapo.problems.clauses import whole_value
@@ -74,9 +74,10 @@ def calculation_states(
 
 
 def program_states(text: str, steps: Sequence[Step], function: str | None = None) -> list[Hashable]:
-    """The program up to the end of each step, whatever its variables are called, (steps,).
+    """The program up to the end of each step, whatever its own names are, (steps,).
 
-    The program is what is graded: the code that defines `function`.
+    The program is what is graded: the code that defines `function`. Names that it does not bind
+    itself, as those of builtins, are part of it (`credit.program_shape`).
 
     Equal states are programs of the same statements, so that equal values which were computed in
     different ways count as different states. A step at which the code so far does not parse (it
@@ -87,7 +88,8 @@ def program_states(text: str, steps: Sequence[Step], function: str | None = None
     for step in steps:
         so_far = [line for line in lines if line[0] < step.end]
         tree = parse_code(source_of(text, so_far)) if so_far else None
-        states.append(_shape(tree) if tree is not None else states[-1] if states else ())
+        shape = program_shape(tree, function) if tree is not None else None
+        states.append(shape if shape is not None else states[-1] if states else ())
     return states
 
 
@@ -159,25 +161,3 @@ def _is_value(number: int, sides: Sequence[str]) -> bool:
         return False
     value = whole_value(fold(side))
     return value is not None and value.value is not None
-
-
-class _Numbered(ast.NodeTransformer):
-    """Calls names in the order in which they come up."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, str] = {}
-
-    def _number(self, name: str) -> str:
-        return self.names.setdefault(name, f"v{len(self.names)}")
-
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        node.id = self._number(node.id)
-        return node
-
-    def visit_arg(self, node: ast.arg) -> ast.arg:
-        node.arg = self._number(node.arg)
-        return node
-
-
-def _shape(tree: ast.AST) -> str:
-    return ast.dump(_Numbered().visit(tree))
