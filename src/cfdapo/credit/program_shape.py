@@ -200,7 +200,10 @@ def _around(node: ast.AST) -> list[ast.AST]:
     if isinstance(node, ast.ClassDef):
         return [*node.decorator_list, *node.bases, *node.keywords]
     assert isinstance(node, _Function)
-    found = [*node.args.defaults, *(one for one in node.args.kw_defaults if one is not None)]
+    found: list[ast.AST] = [
+        *node.args.defaults,
+        *(one for one in node.args.kw_defaults if one is not None),
+    ]
     found += [one.annotation for one in _parameters(node) if one.annotation is not None]
     if not isinstance(node, ast.Lambda):
         found += [*node.decorator_list, *([node.returns] if node.returns else [])]
