@@ -1,19 +1,24 @@
-"""Greedy evaluation: batches of like length whose done rows leave, against whole batches in order.
+"""Greedy evaluation as it is, against whole batches in order with transformers' growing cache.
 
-Both generate the same completions of a prepared model on the same problems, taking turns, so that
-a busy machine slows both alike. `PYTHONPATH=src python benchmarks/evaluation.py --help`.
+As it is: batches of like length, which done rows leave, and a cache with room. Both generate
+completions of a prepared model on the same problems, taking turns, so that a busy machine slows
+both alike. `PYTHONPATH=src python benchmarks/evaluation.py --help`.
 """
 
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
-from timing import timed
+from timing import clock_of, timed
+from transformers import DynamicCache
 
 from cfdapo.files import read_jsonl, write_json
 from cfdapo.policy import generation
@@ -51,27 +56,32 @@ def measure(
 ) -> dict[str, Any]:
     """Tokens a second of both ways, the ratio within each repeat, and what they say otherwise."""
     order = by_length(prompts, arguments.batch_size)
-    speeds: dict[str, list[float]] = {"whole batches": [], "by length, leaving": []}
-    differ = 0
-    for _ in range(arguments.repeats):
-        # A stretch as long as all: no row leaves.
-        with patch.object(generation, "STRETCH", arguments.tokens):
-            before, seconds = timed(lambda: run(model, tokenizer, prompts, arguments), model.device)
-        tokens = sum(map(len, before))
-        speeds["whole batches"].append(tokens / seconds)
-        sorted_prompts = [prompts[place] for place in order]
+    by_place = [prompts[place] for place in order]
+    clock = clock_of(model.device)
+    speeds: dict[str, list[float]] = {"before": [], "as it is": []}
+    for repeat in range(arguments.repeats):
+        with as_before(arguments.tokens):
+            before, seconds = timed(
+                lambda: run(model, tokenizer, prompts, arguments), model.device, clock
+            )
+        speeds["before"].append(sum(map(len, before)) / seconds)
         after, seconds = timed(
-            lambda given=sorted_prompts: run(model, tokenizer, given, arguments), model.device
+            lambda: run(model, tokenizer, by_place, arguments), model.device, clock
         )
-        speeds["by length, leaving"].append(sum(map(len, after)) / seconds)
-        differ = sum(before[place] != ids for place, ids in zip(order, after, strict=True))
+        speeds["as it is"].append(sum(map(len, after)) / seconds)
+        now = {way: of[repeat] for way, of in speeds.items()}
+        print(f"repeat {repeat + 1}, tokens a second: {now}", file=sys.stderr, flush=True)
+    lengths = list(map(len, before))
+    differ = sum(before[place] != ids for place, ids in zip(order, after, strict=True))
     ratios = [new / old for old, new in zip(*speeds.values(), strict=True)]
     return {
         "model": arguments.model.name,
         "problems": len(prompts),
         "batch_size": arguments.batch_size,
-        "tokens": tokens,
-        "longest": max(map(len, before)),
+        "most tokens": arguments.tokens,
+        "tokens": sum(lengths),
+        "cut off": lengths.count(arguments.tokens),
+        "seconds": "of this process's CPU" if clock is time.process_time else "as they pass",
         "tokens a second": {way: statistics.median(of) for way, of in speeds.items()},
         "ratio": statistics.median(ratios),
         "ratios": ratios,
@@ -79,6 +89,16 @@ def measure(
         "threads": arguments.threads,
         "hardware": hardware(),
     }
+
+
+@contextmanager
+def as_before(tokens: int) -> Iterator[None]:
+    """A stretch of all `tokens`, so that no row leaves, and a cache that is copied every token."""
+    with (
+        patch.object(generation, "STRETCH", tokens),
+        patch.object(generation, "roomy_cache", lambda config: DynamicCache(config=config)),
+    ):
+        yield
 
 
 def run(

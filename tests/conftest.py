@@ -1,5 +1,6 @@
 """Shared fixtures: real data where there is some, and a tiny model made on the spot."""
 
+import gc
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -41,6 +42,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long files first, each on a core; `make test` keeps this order."""
     places = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of garbage collections what is imported by now, millions of objects.
+
+    Trainings and timings collect by themselves, each time in half a second otherwise.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

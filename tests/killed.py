@@ -31,7 +31,7 @@ def run_train(
     what chat templates take for now.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cfdapo.stages.train"])
+    context.set_forkserver_preload(["cfdapo.stages.train", "frozen"])
     # Its server looks for that before it is told this process's path.
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     with tempfile.NamedTemporaryFile() as log:

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,7 @@ CARRIERS = (
 VOCABULARY = "cfdapo.vocabulary"
 # What changes in the declaration of a table or figure, Snakemake sees by itself.
 REGISTRY = "cfdapo.analysis.registry"
+LEFT_OUT = frozenset({*CARRIERS, REGISTRY})
 
 # Imports no task; the module of a study's task is loaded by its name, out of TASKS.
 TASK_INTERFACE = "cfdapo.problems.task"
@@ -211,14 +212,18 @@ def _in_repository(path: Path) -> str:
 
 
 def _collect(module: str, found: dict[str, Path]) -> None:
-    path = SOURCE / Path(*module.split(".")).with_suffix(".py")
-    if module in found or module in (*CARRIERS, REGISTRY) or not path.is_file():
+    if module in found or module in LEFT_OUT:
+        return
+    path = SOURCE / f"{module.replace('.', '/')}.py"
+    try:
+        modified = path.stat().st_mtime_ns
+    except OSError:  # a package, or the name of something in a module
         return
     found[module] = path
     for resource in (path.with_suffix(ending) for ending in RESOURCES):
         if resource.is_file():
             found[str(resource)] = resource
-    for name in _imported(path, path.stat().st_mtime_ns):
+    for name in _imported(path, modified):
         in_words = name != VOCABULARY or module.startswith("cfdapo.analysis.")
         if in_words:
             _collect(name, found)
@@ -231,12 +236,25 @@ def _imported(path: Path, modified: int) -> tuple[str, ...]:
     A study's DAG asks for the files of hundreds of jobs: each is parsed once.
     """
     names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return tuple(dict.fromkeys(name for name in names if name.startswith("cfdapo.")))
+
+
+# Where statements hold further statements; expressions, most of a file, hold none.
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements within a module or statement, at any depth."""
+    for block in BLOCKS:
+        inner = getattr(node, block, ())
+        for statement in inner if isinstance(inner, list) else ():
+            yield statement
+            yield from _statements(statement)
 
 
 def rule_module(mode: str) -> str:

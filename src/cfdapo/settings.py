@@ -292,8 +292,15 @@ class EvaluationSettings:
     """Greedy decoding of the test problems."""
 
     batch_size: int
+    # What generates; absent is transformers, also where a study says so.
+    engine: str | None = may_be_absent()
     # Of a study alone: what the evaluation of one set is made with does not know the others.
     sets: Mapping[str, EvaluationSet] | None = may_be_absent()
+
+    def __post_init__(self) -> None:
+        if self.engine == "transformers":
+            # A study that says the default keeps the settings, and hashes, of one that does not.
+            object.__setattr__(self, "engine", None)
 
 
 @dataclass(frozen=True)

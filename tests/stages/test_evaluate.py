@@ -1,5 +1,6 @@
 """Evaluation: a record a problem and step, resumed to the byte, damaged adapters refused."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -58,6 +59,17 @@ def test_a_record_for_every_step_and_problem(prepared, run_dir):
     assert all(
         row["gold"] == problem["answer"] for row, problem in zip(rows, problems, strict=False)
     )
+
+
+def test_an_engine_that_is_not_there_is_refused_by_name(prepared, run_dir):
+    if importlib.util.find_spec("vllm"):
+        pytest.skip("vLLM is installed")
+    asked = parse(EvaluateSettings, SETTINGS | {"evaluation": {"batch_size": 4, "engine": "vllm"}})
+    with pytest.raises(UserError, match=r"evaluation\.engine: vllm needs the package vllm"):
+        evaluate(
+            prepared / "model", prepared / "test.jsonl", run_dir, asked, run_dir / "eval.jsonl"
+        )
+    assert not (run_dir / "eval.jsonl").exists()
 
 
 def test_a_batch_is_graded_once_and_at_once(prepared, run_dir, monkeypatch):

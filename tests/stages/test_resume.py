@@ -30,7 +30,7 @@ def settings(mode: str, credit: dict | None = None, **training) -> dict:
         "batch_size": 8,
         "gradient_accumulation": 2,
         "group_size": 4,
-        "max_completion_tokens": 64,
+        "max_completion_tokens": 40,
         "max_prompt_tokens": 200,
         "kl_coefficient": 0.05,
         "schedule": "cosine",

@@ -1,11 +1,10 @@
 """`--directory`: results in another folder, and everything else from the clone."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import snakemake_command
 from clones import copy_workflow
 from test_dag import job_counts
 
@@ -26,14 +25,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def snakemake(cwd: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "CFDAPO_DATA")}
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
-        cwd=cwd,
-        env=kept | more,
-        capture_output=True,
-        text=True,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CFDAPO_DATA", raising=False)
+        return snakemake_command.snakemake(*arguments, cwd=cwd, **more)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +61,9 @@ def test_an_edit_in_the_clone_reruns_what_it_can_change(home, results):
     before = path.read_text()
     path.write_text(before + "\n# edited\n")
     try:
-        done = snakemake(home / "a clone", "--directory", results, "--dry-run", "--", TABLE, DATA)
+        done = snakemake(
+            home / "a clone", "--directory", str(results), "--dry-run", "--", TABLE, DATA
+        )
     finally:
         path.write_text(before)
     assert job_counts(done.stdout) == {"prepare_data": 1, "total": 1}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from clones import copy_workflow, touched
+from snakemake_command import snakemake
 
 from cfdapo.files import read_json, read_jsonl
 from cfdapo.study import load_document
@@ -67,8 +68,8 @@ def test_a_study_can_name_it_and_a_run_trains_with_it(clone, prepared, tmp_path)
     changed = yaml.safe_load(study.read_text()) | {"modes": ["late", "vanilla"]}
     changed["measurement"] = {"policy": "untrained"}
     study.write_text(yaml.safe_dump(changed))
-    jobs = run(clone, "snakemake", "-n", "-p", "--config", "study=smoke", "--until", "train")
-    assert "--mode late" in jobs and "rules/late.py" in jobs
+    jobs = snakemake("-n", "-p", "--config", "study=smoke", "--until", "train", cwd=clone)
+    assert "--mode late" in jobs.stdout and "rules/late.py" in jobs.stdout, jobs.stderr
 
     smoke = load_document("smoke")
     one = {"steps": 1, "checkpoint_every": 1, "batch_size": 8, "group_size": 4}

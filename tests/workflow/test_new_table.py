@@ -1,14 +1,12 @@
 """CONTRIBUTING.md's recipe for a table, followed in a copy: what it touches is enough."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from clones import copy_workflow, make_smoke_records, touched
+from snakemake_command import snakemake
 
 from cfdapo.study import ROOT
 
@@ -75,34 +73,27 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def snakemake(clone: Path, *arguments: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "1", "--config", "study=smoke", *arguments],
-        cwd=clone,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+def run(clone: Path, *arguments: str) -> str:
+    done = snakemake("--cores", "1", "--config", "study=smoke", *arguments, cwd=clone)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def test_it_is_one_of_the_studys_tables(clone):
-    listed = snakemake(clone, "--dry-run", "--quiet", "rules", "--forceall", "tables")
+    listed = run(clone, "--dry-run", "--quiet", "rules", "--forceall", "tables")
     assert NAME in listed and "table1_accuracy" in listed
 
 
 def test_it_is_made_from_records_and_has_its_caption_in_the_report(clone):
     target = f"results/smoke/tables/{NAME}"
     allowed = ("--allowed-rules", "collect_curves", NAME)
-    snakemake(clone, *allowed, "--", f"{target}.md")
+    run(clone, *allowed, "--", f"{target}.md")
     right = pd.read_csv(clone / f"{target}.csv").set_index("mode")["right"]
     curves = pd.read_csv(clone / "results/smoke/statistics/curves.csv")
     last = curves[curves["step"] == 4].set_index("mode")
     assert right.to_dict() == pytest.approx((last["accuracy"] * 5 / 100).to_dict())
     assert "| Qwen3-tiny | counterfactual | " in (clone / f"{target}.md").read_text()
-    snakemake(clone, *allowed, "--report", "report.html", "--", f"{target}.md")
+    run(clone, *allowed, "--report", "report.html", "--", f"{target}.md")
     assert "Right answers at the last step, by model and mode." in (
         clone / "report.html"
     ).read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from clones import copy_workflow, touched
+from snakemake_command import snakemake
 
 from cfdapo.files import read_json, read_jsonl
 from cfdapo.study import load_document
@@ -87,19 +88,12 @@ def test_a_study_can_name_it_and_a_run_trains_on_it(clone, prepared, tmp_path):
     study = yaml.safe_load((clone / "config/studies/smollm2.yaml").read_text())
     study["data"] = {"task": "sums", "train_problems": 20, "test_problems": 10}
     (clone / "config/studies/mine.yaml").write_text(yaml.safe_dump(study))
-    jobs = run(clone, "snakemake", "-n", "--config", "study=mine")
+    jobs = snakemake("-n", "--config", "study=mine", cwd=clone).stdout
     # Nobody knows the causes of its answers, so what compares credit with them is left out.
     assert "table1_accuracy" in jobs and "table9_credit_validity" not in jobs
-    run(
-        clone,
-        "snakemake",
-        "--cores",
-        "1",
-        "--config",
-        "study=mine",
-        "--",
-        "results/mine/data/train.jsonl",
-    )
+    data = "results/mine/data/train.jsonl"
+    prepared_data = snakemake("--cores", "1", "--config", "study=mine", "--", data, cwd=clone)
+    assert prepared_data.returncode == 0, prepared_data.stderr
 
     smoke = load_document("smoke")
     one = {"steps": 1, "checkpoint_every": 1, "batch_size": 8, "group_size": 4}
@@ -112,8 +106,7 @@ def test_a_study_can_name_it_and_a_run_trains_on_it(clone, prepared, tmp_path):
         "credit": smoke["credit"] | {"mode": "counterfactual"},
     }
     out = tmp_path / "run"
-    data = clone / "results/mine/data/train.jsonl"
-    paths = ("--model-dir", str(prepared / "model"), "--problems", str(data))
+    paths = ("--model-dir", str(prepared / "model"), "--problems", str(clone / data))
     names = ("--model", "test", "--mode", "counterfactual", "--seed", "0", "--out", str(out))
     run(clone, "cfdapo.stages.train", *paths, *names, "--settings", json.dumps(settings))
     assert len(read_jsonl(out / "history.jsonl")) == 1

@@ -15,6 +15,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from cfdapo.credit.rule import Prefix, Prompt
 from cfdapo.files import UserError, read_jsonl
 from cfdapo.policy.models import end_tokens, load_tokenizer
+from cfdapo.policy.roomy_cache import roomy_cache
 from cfdapo.policy.templates import naming_faults, require_steady
 from cfdapo.problems.task import Task, get_task
 from cfdapo.settings import ChatVariables, TrainingSettings
@@ -207,7 +208,7 @@ def _leaving_when_done(
     Few completions are as long as the longest: without this all rows are computed up to its end.
     """
     ends = torch.tensor(config.eos_token_id, device=ids.device)
-    prompt, left, cache = ids.shape[1], config.max_new_tokens, None
+    prompt, left, cache = ids.shape[1], config.max_new_tokens, roomy_cache(model.config)
     rows, found = list(range(len(ids))), [torch.empty(0)] * len(ids)
     while rows:
         stretch = copy.deepcopy(config)

@@ -136,7 +136,7 @@ def load_any(
     Raises `UserError` as `load_base`, and where the model asks for code of its own.
     """
     if (folder / MANIFEST).is_file():
-        refuse_code(_files_folder(folder, read_json(folder / MANIFEST)))
+        refuse_code(files_folder(folder, read_json(folder / MANIFEST)))
         return load_base(folder, precision)
     files_of(folder)
     return _load(folder, {"source": "local", "path": str(folder)}, precision)
@@ -265,7 +265,7 @@ def require_prepared(folder: Path, manifest: dict[str, Any]) -> None:
     """
     source = manifest.get("source")
     elsewhere = source in ("hub", "local")
-    files = _files_folder(folder, manifest)
+    files = files_folder(folder, manifest)
     listed = manifest.get("files" if elsewhere else "sha256")
     expected = listed if isinstance(listed, dict) else {}
     checked = {name: found for name, found in expected.items() if elsewhere or is_weights(name)}
@@ -286,7 +286,7 @@ def require_prepared(folder: Path, manifest: dict[str, Any]) -> None:
         raise UserError(f"models: {folder} cannot be loaded, as {found}; {again}")
 
 
-def _files_folder(folder: Path, manifest: dict[str, Any]) -> Path:
+def files_folder(folder: Path, manifest: dict[str, Any]) -> Path:
     """Where the files of a prepared model are."""
     if manifest.get("source") == "hub":
         return fetch_from_hub(manifest["id"], manifest["revision"])
@@ -331,9 +331,7 @@ def load_adapter(model: PreTrainedModel | PeftModel, folder: Path, name: str) ->
 
     Raises `UserError` naming the file when the adapter is missing or damaged.
     """
-    weights = Path(folder) / "adapter_model.safetensors"
-    if not weights.is_file():
-        raise UserError(f"{weights}: missing adapter; the train rule makes it")
+    weights = require_adapter(folder)
     try:
         if isinstance(model, PeftModel):
             model.load_adapter(folder, adapter_name=name)
@@ -347,6 +345,14 @@ def load_adapter(model: PreTrainedModel | PeftModel, folder: Path, name: str) ->
         raise UserError(
             f"{weights}: damaged adapter ({str(error).splitlines()[0]}); delete it and run again"
         ) from error
+
+
+def require_adapter(folder: Path) -> Path:
+    """The weights of the trained adapter of `folder`; `UserError` where they are missing."""
+    weights = Path(folder) / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise UserError(f"{weights}: missing adapter; the train rule makes it")
+    return weights
 
 
 def write_manifest(

@@ -2,14 +2,11 @@
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice, product, takewhile
 from pathlib import Path
 from typing import Any
-
-from peft import PeftModel
-from transformers import PreTrainedModel
 
 from cfdapo.checksums import finish_file, sha256_of_input
 from cfdapo.credit.alignment import completion_text
@@ -17,15 +14,9 @@ from cfdapo.devices import take_gpu
 from cfdapo.files import append_stream, read_json, read_jsonl, write_json, write_jsonl
 from cfdapo.integrity import check_evaluation, require_own_adapters
 from cfdapo.locks import only_one
+from cfdapo.policy import by_vllm, generation, models
 from cfdapo.policy.checkpoints import adapter_hashes
-from cfdapo.policy.generation import (
-    by_length,
-    encode_prompts,
-    generate,
-    hash_of_prompts,
-    messages,
-)
-from cfdapo.policy.models import load_adapter, load_base
+from cfdapo.policy.generation import by_length, encode_prompts, hash_of_prompts, messages
 from cfdapo.problems.task import get_task
 from cfdapo.provenance import code_hash, origin_of
 from cfdapo.settings import (
@@ -47,6 +38,13 @@ class EvaluateSettings:
     chat: ChatVariables
     training: TrainingSettings
     evaluation: EvaluationSettings
+
+
+# By `evaluation.engine`: what loads the base model and an adapter on it, and what generates.
+ENGINES: dict[str | None, tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]] = {
+    None: (models.load_base, models.load_adapter, generation.generate),
+    "vllm": (by_vllm.load_base, by_vllm.load_adapter, by_vllm.generate),
+}
 
 
 def main() -> None:
@@ -82,8 +80,8 @@ def _evaluate(
 ) -> None:
     training, task = settings.training, get_task(settings.task)
     rows = read_jsonl(problems)
-    base, tokenizer = load_base(model_dir, training.precision)
-    model: PreTrainedModel | PeftModel = base
+    load_base, load_adapter, generate = ENGINES[settings.evaluation.engine]
+    model, tokenizer = load_base(model_dir, training.precision)
     asked = [messages(task, row) for row in rows]
     prompts = encode_prompts(tokenizer, asked, settings.chat)
     batch_size = settings.evaluation.batch_size
@@ -143,6 +141,7 @@ def _identity(
         "prompts": hash_of_prompts(model_dir, problems, settings.task, settings.chat),
         "model": origin_of(model_dir),
         "adapters": adapter_hashes(run_dir / "adapters", _trained(settings.training)),
+        **({"engine": by_vllm.version()} if settings.evaluation.engine == "vllm" else {}),
     }
 
 
