@@ -145,8 +145,11 @@ def _result(text: str, sides: Sequence[Side]) -> str | None:
         for one, side in zip(spelled, sides, strict=True)
         if not side.computes and any(character.isnumeric() for character in one)
     ]
-    found = plain or [one for number, one in enumerate(spelled) if _is_value(number, spelled)]
-    return extract_answer(found[-1]) if found else None
+    if plain:
+        return extract_answer(plain[-1])
+    values = (number for number in reversed(range(len(sides))) if _is_value(number, spelled))
+    last = next(values, None)
+    return None if last is None else extract_answer(spelled[last])
 
 
 def _is_value(number: int, sides: Sequence[str]) -> bool:
@@ -155,9 +158,8 @@ def _is_value(number: int, sides: Sequence[str]) -> bool:
     Not the 5t of "d = 5t", where no other side says what it is the value of.
     """
     side = sides[number]
-    others = "".join([*sides[:number], *sides[number + 1 :]])
-    names = re.search(r"[0-9][A-Za-z]", side) and not any(map(str.isnumeric, others))
-    if names or "²" in side or "³" in side:
-        return False
     value = whole_value(fold(side))
-    return value is not None and value.value is not None
+    if value is None or value.value is None or "²" in side or "³" in side:
+        return False
+    others = "".join([*sides[:number], *sides[number + 1 :]])
+    return not re.search(r"[0-9][A-Za-z]", side) or any(map(str.isnumeric, others))
