@@ -256,7 +256,62 @@ def test_a_departure_is_the_first_step_behind_the_last_shared_state(states, blam
     worked_out = after(states)
     stated = [*worked_out, worked_out[-1]]
     ground = {"start", frozenset("a"), frozenset("ab"), frozenset("abx")}
-    assert departure(stated, ground) == blamed
+    assert departure(stated, ground, len(states)) == blamed
+
+
+@pytest.mark.parametrize(
+    ("rewards", "signs"),
+    [
+        # The best is right, the middle one is DAPO's 0.
+        ([1, 0.5, 0, 0.5], ["+++", "0000", "-00", "000"]),
+        # Above 0 and not the best: praised up to where it leaves the best one, and not blamed.
+        ([0.6, 0, 0, 1], ["+00", "+0-0", "-00", "+++"]),
+        # Hardly below 0: hardly anything, be it praise or blame.
+        ([1, 0.3, 0, 0], ["+++", "+0+-", "-00", "+-0"]),
+        # How much the best earned, the rule does not know.
+        ([0.1, 0, 0, 0], ["+++", "+0+-", "-00", "+-0"]),
+    ],
+)
+def test_of_graded_rewards_the_best_are_right_and_others_count_by_their_advantage(rewards, signs):
+    rollout = make_rollout(rewards=[*rewards, 0, 0, 0, 0])
+    given = assign("departure", rollout)
+    steps = [by_step(rollout, given, i) for i in range(4)]
+    found = ["".join("-0+"[(value > 0) - (value < 0) + 1] for value in one) for one in steps]
+    assert found == signs
+    own = rollout.advantages[:4].tolist()
+    sizes = []
+    for one, advantage in zip(steps, own, strict=True):
+        # Of failed completions praise counts for as much as blame.
+        share = advantage / (max(own) if advantage > 0 else min(own))
+        sizes += [value / share / (max(own) if value > 0 else -min(own)) for value in one if value]
+    assert [abs(size) for size in sizes] == pytest.approx([sizes[0]] * len(sizes), rel=1e-3)
+
+
+def test_the_line_that_states_the_answer_is_praised_or_blamed_and_no_chatter_behind_it():
+    chatty = [f"{text}\nThis is easy.\n\nMia is 3." for text in SOLUTIONS[:3]]
+    rollout = make_rollout(solutions=[*chatty, "Now 3 + 4 = 7.\nSo 7 * 2 = 14.\n#### 15\nBye."])
+    given = assign("departure", rollout)
+    plus, minus = by_step(rollout, given, 0)[0], by_step(rollout, given, 3)[2]
+    assert plus > 0 > minus
+    assert by_step(rollout, given, 0) == [plus, plus, plus, 0, 0]
+    assert by_step(rollout, given, 1) == [plus, 0, plus, plus, 0, 0]
+    assert by_step(rollout, given, 2) == [minus, 0, 0, 0, 0]
+    assert by_step(rollout, given, 3) == [plus, plus, minus, 0]
+
+
+def test_of_programs_the_wrong_builtin_is_blamed_and_not_the_fence():
+    text = "```python\ndef f(a):\n    return {}(a)\n```"
+    rollout = make_rollout(
+        rewards=[1, 0],
+        solutions=[text.format("max"), text.format("min")],
+        group=2,
+        rows=[{"function": "f"}] * 2,
+    )
+    rule = get_rule("departure")(tokenizer(), CreditConfig(mode="departure", spans="code"))
+    given = rule(rollout)
+    for index, sign in enumerate((1, -1)):
+        steps = by_step(rollout, given, index)
+        assert steps[2] * sign > 0 and [steps[n] for n in (0, 1, 3)] == [0, 0, 0]
 
 
 def test_a_drawn_departure_blames_any_step_that_works_something_out():

@@ -69,6 +69,17 @@ class Expression(NamedTuple):
     spoken: bool
 
 
+class Side(NamedTuple):
+    """One side of an equation, characters `start` to `end` (exclusive).
+
+    `computes`: whether it holds an operation, and is no number or variable alone.
+    """
+
+    start: int
+    end: int
+    computes: bool
+
+
 class _Token(NamedTuple):
     kind: str
     start: int
@@ -94,6 +105,17 @@ def find_expressions(text: str) -> list[Expression]:
     return found
 
 
+def find_equations(text: str) -> list[list[Side]]:
+    """The sides, from left to right, of each of `find_expressions` that has an equals sign.
+
+    "3 + 4 = 7 = 14 / 2" has three. Numbers have their signs, and a unit counts as an operation
+    where it is one letter against its number, as in "3x".
+    """
+    text = fold(text)
+    equations = (_sides(text, _calculation(run)) for run in _runs(text))
+    return [sides for sides in equations if len(sides) > 1]
+
+
 def count_operations(text: str) -> int:
     """How many operations the expressions in `text` hold; equals signs are none.
 
@@ -105,6 +127,23 @@ def count_operations(text: str) -> int:
         for tokens in complete
         for index in range(len(tokens))
     )
+
+
+def _sides(text: str, tokens: list[_Token]) -> list[Side]:
+    sides: list[Side] = []
+    follows = False  # whether the token goes on with the last side
+    for index, token in enumerate(tokens):
+        if token.kind == "equals":
+            follows = False
+            continue
+        start = sides.pop() if follows else Side(token.start, token.end, False)
+        computes = start.computes or _is_operation(tokens, index, equals=True)
+        computes = computes or token.kind == "number" and token.text[-1] in "²³"
+        sides.append(Side(start.start, token.end, computes))
+        follows = True
+    if sides:
+        sides[0] = sides[0]._replace(start=sides[0].start - _has_sign(text, sides[0].start))
+    return sides
 
 
 def _has_sign(text: str, start: int) -> bool:

@@ -32,7 +32,9 @@ def find_steps(text: str, completion_ids: Sequence[int], tokenizer: Any) -> list
     lines = find_lines(text) or [(0, len(text))]
     offsets = token_offsets(completion_ids, tokenizer)
     starts = [0, *(begin for begin, _ in lines[1:])]
-    begins = [_first_token(offsets, start) if start else 0 for start in starts]
+    begins = [0]
+    for start in starts[1:]:
+        begins.append(_first_token(offsets, start, begins[-1]))
     ends = [*begins[1:], len(completion_ids)]
     return [
         Step(start, end, slice(begin, stop))
@@ -58,9 +60,10 @@ def find_lines(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def _first_token(offsets: Sequence[tuple[int, int]], start: int) -> int:
-    """The first token that begins at or behind the character `start`."""
-    for index, (begin, end) in enumerate(offsets):
+def _first_token(offsets: Sequence[tuple[int, int]], start: int, at: int) -> int:
+    """The first token, from number `at` on, that begins at or behind the character `start`."""
+    for index in range(at, len(offsets)):
+        begin, end = offsets[index]
         if begin >= start and end > begin:
             return index
     return len(offsets)
