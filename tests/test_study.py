@@ -38,6 +38,18 @@ from cfdapo.vocabulary import PAPER_MODES
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
 
+def refusal_of(study: dict, where: str, value: object) -> str:
+    """What is said of a study's document with this value at the dotted key `where`."""
+    *parents, key = where.split(".")
+    place = study
+    for parent in parents:
+        place = place[parent]
+    place[key] = value
+    with pytest.raises(UserError) as raised:
+        check_study(study, "study.yaml")
+    return str(raised.value)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_shipped_studies_are_valid(name):
     """And their dataclasses hold all that the files say, with every default."""
@@ -113,14 +125,8 @@ def test_paper_study_has_the_papers_numbers():
 def test_wrong_values_name_key_and_allowed(where, value, message):
     study = copy.deepcopy(load_document("tiny"))
     study["training"]["steps"], study["training"]["checkpoint_every"] = 75, 25
-    *parents, key = where.split(".")
-    place = study
-    for parent in parents:
-        place = place[parent]
-    place[key] = value
-    with pytest.raises(UserError) as raised:
-        check_study(study, "study.yaml")
-    assert str(raised.value).startswith("study.yaml: ") and message in str(raised.value)
+    told = refusal_of(study, where, value)
+    assert told.startswith("study.yaml: ") and message in told
 
 
 OWN = {
@@ -598,14 +604,7 @@ MIRROR = {"name": "neural_mirror", "coefficient": 1e-4, "mirror": {"seed": 10**2
 )
 def test_bounds_and_names_are_told_in_words(where, value, message):
     study = load_document("tiny")
-    *parents, key = where.split(".")
-    place = study
-    for parent in parents:
-        place = place[parent]
-    place[key] = value
-    with pytest.raises(UserError) as raised:
-        check_study(study, "study.yaml")
-    assert message in str(raised.value)
+    assert message in refusal_of(study, where, value)
 
 
 @pytest.mark.parametrize(

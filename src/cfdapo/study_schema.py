@@ -35,7 +35,6 @@ def usual_revision() -> str:
     return revision
 
 
-@functools.cache
 def schema_of_studies() -> dict[str, Any]:
     """workflow/schemas/study.schema.yaml; `UserError` where that is not installed with cfdapo."""
     if not SCHEMA.is_file():
